@@ -1,0 +1,9 @@
+//! The traits that the outside plugs into.
+//! Promise: actors, router and API know these and never Raft, a log or a socket.
+//! Not here: any implementation (`raft`, `node`).
+
+mod group;
+mod machine;
+
+pub use group::{Committed, FollowerStatus, Group, GroupStatus, Leadership, ProposeError, ReadError};
+pub use machine::{Frozen, Machine, Position, RestoreError};
