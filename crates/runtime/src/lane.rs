@@ -1,0 +1,165 @@
+//! Lanes: the only places where a task is spawned.
+//! Promise: a panic of any task is logged with the names of lane and task, also when nobody awaits it.
+//! Not here: building the runtimes (`real`), restarting tasks (nothing does; see `supervise`).
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::FutureExt;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+/// A spawner with a name.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    name: &'static str,
+    handle: Handle,
+}
+
+impl Lane {
+    /// A lane whose tasks run on the runtime of `handle`.
+    pub fn new(name: &'static str, handle: Handle) -> Self {
+        Self { name, handle }
+    }
+
+    /// The name given at construction.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The runtime behind the lane, for libraries that ask for one.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Starts `future`. Dropping the returned task does not stop it.
+    pub fn spawn<T, F>(&self, name: &'static str, future: F) -> Task<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let lane = self.name;
+        let guarded = AssertUnwindSafe(future).catch_unwind().map(move |ended| {
+            ended.map_err(|panic| {
+                let panic = panic_text(panic.as_ref());
+                tracing::error!(lane, task = name, panic, "task panicked");
+                panic
+            })
+        });
+        Task {
+            join: self.handle.spawn(guarded),
+        }
+    }
+}
+
+/// Why a task gave no value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TaskEnd {
+    /// The task panicked with this text.
+    #[error("the task panicked: {0}")]
+    Panicked(String),
+    /// The task was aborted, or its runtime has shut down.
+    #[error("the task was aborted")]
+    Aborted,
+}
+
+/// A running task. Await it for its value; drop or [`Task::detach`] it to let it run on.
+#[must_use = "await the task, detach it, or bind it to a guard"]
+#[derive(Debug)]
+pub struct Task<T> {
+    join: JoinHandle<Result<T, String>>,
+}
+
+impl<T> Task<T> {
+    /// Stops the task at its next await.
+    pub fn abort(&self) {
+        self.join.abort();
+    }
+
+    /// Whether the task has ended, in whichever way.
+    pub fn is_finished(&self) -> bool {
+        self.join.is_finished()
+    }
+
+    /// Lets the task run on by itself.
+    pub fn detach(self) {}
+
+    /// Binds the task's life to the returned guard.
+    pub fn abort_on_drop(self) -> AbortOnDrop<T> {
+        AbortOnDrop { task: self }
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, TaskEnd>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.join.poll_unpin(cx).map(|joined| match joined {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(panic)) => Err(TaskEnd::Panicked(panic)),
+            Err(_) => Err(TaskEnd::Aborted),
+        })
+    }
+}
+
+/// Aborts its task when dropped.
+#[derive(Debug)]
+pub struct AbortOnDrop<T> {
+    task: Task<T>,
+}
+
+impl<T> Future for AbortOnDrop<T> {
+    type Output = Result<T, TaskEnd>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.task.poll_unpin(cx)
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The text of a panic's payload.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a payload that is not text".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane() -> Lane {
+        Lane::new("test", Handle::current())
+    }
+
+    #[tokio::test]
+    async fn a_task_gives_its_value() {
+        assert_eq!(lane().spawn("sum", async { 1 + 1 }).await, Ok(2));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_end_with_its_text() {
+        let task = lane().spawn("broken", async { panic!("out of {}", "order") });
+        let ended: Result<(), TaskEnd> = task.await;
+        assert_eq!(ended, Err(TaskEnd::Panicked("out of order".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_guard_aborts_its_task() {
+        let (alive, ended) = tokio::sync::oneshot::channel::<()>();
+        let task = lane().spawn("waiting", async move {
+            let _alive = alive;
+            std::future::pending::<()>().await;
+        });
+        drop(task.abort_on_drop());
+        assert!(ended.await.is_err());
+    }
+}

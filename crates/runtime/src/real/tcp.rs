@@ -1,0 +1,88 @@
+//! TCP without delay of small writes.
+//! Promise: an error of `listen` says which address and what to do about it.
+//! Not here: TLS, deadlines.
+
+use std::io;
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::network::{BoxConn, Listener, Network};
+
+/// The machine's TCP.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tcp;
+
+#[async_trait]
+impl Network for Tcp {
+    async fn listen(&self, addr: SocketAddr) -> io::Result<Box<dyn Listener>> {
+        let listener = TcpListener::bind(addr)
+            .await
+            .map_err(|error| explained(error, addr))?;
+        Ok(Box::new(Port { listener }))
+    }
+
+    async fn dial(&self, addr: &str) -> io::Result<BoxConn> {
+        let stream = TcpStream::connect(addr).await.map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot connect to {addr}: {error}"))
+        })?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(stream))
+    }
+}
+
+struct Port {
+    listener: TcpListener,
+}
+
+#[async_trait]
+impl Listener for Port {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    async fn accept(&mut self) -> io::Result<(BoxConn, SocketAddr)> {
+        let (stream, from) = self.listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((Box::new(stream), from))
+    }
+}
+
+fn explained(error: io::Error, addr: SocketAddr) -> io::Error {
+    let (ip, port) = (addr.ip(), addr.port());
+    let text = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "port {port} of {ip} is in use by another process; stop it or choose another port"
+            )
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("cannot listen on {addr}: {ip} is not an address of this machine")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "cannot listen on {addr}: port {port} needs a right that this user does not have"
+            )
+        }
+        _ => format!("cannot listen on {addr}: {error}"),
+    };
+    io::Error::new(error.kind(), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_is_named() {
+        let first = Tcp.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let addr = first.local_addr().unwrap();
+        let error = Tcp.listen(addr).await.err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(
+            error.to_string().contains(&addr.port().to_string()),
+            "{error}"
+        );
+    }
+}
