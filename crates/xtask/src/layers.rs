@@ -1,0 +1,166 @@
+//! Layers: which crate may import which, as data, checked over the dependency closure.
+//! Promise: lists every edge that breaks the order, with the manifest and what to do.
+//! Not here: licences, sources and banned packages (`deny.toml`); words inside a file (`tidy`).
+
+mod check;
+mod graph;
+
+pub use check::check;
+pub use graph::Graph;
+
+/// Our crates, in order: a crate may import only crates above it.
+pub const ORDER: &[&str] = &[
+    "pb",
+    "domain",
+    "wire",
+    "rpc",
+    "client",
+    "runtime",
+    "ports",
+    "store",
+    "raft",
+    "conversation",
+    "router",
+    "channels",
+    "api",
+    "node",
+    "cli",
+    "sim",
+    "xtask",
+];
+
+/// Crates of ours that one crate may import, where the order alone would let it have more.
+pub struct Only {
+    /// The crate.
+    pub name: &'static str,
+    /// What it may import of ours; its tests may take more.
+    pub imports: &'static [&'static str],
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// Narrower than the order.
+pub const ONLY: &[Only] = &[
+    Only {
+        name: "client",
+        imports: &["pb", "rpc"],
+        reason: "an application embeds the SDK without the server",
+    },
+    Only {
+        name: "domain",
+        imports: &[],
+        reason: "decisions know neither wire nor machine",
+    },
+    Only {
+        name: "xtask",
+        imports: &[],
+        reason: "the checks must build when nothing else does",
+    },
+];
+
+/// Packages that must not be reached from a crate, however indirectly.
+pub struct Wall {
+    /// The crates behind the wall.
+    pub names: &'static [&'static str],
+    /// What they must not reach; `tonic*` is every package whose name starts so.
+    pub refused: &'static [&'static str],
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// Walls, over normal dependencies.
+pub const WALLS: &[Wall] = &[
+    Wall {
+        names: &["pb"],
+        refused: &["tonic*", "tokio*", "hyper*"],
+        reason: "messages are data: domain tools read them without a network stack",
+    },
+    Wall {
+        names: &["conversation", "router", "channels", "api"],
+        refused: &["raft", "store", "openraft", "sled"],
+        reason: "they know ports, so that a test or a simulation can stand behind them",
+    },
+];
+
+/// A package that only some crates of ours may name in their manifest, in any section.
+pub struct NamedBy {
+    /// The package; `openraft*` is every package whose name starts so.
+    pub package: &'static str,
+    /// Who may name it.
+    pub by: &'static [&'static str],
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// Packages behind one door.
+pub const NAMED_BY: &[NamedBy] = &[
+    NamedBy {
+        package: "openraft*",
+        by: &["raft"],
+        reason: "a change of its interface must touch one crate",
+    },
+    NamedBy {
+        package: "sled",
+        by: &["store"],
+        reason: "the archive's index can then be replaced in one crate",
+    },
+    NamedBy {
+        package: "tonic*",
+        by: &["rpc", "client", "raft", "api", "node", "cli", "sim"],
+        reason: "wire types stop at the edge",
+    },
+    NamedBy {
+        package: "rand*",
+        by: &["runtime", "sim"],
+        reason: "one seeded generator per node, handed down by `runtime`",
+    },
+    NamedBy {
+        package: "turmoil*",
+        by: &["sim"],
+        reason: "the simulation changes what `env` hands in, never the product",
+    },
+];
+
+/// A crate with nothing but these packages in its closure of normal dependencies.
+pub struct Pure {
+    /// The crate.
+    pub name: &'static str,
+    /// All that it may reach. None has a clock, a random source, a runtime or files and sockets.
+    pub allowed: &'static [&'static str],
+}
+
+/// Pure crates: the same log must give the same bytes on every replica.
+pub const PURE: &[Pure] = &[
+    Pure {
+        name: "domain",
+        allowed: &["thiserror", "thiserror-impl", "xxhash-rust"],
+    },
+    Pure {
+        name: "wire",
+        allowed: &[
+            "bytes",
+            "domain",
+            "equivalent",
+            "hashbrown", // behind indexmap in toml: keeps order of insertion, its hasher shows nowhere
+            "indexmap",
+            "memchr",
+            "pb",
+            "prost",
+            "prost-derive",
+            "prost-types",
+            "serde",
+            "serde_core",
+            "serde_derive",
+            "serde_spanned",
+            "thiserror",
+            "thiserror-impl",
+            "toml",
+            "toml_datetime", // parses dates, has no clock
+            "toml_edit",
+            "toml_parser",
+            "toml_writer",
+            "winnow",
+            "xxhash-rust",
+        ],
+    },
+];
