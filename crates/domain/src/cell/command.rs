@@ -190,6 +190,8 @@ pub struct Close {
     pub by: Actor,
     /// Why, for the record; at most 1 KiB.
     pub reason: String,
+    /// The agent asks for after-contact work; matters only where the queue's mode is on request.
+    pub wrap_up: bool,
 }
 
 /// Rates a conversation.
@@ -282,6 +284,8 @@ pub struct Lease {
     pub session: Session,
     /// The new state.
     pub state: LeaseState,
+    /// Silent by our fault (no connection to the client's edge): counts against nobody.
+    pub our_fault: bool,
 }
 
 /// Whether an agent's client is alive.

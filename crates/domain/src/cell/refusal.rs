@@ -224,4 +224,34 @@ pub enum Refusal {
         /// Milliseconds left.
         remaining_ms: u64,
     },
+    /// The epoch is right, but somebody else, or nobody, owns the conversation.
+    #[error("agent {agent} does not own the conversation")]
+    NotOwner {
+        /// Who acted.
+        agent: AgentId,
+        /// Who owns it, if an agent does.
+        owner: Option<AgentId>,
+    },
+    /// This side may not do this.
+    #[error("a {actor} may not {act}")]
+    NotAllowed {
+        /// `customer`, `bot`, `supervisor`.
+        actor: &'static str,
+        /// What was asked for.
+        act: &'static str,
+    },
+    /// A lease may not lapse so soon after a leader has started.
+    #[error("the leader has heard agents for too short a time")]
+    LeaseTooEarly {
+        /// Try again after this many milliseconds.
+        retry_after_ms: u64,
+    },
+    /// A field is outside its bounds.
+    #[error("{field} is longer than {limit} bytes or entries")]
+    FieldTooLong {
+        /// The field.
+        field: &'static str,
+        /// The limit.
+        limit: u64,
+    },
 }

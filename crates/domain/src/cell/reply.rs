@@ -21,6 +21,8 @@ pub enum Done {
     LoggedIn(LoggedIn),
     /// The agent owns the conversation.
     Owned(Owned),
+    /// Due deadlines have fired.
+    Ticked(Ticked),
 }
 
 /// A conversation is open.
@@ -67,4 +69,13 @@ pub struct Owned {
     pub conversation: ConversationId,
     /// The epoch in which the agent speaks.
     pub owner_epoch: OwnerEpoch,
+}
+
+/// Due deadlines have fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticked {
+    /// How many, those put back because they had been renewed included.
+    pub fired: u32,
+    /// Whether more are due at this cell time.
+    pub more_due: bool,
 }
