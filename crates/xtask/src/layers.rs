@@ -82,12 +82,23 @@ pub const WALLS: &[Wall] = &[
     },
 ];
 
-/// A package that only some crates of ours may name in their manifest, in any section.
+/// Sections of a manifest that a rule looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sections {
+    /// Every section, tests included.
+    All,
+    /// What is linked into the product or runs in its build.
+    Product,
+}
+
+/// A package that only some crates of ours may name in their manifest.
 pub struct NamedBy {
     /// The package; `openraft*` is every package whose name starts so.
     pub package: &'static str,
     /// Who may name it.
     pub by: &'static [&'static str],
+    /// In which sections the others may not.
+    pub sections: Sections,
     /// Why.
     pub reason: &'static str,
 }
@@ -97,27 +108,38 @@ pub const NAMED_BY: &[NamedBy] = &[
     NamedBy {
         package: "openraft*",
         by: &["raft"],
+        sections: Sections::All,
         reason: "a change of its interface must touch one crate",
     },
     NamedBy {
         package: "sled",
         by: &["store"],
+        sections: Sections::All,
         reason: "the archive's index can then be replaced in one crate",
     },
     NamedBy {
         package: "tonic*",
         by: &["rpc", "client", "raft", "api", "node", "cli", "sim"],
+        sections: Sections::All,
         reason: "wire types stop at the edge",
     },
     NamedBy {
         package: "rand*",
         by: &["runtime", "sim"],
+        sections: Sections::All,
         reason: "one seeded generator per node, handed down by `runtime`",
     },
     NamedBy {
         package: "turmoil*",
         by: &["sim"],
+        sections: Sections::All,
         reason: "the simulation changes what `env` hands in, never the product",
+    },
+    NamedBy {
+        package: "anyhow",
+        by: &["cli", "xtask"],
+        sections: Sections::Product,
+        reason: "a caller that must act on an error needs its type",
     },
 ];
 

@@ -3,7 +3,7 @@
 //! Not here: the rules themselves (`layers`), reading the graph (`graph`).
 
 use super::graph::{Graph, Kind, Package};
-use super::{NAMED_BY, ONLY, ORDER, PURE, WALLS};
+use super::{NAMED_BY, ONLY, ORDER, PURE, Sections, WALLS};
 use crate::finding::Finding;
 
 /// Every edge that breaks a rule.
@@ -92,10 +92,11 @@ fn named_by(graph: &Graph, package: &Package, findings: &mut Vec<Finding>) {
         .iter()
         .filter(|rule| !rule.by.contains(&package.name.as_str()))
     {
-        for (to, _) in graph
+        let in_section = |kind: Kind| rule.sections == Sections::All || kind != Kind::Dev;
+        let outside = graph
             .direct(package)
-            .filter(|(to, _)| to.manifest.is_none() && fits(rule.package, &to.name))
-        {
+            .filter(|(to, kind)| to.manifest.is_none() && in_section(*kind));
+        for (to, _) in outside.filter(|(to, _)| fits(rule.package, &to.name)) {
             let text = format!(
                 "names `{}`, which only {:?} may: {}",
                 to.name, rule.by, rule.reason
@@ -259,6 +260,8 @@ mod tests {
         );
         assert_eq!(found("node: rand\n"), one("node", "layer-named"));
         assert_eq!(found("node: turmoil\n"), one("node", "layer-named"));
+        assert_eq!(found("node: anyhow\n"), one("node", "layer-named"));
+        assert_eq!(found("node: dev anyhow\n"), [], "tests may");
     }
 
     #[test]
