@@ -1,1 +1,22 @@
-//! Placeholder.
+//! Raft groups: consensus, its log and its transport. The only crate that names openraft.
+//! Promise: a group behaves as `ports::Group` says; what it acknowledges is durable at a majority.
+//! Not here: what entries mean (`ports::Machine`), where groups are placed (`node`).
+
+mod directory;
+mod group;
+mod host;
+mod log;
+mod profile;
+mod replica;
+mod serve;
+mod transport;
+mod types;
+mod upkeep;
+mod wire;
+
+pub use directory::Directory;
+pub use group::{GroupHandle, GroupOptions, GroupSpec, MemberError, StartError};
+pub use host::Host;
+pub use profile::Profile;
+pub use transport::{Identity, Inbox, KEEPALIVE_EVERY, KEEPALIVE_TIMEOUT, RECEIVE_BYTES_MAX, tune};
+pub use types::Member;

@@ -1,0 +1,407 @@
+//! The machine of one group behind openraft's state machine trait.
+//! Promise: each committed command reaches the machine once and in order; its proposer gets the
+//! reply; the batch ends with a flush and then the applied index moves. A machine that panics is
+//! never asked again: the replica is halted and says so, its log and vote go on.
+//! Not here: what entries mean (the machine), when a snapshot is due (`upkeep`).
+//!
+//! openraft stops its core, and with it the vote, when `apply` fails. A halted replica therefore
+//! takes entries without applying them and reports no error; openraft counts them as applied, so
+//! nothing outside may believe openraft's applied index: `Shared::applied` stands still, replies
+//! are dropped, snapshots are refused. A restart rebuilds the state from snapshot and log.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt};
+use openraft::OptionalSend;
+use openraft::storage::{
+    ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot,
+};
+use parking_lot::Mutex;
+use pb::raft::v1 as pb;
+use ports::{Frozen, Machine, Position};
+use prost::Message;
+use runtime::Compute;
+use store::{Chain, GroupId, GroupLog, SnapshotStore, SnapshotWriter};
+use tokio::sync::watch;
+
+use crate::types::{Entry, LeaderId, LogId, SnapshotMeta, StoredMembership, Types};
+use crate::wire;
+
+/// Entries between two flushes of a long batch, so that what they published is seen in time.
+const FLUSH_ENTRIES_MAX: usize = 1_024;
+
+/// What a replica tells the rest of its group's machinery.
+pub(crate) struct Shared {
+    /// The highest index applied by the machine.
+    pub(crate) applied: watch::Sender<u64>,
+    /// The leader of the last applied entry: proof that this leader committed in its term.
+    pub(crate) applied_leader: watch::Sender<Option<LeaderId>>,
+    /// Why the replica is halted, if it is.
+    pub(crate) halted: watch::Sender<Option<Arc<str>>>,
+    /// Bytes of entries applied since the last snapshot.
+    pub(crate) unsnapped_bytes: AtomicU64,
+    /// Bytes of the last snapshot.
+    pub(crate) snapshot_bytes: AtomicU64,
+    /// The end of the last installed snapshot and the chain there, for the purge that follows.
+    pub(crate) installed: Mutex<Option<(u64, Chain)>>,
+    /// A snapshot that was written and that openraft has not heard of.
+    pub(crate) written: Mutex<Option<Written>>,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            applied: watch::Sender::new(0),
+            applied_leader: watch::Sender::new(None),
+            halted: watch::Sender::new(None),
+            unsnapped_bytes: AtomicU64::new(0),
+            snapshot_bytes: AtomicU64::new(0),
+            installed: Mutex::new(None),
+            written: Mutex::new(None),
+        })
+    }
+
+    /// Why the replica is halted, if it is.
+    pub(crate) fn halted(&self) -> Option<Arc<str>> {
+        self.halted.borrow().clone()
+    }
+}
+
+/// Where a group's snapshots are.
+#[derive(Clone)]
+pub(crate) struct SnapshotPlace {
+    pub(crate) group: GroupId,
+    pub(crate) store: SnapshotStore,
+    pub(crate) log: GroupLog,
+    pub(crate) compute: Compute,
+}
+
+/// A state that stands still while it is encoded, and what it holds.
+pub(crate) struct FrozenState {
+    pub(crate) state: Box<dyn Frozen>,
+    pub(crate) meta: SnapshotMeta,
+    /// The chain of the log where the state stands.
+    pub(crate) chain: Chain,
+}
+
+/// A snapshot in the store, and what it holds.
+pub(crate) struct Written {
+    pub(crate) file: store::Snapshot,
+    pub(crate) meta: SnapshotMeta,
+}
+
+impl SnapshotPlace {
+    /// Encodes `frozen` off the lane and makes it the group's current snapshot.
+    pub(crate) async fn write(&self, frozen: FrozenState) -> io::Result<Written> {
+        let mut header = wire::meta_to(&frozen.meta);
+        header.chain = Bytes::copy_from_slice(&frozen.chain.0);
+        let begun = self
+            .store
+            .begin(self.group, header.encode_to_vec().into())
+            .await;
+        let mut writer = begun.map_err(io::Error::other)?;
+        let mut state = frozen.state;
+        loop {
+            let encoding = self.compute.run(move || {
+                let chunk = state.next_chunk();
+                (state, chunk)
+            });
+            let (rest, chunk) = encoding.await;
+            let Some(chunk) = chunk else { break };
+            writer.write(chunk.into()).await.map_err(io::Error::other)?;
+            state = rest;
+        }
+        let file = writer.finish().await.map_err(io::Error::other)?;
+        Ok(Written {
+            file,
+            meta: frozen.meta,
+        })
+    }
+}
+
+/// A snapshot's content on its way through openraft.
+pub(crate) enum SnapshotBody {
+    /// The current snapshot of this node.
+    Stored(store::Snapshot),
+    /// Received from a leader and not yet the current one.
+    Arriving(SnapshotWriter),
+}
+
+/// One replica of one group.
+pub(crate) struct Replica<M: Machine> {
+    /// Taken out only while it restores; the lock is there because openraft wants `Sync`, it is
+    /// never contended.
+    machine: Mutex<Option<M>>,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+    place: SnapshotPlace,
+    shared: Arc<Shared>,
+}
+
+impl<M: Machine> Replica<M> {
+    /// A replica with the machine's initial state. openraft installs the current snapshot and
+    /// applies the committed log before it starts.
+    pub(crate) fn new(machine: M, place: SnapshotPlace, shared: Arc<Shared>) -> Self {
+        Self {
+            machine: Mutex::new(Some(machine)),
+            applied: None,
+            membership: StoredMembership::default(),
+            place,
+            shared,
+        }
+    }
+
+    fn apply_one(&mut self, entry: &Entry) -> Option<M::Reply> {
+        self.applied = Some(entry.log_id);
+        if let Some(membership) = openraft::entry::RaftEntry::get_membership(entry) {
+            self.membership = StoredMembership::new(Some(entry.log_id), membership);
+        }
+        self.shared.unsnapped_bytes.fetch_add(
+            entry.payload.encoded().len() as u64 + store_overhead(),
+            Ordering::Relaxed,
+        );
+        let command = entry.payload.command()?;
+        let at = Position {
+            index: entry.log_id.index,
+            term: entry.log_id.leader_id.term,
+        };
+        self.guarded("apply", at.index, |machine| machine.apply(at, command))
+    }
+
+    /// Freezes the state for a snapshot; `None` while nothing is applied, the replica is halted,
+    /// or the log here has not yet written what the others committed.
+    pub(crate) fn freeze(&mut self) -> Option<FrozenState> {
+        let applied = self.applied?;
+        let chain = self.place.log.chain(applied.index)?;
+        let state = self.guarded("freeze", applied.index, Machine::freeze)?;
+        let last_membership = self.membership.clone();
+        let meta = SnapshotMeta {
+            last_log_id: Some(applied),
+            last_membership,
+        };
+        self.shared.unsnapped_bytes.store(0, Ordering::Relaxed);
+        Some(FrozenState { state, meta, chain })
+    }
+
+    /// Calls the machine; a panic halts the replica.
+    fn guarded<T>(
+        &mut self,
+        what: &'static str,
+        index: u64,
+        call: impl FnOnce(&mut M) -> T,
+    ) -> Option<T> {
+        if self.shared.halted.borrow().is_some() {
+            return None;
+        }
+        let machine = self.machine.get_mut().as_mut()?;
+        match catch_unwind(AssertUnwindSafe(|| call(machine))) {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                self.halt(format!(
+                    "the machine panicked in {what} at {index}: {}",
+                    text_of(&panic)
+                ));
+                None
+            }
+        }
+    }
+
+    fn halt(&self, reason: String) {
+        tracing::error!(group = self.place.group.0, reason, "the replica is halted");
+        self.shared.halted.send_replace(Some(reason.into()));
+    }
+
+    /// Ends a batch: the machine publishes, then the applied index moves.
+    fn end_batch(&mut self) {
+        let Some(applied) = self.applied else { return };
+        self.guarded("flush", applied.index, Machine::flush);
+        if self.shared.halted.borrow().is_some() {
+            return;
+        }
+        self.shared.applied.send_replace(applied.index);
+        self.shared.applied_leader.send_if_modified(|leader| {
+            let changed = *leader != Some(applied.leader_id);
+            *leader = Some(applied.leader_id);
+            changed
+        });
+    }
+
+    fn answer(
+        responder: Option<ApplyResponder<Types<M::Reply>>>,
+        is_command: bool,
+        reply: Option<M::Reply>,
+    ) {
+        // A command without a reply was not applied: dropping the responder tells its proposer
+        // that the outcome is unknown.
+        if let Some(responder) = responder
+            && (reply.is_some() || !is_command)
+        {
+            responder.send(reply);
+        }
+    }
+
+    /// Replaces the machine's state by that of `file`.
+    async fn restore(&mut self, file: &store::Snapshot) -> io::Result<()> {
+        let chunks = read_chunks(file).await?;
+        let Some(mut machine) = self.machine.get_mut().take() else {
+            return Err(io::Error::other("a restore was cut short before"));
+        };
+        let restoring = self.place.compute.run(move || {
+            let result = catch_unwind(AssertUnwindSafe(|| machine.restore(chunks)));
+            (machine, result)
+        });
+        let (machine, result) = restoring.await;
+        *self.machine.get_mut() = Some(machine);
+        match result {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(io::Error::other(error)),
+            Err(panic) => Err(io::Error::other(format!(
+                "restore panicked: {}",
+                text_of(&panic)
+            ))),
+        }
+    }
+}
+
+/// Bytes that the log spends on an entry beside its body, about.
+const fn store_overhead() -> u64 {
+    64
+}
+
+fn text_of(panic: &Box<dyn std::any::Any + Send>) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no text".to_owned())
+}
+
+/// All chunks of a stored snapshot.
+async fn read_chunks(file: &store::Snapshot) -> io::Result<Vec<Bytes>> {
+    let mut reader = file.reader();
+    let mut chunks = Vec::new();
+    while let Some(chunk) = reader.next_chunk().await.map_err(io::Error::other)? {
+        chunks.push(chunk);
+    }
+    Ok(chunks)
+}
+
+/// The stored header of a snapshot.
+pub(crate) fn header_of(file: &store::Snapshot) -> io::Result<pb::SnapshotMeta> {
+    pb::SnapshotMeta::decode(file.meta().clone()).map_err(io::Error::other)
+}
+
+fn meta_of(file: &store::Snapshot) -> io::Result<SnapshotMeta> {
+    wire::meta_from(header_of(file)?).map_err(io::Error::other)
+}
+
+/// The chain of the log at the end of a snapshot, and the index where that is.
+fn chain_of(file: &store::Snapshot) -> io::Result<Option<(u64, Chain)>> {
+    let header = header_of(file)?;
+    let chain = <[u8; 16]>::try_from(header.chain.as_ref()).ok().map(Chain);
+    Ok(header.last_log_id.map(|id| id.index).zip(chain))
+}
+
+type Stored<M> = Snapshot<
+    LeaderId,
+    u64,
+    crate::types::Member,
+    <Replica<M> as RaftStateMachine<Types<<M as Machine>::Reply>>>::SnapshotData,
+>;
+
+impl<M: Machine> RaftStateMachine<Types<M::Reply>> for Replica<M> {
+    type SnapshotData = SnapshotBody;
+    type SnapshotBuilder = Builder<M>;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        Ok((self.applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<Types<M::Reply>>>> + Unpin + OptionalSend,
+    {
+        let mut unflushed = 0;
+        while let Some((entry, responder)) = entries.try_next().await? {
+            let reply = self.apply_one(&entry);
+            Self::answer(responder, entry.payload.command().is_some(), reply);
+            unflushed += 1;
+            if unflushed == FLUSH_ENTRIES_MAX {
+                self.end_batch();
+                unflushed = 0;
+            }
+        }
+        self.end_batch();
+        Ok(())
+    }
+
+    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder<M>> {
+        let written = self.shared.written.lock().take()?;
+        Some(Builder {
+            ready: Mutex::new(Some(written)),
+            machine: std::marker::PhantomData,
+        })
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder<M> {
+        unreachable!("openraft builds through try_create_snapshot_builder")
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: SnapshotBody,
+    ) -> io::Result<()> {
+        let file = match snapshot {
+            SnapshotBody::Stored(file) => file,
+            SnapshotBody::Arriving(writer) => writer.finish().await.map_err(io::Error::other)?,
+        };
+        self.restore(&file).await?;
+        *self.shared.installed.lock() = chain_of(&file)?;
+        self.shared
+            .snapshot_bytes
+            .store(file.content_bytes(), Ordering::Relaxed);
+        self.shared.unsnapped_bytes.store(0, Ordering::Relaxed);
+        self.applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        // A fresh state from elsewhere ends a halt: nothing of the broken one is left.
+        self.shared.halted.send_replace(None);
+        self.end_batch();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Stored<M>>> {
+        let current = self.place.store.current(self.place.group).await;
+        let Some(file) = current.map_err(io::Error::other)? else {
+            return Ok(None);
+        };
+        let meta = meta_of(&file)?;
+        Ok(Some(Snapshot {
+            meta,
+            snapshot: SnapshotBody::Stored(file),
+        }))
+    }
+}
+
+/// Hands a snapshot that is already written to openraft.
+pub(crate) struct Builder<M> {
+    ready: Mutex<Option<Written>>,
+    machine: std::marker::PhantomData<fn() -> M>,
+}
+
+impl<M: Machine> RaftSnapshotBuilder<Types<M::Reply>> for Builder<M> {
+    type SnapshotData = SnapshotBody;
+
+    async fn build_snapshot(&mut self) -> io::Result<Stored<M>> {
+        let ready = self.ready.get_mut().take();
+        let written = ready.ok_or_else(|| io::Error::other("a builder builds once"))?;
+        Ok(Snapshot {
+            meta: written.meta,
+            snapshot: SnapshotBody::Stored(written.file),
+        })
+    }
+}

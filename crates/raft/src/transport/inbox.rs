@@ -1,0 +1,301 @@
+//! The accepting side of every lane.
+//! Promise: a stream is served only after a `Hello` that names this cluster, this node and this
+//! profile; a group that does not run here is answered so, and the stream lives on.
+//! Not here: what a group does with a call (`serve`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::{BoxStream, SelectAll};
+use futures::{FutureExt, StreamExt};
+use pb::exchange_request::Body;
+use pb::raft::v1 as pb;
+use rpc::raft::v1::raft_service_server::RaftService;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::link::Answer;
+use super::{APPENDS_IN_FLIGHT_MAX, Transport};
+
+/// Answers that wait for the connection; full means that the stream is not read.
+const OUT_FRAMES_MAX: usize = 256;
+/// How long a peer may take to say hello.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// Sessions open at a time on one stream: tens of groups, each with a session ending and one
+/// beginning.
+const SESSIONS_MAX: usize = 1_024;
+/// Pieces of a snapshot that wait to be written, more than a sender leaves unacknowledged.
+const PIECES_WAITING_MAX: usize = 8;
+
+/// A piece of a snapshot.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// The next bytes.
+    Chunk(pb::SnapshotChunk),
+    /// All there are.
+    End(pb::SnapshotEnd),
+}
+
+/// One group's answers to its peers.
+#[async_trait]
+pub(crate) trait Inbound: Send + Sync {
+    async fn vote(&self, call: pb::VoteCall) -> Answer;
+    async fn pre_vote(&self, call: pb::VoteCall) -> Answer;
+    async fn transfer(&self, call: pb::TransferCall) -> Answer;
+    async fn heartbeat(&self, call: pb::AppendCall) -> Answer;
+    /// Answers appends in order; ends after the first that is not a match.
+    fn appends(&self, calls: mpsc::Receiver<pb::AppendCall>) -> BoxStream<'static, Answer>;
+    /// Takes a snapshot; acknowledges each piece, then answers once.
+    fn snapshot(
+        self: Arc<Self>,
+        begin: pb::SnapshotBegin,
+        pieces: mpsc::Receiver<Piece>,
+    ) -> BoxStream<'static, Answer>;
+}
+
+/// The service that a node mounts.
+#[derive(Clone)]
+pub struct Inbox {
+    transport: Transport,
+}
+
+impl Inbox {
+    pub(crate) fn new(transport: Transport) -> Self {
+        Self { transport }
+    }
+}
+
+#[async_trait]
+impl RaftService for Inbox {
+    type ExchangeStream = BoxStream<'static, Result<pb::ExchangeResponse, Status>>;
+
+    async fn exchange(
+        &self,
+        request: Request<Streaming<pb::ExchangeRequest>>,
+    ) -> Result<Response<Self::ExchangeStream>, Status> {
+        let (out, answers) = mpsc::channel(OUT_FRAMES_MAX);
+        let stream = Stream {
+            transport: self.transport.clone(),
+            out,
+            answers: SelectAll::new(),
+            appends: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+        };
+        let served = stream.serve(request.into_inner());
+        self.transport.env.raft.spawn("raft-inbox", served).detach();
+        Ok(Response::new(ReceiverStream::new(answers).map(Ok).boxed()))
+    }
+}
+
+/// One stream being served.
+struct Stream {
+    transport: Transport,
+    out: mpsc::Sender<pb::ExchangeResponse>,
+    answers: SelectAll<BoxStream<'static, (u64, Answer)>>,
+    appends: BTreeMap<u64, mpsc::Sender<pb::AppendCall>>,
+    snapshots: BTreeMap<u64, mpsc::Sender<Piece>>,
+}
+
+/// What happens next on a stream.
+enum Event {
+    Answer((u64, Answer)),
+    Frame(Option<pb::ExchangeRequest>),
+    Stop,
+}
+
+impl Stream {
+    async fn serve(mut self, mut incoming: Streaming<pb::ExchangeRequest>) {
+        let hello = tokio::time::timeout(HELLO_WITHIN, incoming.message()).await;
+        let Ok(Ok(Some(first))) = hello else { return };
+        let greeting = self.greet(first);
+        let refused = matches!(greeting, Answer::Refused(_));
+        if send(&self.out, 0, greeting).await.is_err() || refused {
+            return;
+        }
+        let stop = self.transport.stop.clone();
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = stop.stopped() => Event::Stop,
+                Some(answer) = self.answers.next() => Event::Answer(answer),
+                frame = incoming.message() => Event::Frame(frame.ok().flatten()),
+            };
+            match event {
+                Event::Answer((call, answer)) => {
+                    if send(&self.out, call, answer).await.is_err() {
+                        return;
+                    }
+                }
+                Event::Frame(Some(frame)) => self.take(frame),
+                Event::Frame(None) | Event::Stop => return,
+            }
+        }
+    }
+
+    fn greet(&self, first: pb::ExchangeRequest) -> Answer {
+        let us = &self.transport.identity;
+        let Some(Body::Hello(hello)) = first.body else {
+            return refusal(
+                pb::RefusedReason::NoHello,
+                "the first frame was not a hello".into(),
+            );
+        };
+        if hello.cluster_id != us.cluster_id {
+            let detail = format!(
+                "this is cluster {}, not {}",
+                us.cluster_id, hello.cluster_id
+            );
+            return refusal(pb::RefusedReason::OtherCluster, detail);
+        }
+        if hello.to_node != us.node_id {
+            let detail = format!("this is node {}, not {}", us.node_id, hello.to_node);
+            return refusal(pb::RefusedReason::OtherNode, detail);
+        }
+        if hello.profile != us.profile.name() {
+            let ours = us.profile.name();
+            let detail = format!("this cluster runs profile {ours}, not {}", hello.profile);
+            return refusal(pb::RefusedReason::OtherProfile, detail);
+        }
+        Answer::Welcome(pb::Welcome {
+            cluster_id: us.cluster_id.clone(),
+            node_id: us.node_id,
+        })
+    }
+
+    /// Takes one frame; never waits.
+    fn take(&mut self, frame: pb::ExchangeRequest) {
+        let call = frame.call;
+        let Some(body) = frame.body else { return };
+        match body {
+            Body::AppendEnd(_) => drop(self.appends.remove(&call)),
+            Body::Append(append) => self.append(frame.group, call, append),
+            Body::SnapshotChunk(chunk) => self.piece(call, Piece::Chunk(chunk)),
+            Body::SnapshotEnd(end) => self.piece(call, Piece::End(end)),
+            other => match self.transport.group(frame.group) {
+                Some(group) => self.ask(group, call, other),
+                None => self.fail(call, pb::FailedReason::UnknownGroup),
+            },
+        }
+    }
+
+    fn ask(&mut self, group: Arc<dyn Inbound>, call: u64, body: Body) {
+        let answering = match body {
+            Body::Vote(vote) => async move { group.vote(vote).await }.boxed(),
+            Body::PreVote(vote) => async move { group.pre_vote(vote).await }.boxed(),
+            Body::Transfer(transfer) => async move { group.transfer(transfer).await }.boxed(),
+            Body::Heartbeat(beat) => async move { group.heartbeat(beat).await }.boxed(),
+            Body::SnapshotBegin(begin) => return self.begin_snapshot(group, call, begin),
+            _ => return self.fail(call, pb::FailedReason::Protocol),
+        };
+        self.answers.push(
+            answering
+                .map(move |answer| (call, answer))
+                .into_stream()
+                .boxed(),
+        );
+    }
+
+    fn append(&mut self, group: u32, call: u64, append: pb::AppendCall) {
+        let appends = match self.appends.get(&call) {
+            Some(appends) => appends.clone(),
+            None => match self.begin_appends(group, call) {
+                Ok(appends) => appends,
+                Err(reason) => return self.fail(call, reason),
+            },
+        };
+        if let Err(mpsc::error::TrySendError::Full(_)) = appends.try_send(append) {
+            self.appends.remove(&call);
+            self.fail(call, pb::FailedReason::WindowExceeded);
+        }
+        // A session that ended has said why; what was already on the way to it is dropped.
+    }
+
+    fn begin_appends(
+        &mut self,
+        group: u32,
+        call: u64,
+    ) -> Result<mpsc::Sender<pb::AppendCall>, pb::FailedReason> {
+        let group = self
+            .transport
+            .group(group)
+            .ok_or(pb::FailedReason::UnknownGroup)?;
+        self.appends.retain(|_, appends| !appends.is_closed());
+        if self.appends.len() >= SESSIONS_MAX {
+            return Err(pb::FailedReason::WindowExceeded);
+        }
+        let (appends, calls) = mpsc::channel(APPENDS_IN_FLIGHT_MAX);
+        self.appends.insert(call, appends.clone());
+        self.answers.push(
+            group
+                .appends(calls)
+                .map(move |answer| (call, answer))
+                .boxed(),
+        );
+        Ok(appends)
+    }
+
+    fn begin_snapshot(&mut self, group: Arc<dyn Inbound>, call: u64, begin: pb::SnapshotBegin) {
+        let (pieces, taken) = mpsc::channel(PIECES_WAITING_MAX);
+        self.snapshots.retain(|_, pieces| !pieces.is_closed());
+        self.snapshots.insert(call, pieces);
+        let answers = group.snapshot(begin, taken);
+        self.answers
+            .push(answers.map(move |answer| (call, answer)).boxed());
+    }
+
+    fn piece(&mut self, call: u64, piece: Piece) {
+        let last = matches!(piece, Piece::End(_));
+        let Some(pieces) = self.snapshots.get(&call) else {
+            return;
+        };
+        let full = matches!(
+            pieces.try_send(piece),
+            Err(mpsc::error::TrySendError::Full(_))
+        );
+        if full {
+            self.fail(call, pb::FailedReason::WindowExceeded);
+        }
+        if full || last {
+            self.snapshots.remove(&call);
+        }
+    }
+
+    fn fail(&mut self, call: u64, reason: pb::FailedReason) {
+        let answer = failure(reason, String::new());
+        self.answers
+            .push(futures::stream::iter([(call, answer)]).boxed());
+    }
+}
+
+/// The peer reads no more.
+struct Gone;
+
+async fn send(
+    out: &mpsc::Sender<pb::ExchangeResponse>,
+    call: u64,
+    answer: Answer,
+) -> Result<(), Gone> {
+    let frame = pb::ExchangeResponse {
+        call,
+        body: Some(answer),
+    };
+    out.send(frame).await.map_err(|_| Gone)
+}
+
+fn refusal(reason: pb::RefusedReason, detail: String) -> Answer {
+    Answer::Refused(pb::Refused {
+        reason: reason.into(),
+        detail,
+    })
+}
+
+/// An answer that says why a call failed.
+pub(crate) fn failure(reason: pb::FailedReason, detail: String) -> Answer {
+    Answer::Failed(pb::Failed {
+        reason: reason.into(),
+        detail,
+    })
+}

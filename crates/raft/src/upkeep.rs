@@ -1,0 +1,406 @@
+//! What a group does beside consensus: says who leads, snapshots in time, gets unstuck.
+//! Promise: leadership is claimed only after an entry of this leader's term was applied here; one
+//! group of a node encodes at a time; a failed snapshot costs a retry, never the group.
+//! Not here: encoding (the machine), the file (`store`).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Instant as _, RaftMetrics};
+use ports::{Leadership, Machine};
+use runtime::{AbortOnDrop, Lane};
+use store::Wal;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+use crate::group::GroupOptions;
+use crate::host::Host;
+use crate::replica::{Shared, SnapshotPlace};
+use crate::serve::RaftOf;
+use crate::transport::Transport;
+use crate::types::{LeaderId, Types};
+
+/// Pause after a snapshot failed, for instance because the disk is full.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(10);
+/// How long openraft may take to note a snapshot that is already written.
+const SNAPSHOT_NOTED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Says who leads, each time it changes, until the group stops.
+pub(crate) async fn follow<M: Machine>(
+    raft: RaftOf<M>,
+    shared: Arc<Shared>,
+    us: u64,
+    says: watch::Sender<Leadership>,
+) {
+    let mut server = raft.server_metrics();
+    let mut proof = shared.applied_leader.subscribe();
+    let mut halted = shared.halted.subscribe();
+    loop {
+        let seen = {
+            let server = server.borrow_watched();
+            let term = server.vote.leader_id.term;
+            let ours = server.state.is_leader() && server.current_leader == Some(us);
+            let proven = *proof.borrow_and_update() == Some(LeaderId { term, node_id: us });
+            let healthy = halted.borrow_and_update().is_none();
+            Leadership {
+                term,
+                leader: server.current_leader,
+                is_self: ours && proven && healthy,
+            }
+        };
+        says.send_if_modified(|said| std::mem::replace(said, seen) != seen);
+        tokio::select! {
+            biased;
+            changed = server.changed() => if changed.is_err() { break },
+            changed = proof.changed() => if changed.is_err() { break },
+            changed = halted.changed() => if changed.is_err() { break },
+        }
+    }
+    says.send_modify(|said| {
+        *said = Leadership {
+            leader: None,
+            is_self: false,
+            ..*said
+        }
+    });
+}
+
+/// The voter beside the leader that has most of its log.
+pub(crate) fn furthest_voter<R: Send + Sync + 'static>(
+    metrics: &RaftMetrics<Types<R>>,
+) -> Option<u64> {
+    let replication = metrics.replication.as_ref()?;
+    metrics
+        .membership_config
+        .membership()
+        .voter_ids()
+        .filter(|voter| *voter != metrics.id)
+        .filter_map(|voter| Some((replication.get(&voter)?.as_ref()?.index, voter)))
+        .max()
+        .map(|(_, voter)| voter)
+}
+
+/// The group's upkeep. Cheap to clone.
+pub(crate) struct Upkeep<M: Machine> {
+    raft: RaftOf<M>,
+    shared: Arc<Shared>,
+    place: SnapshotPlace,
+    wal: Wal,
+    transport: Transport,
+    encoding: Arc<Semaphore>,
+    lane: Lane,
+    snapshot_log_bytes: u64,
+    segments_max: u64,
+}
+
+impl<M: Machine> Clone for Upkeep<M> {
+    fn clone(&self) -> Self {
+        Self {
+            raft: self.raft.clone(),
+            shared: Arc::clone(&self.shared),
+            place: self.place.clone(),
+            wal: self.wal.clone(),
+            transport: self.transport.clone(),
+            encoding: Arc::clone(&self.encoding),
+            lane: self.lane.clone(),
+            snapshot_log_bytes: self.snapshot_log_bytes,
+            segments_max: self.segments_max,
+        }
+    }
+}
+
+impl<M: Machine> Upkeep<M> {
+    pub(crate) fn new(
+        host: &Host,
+        raft: &RaftOf<M>,
+        shared: &Arc<Shared>,
+        place: SnapshotPlace,
+        wal: Wal,
+        options: &GroupOptions,
+    ) -> Self {
+        Self {
+            raft: raft.clone(),
+            shared: Arc::clone(shared),
+            place,
+            wal,
+            transport: host.transport.clone(),
+            encoding: Arc::clone(&host.encoding),
+            lane: host.transport.env.raft.clone(),
+            snapshot_log_bytes: options.snapshot_log_bytes,
+            segments_max: options.segments_max,
+        }
+    }
+
+    /// Looks after the group once per election time-out, until it stops.
+    pub(crate) async fn run(self) {
+        let every = self.transport.identity.profile.election_max();
+        let mut stall = Stall::new(every * 2);
+        let mut snapshots = Snapshots::default();
+        let mut left_for = None;
+        let stop = self.transport.stop.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.stopped() => return,
+                () = tokio::time::sleep(every) => {}
+            }
+            let metrics = self.raft.metrics().borrow_watched().clone();
+            if metrics.running_state.is_err() {
+                return;
+            }
+            self.look_for_stall(&metrics, &mut stall, every).await;
+            self.leave_when_halted(&metrics, &mut left_for).await;
+            self.look_for_snapshot(&mut snapshots);
+        }
+    }
+
+    async fn look_for_stall(
+        &self,
+        metrics: &RaftMetrics<Types<M::Reply>>,
+        stall: &mut Stall,
+        lease: Duration,
+    ) {
+        let acked = metrics.last_quorum_acked.as_ref();
+        let seen = Seen {
+            leads_with_quorum: metrics.state.is_leader()
+                && acked.is_some_and(|at| at.elapsed() <= lease),
+            last_log: metrics.last_log_index,
+            committed: metrics.cluster_committed.as_ref().map(|id| id.index),
+        };
+        match stall.step(Instant::now(), seen) {
+            Remedy::None => {}
+            Remedy::RebuildAppends => {
+                tracing::warn!(
+                    group = self.place.group.0,
+                    "commits stand still: new append streams"
+                );
+                self.transport.rebuild_appends();
+            }
+            Remedy::StepAside => self.step_aside(metrics, "commits stand still").await,
+        }
+    }
+
+    /// A leader whose machine is broken hands over, once per term.
+    async fn leave_when_halted(
+        &self,
+        metrics: &RaftMetrics<Types<M::Reply>>,
+        left_for: &mut Option<u64>,
+    ) {
+        let term = Some(metrics.current_term);
+        if metrics.state.is_leader() && self.shared.halted().is_some() && *left_for != term {
+            *left_for = term;
+            self.step_aside(metrics, "the replica is halted").await;
+        }
+    }
+
+    async fn step_aside(&self, metrics: &RaftMetrics<Types<M::Reply>>, reason: &str) {
+        let Some(to) = furthest_voter(metrics) else {
+            return;
+        };
+        tracing::warn!(
+            group = self.place.group.0,
+            to,
+            reason,
+            "leadership is handed over"
+        );
+        // A core that has stopped leads nothing.
+        let _ = self.raft.trigger().transfer_leader(to).await;
+    }
+
+    fn look_for_snapshot(&self, snapshots: &mut Snapshots) {
+        let now = Instant::now();
+        if snapshots.busy(now) || !self.snapshot_due() {
+            return;
+        }
+        snapshots.not_before = Some(now + SNAPSHOT_RETRY);
+        let upkeep = self.clone();
+        let taking = async move {
+            if let Err(error) = upkeep.snapshot().await {
+                let group = upkeep.place.group.0;
+                tracing::warn!(group, reason = %error, "a snapshot failed; it is tried again");
+            }
+        };
+        snapshots.under_way = Some(self.lane.spawn("raft-snapshot", taking).abort_on_drop());
+    }
+
+    fn snapshot_due(&self) -> bool {
+        let since = self.shared.unsnapped_bytes.load(Ordering::Relaxed);
+        let last = self.shared.snapshot_bytes.load(Ordering::Relaxed);
+        let due = since > self.snapshot_log_bytes.max(2 * last);
+        due || self.is_laggard()
+    }
+
+    fn is_laggard(&self) -> bool {
+        let laggards = self.wal.laggards(self.segments_max);
+        laggards
+            .iter()
+            .any(|laggard| laggard.group == self.place.group)
+    }
+
+    /// Freezes, encodes, hands the result to openraft and purges the log behind it.
+    pub(crate) async fn snapshot(&self) -> io::Result<()> {
+        let _right = self.encoding.acquire().await.map_err(io::Error::other)?;
+        let laggard = self.is_laggard();
+        let freezing = self.raft.with_state_machine(|replica| {
+            let frozen = replica.freeze();
+            Box::pin(async move { frozen })
+        });
+        let Some(frozen) = freezing.await.map_err(io::Error::other)? else {
+            return Err(io::Error::other("there is nothing to freeze yet"));
+        };
+        let Some(index) = frozen.meta.last_log_id.map(|id| id.index) else {
+            return Ok(());
+        };
+        let written = self.place.write(frozen).await?;
+        let bytes = written.file.content_bytes();
+        self.shared.snapshot_bytes.store(bytes, Ordering::Relaxed);
+        *self.shared.written.lock() = Some(written);
+        self.raft
+            .trigger()
+            .snapshot()
+            .await
+            .map_err(io::Error::other)?;
+        let wait = self.raft.wait(Some(SNAPSHOT_NOTED_WITHIN));
+        let noted = wait.metrics(
+            |metrics| {
+                metrics
+                    .snapshot
+                    .as_ref()
+                    .is_some_and(|id| id.index >= index)
+            },
+            "the snapshot is noted",
+        );
+        noted.await.map_err(io::Error::other)?;
+        if laggard {
+            self.raft
+                .trigger()
+                .purge_log(index)
+                .await
+                .map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+}
+
+/// Snapshots of one group, one at a time.
+#[derive(Default)]
+struct Snapshots {
+    under_way: Option<AbortOnDrop<()>>,
+    not_before: Option<Instant>,
+}
+
+impl Snapshots {
+    fn busy(&mut self, now: Instant) -> bool {
+        use futures::FutureExt;
+        if let Some(task) = &mut self.under_way
+            && task.now_or_never().is_some()
+        {
+            self.under_way = None;
+        }
+        self.under_way.is_some() || self.not_before.is_some_and(|at| now < at)
+    }
+}
+
+/// What a look at the group shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    leads_with_quorum: bool,
+    last_log: Option<u64>,
+    committed: Option<u64>,
+}
+
+/// What to do about commits that stand still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remedy {
+    None,
+    RebuildAppends,
+    StepAside,
+}
+
+/// Watches whether a leader that is heard still commits.
+#[derive(Debug)]
+struct Stall {
+    patience: Duration,
+    committed: Option<u64>,
+    since: Option<Instant>,
+    rebuilt: bool,
+}
+
+impl Stall {
+    fn new(patience: Duration) -> Self {
+        Self {
+            patience,
+            committed: None,
+            since: None,
+            rebuilt: false,
+        }
+    }
+
+    fn step(&mut self, now: Instant, seen: Seen) -> Remedy {
+        let pending = seen.leads_with_quorum && seen.last_log > seen.committed;
+        if !pending || seen.committed != self.committed {
+            self.committed = seen.committed;
+            self.since = pending.then_some(now);
+            self.rebuilt = false;
+            return Remedy::None;
+        }
+        let since = *self.since.get_or_insert(now);
+        if now - since < self.patience {
+            return Remedy::None;
+        }
+        self.since = Some(now);
+        if std::mem::replace(&mut self.rebuilt, true) {
+            Remedy::StepAside
+        } else {
+            Remedy::RebuildAppends
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stuck() -> Seen {
+        Seen {
+            leads_with_quorum: true,
+            last_log: Some(9),
+            committed: Some(7),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heard_leader_that_commits_nothing_rebuilds_its_streams_and_then_steps_aside() {
+        let start = Instant::now();
+        let mut stall = Stall::new(Duration::from_millis(600));
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(stall.step(at(0), stuck()), Remedy::None);
+        assert_eq!(stall.step(at(300), stuck()), Remedy::None);
+        assert_eq!(stall.step(at(600), stuck()), Remedy::RebuildAppends);
+        assert_eq!(stall.step(at(900), stuck()), Remedy::None);
+        assert_eq!(stall.step(at(1_200), stuck()), Remedy::StepAside);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_commits_or_is_not_heard_is_left_alone() {
+        let start = Instant::now();
+        let mut stall = Stall::new(Duration::from_millis(600));
+        let at = |ms| start + Duration::from_millis(ms);
+        let unheard = Seen {
+            leads_with_quorum: false,
+            ..stuck()
+        };
+        let moved = Seen {
+            committed: Some(8),
+            ..stuck()
+        };
+        assert_eq!(stall.step(at(0), stuck()), Remedy::None);
+        assert_eq!(stall.step(at(700), unheard), Remedy::None);
+        assert_eq!(stall.step(at(800), stuck()), Remedy::None);
+        assert_eq!(stall.step(at(1_300), moved), Remedy::None);
+        assert_eq!(stall.step(at(1_600), moved), Remedy::None);
+    }
+}

@@ -1,0 +1,362 @@
+//! openraft's types <-> the messages between replicas.
+//! Promise: what arrives is checked before openraft sees it; a missing field is an error, never a
+//! default.
+//! Not here: streams and calls (`transport`), what is stored around these messages (`log`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use openraft::entry::RaftEntry;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult,
+    VoteRequest, VoteResponse,
+};
+use openraft::raft::{TransferLeaderError, TransferLeaderRequest};
+use pb::raft::v1 as pb;
+
+use crate::types::{
+    Body, Entry, LeaderId, LogId, Member, Membership, SnapshotMeta, StoredMembership, Types, Vote,
+};
+
+/// A message that does not say what it must.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a message between replicas makes no sense: {what}")]
+pub(crate) struct BadMessage {
+    what: String,
+}
+
+impl BadMessage {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into() }
+    }
+}
+
+pub(crate) fn log_id_to(id: &LogId) -> pb::LogId {
+    pb::LogId {
+        term: id.leader_id.term,
+        leader_node: id.leader_id.node_id,
+        index: id.index,
+    }
+}
+
+pub(crate) fn log_id_from(id: pb::LogId) -> LogId {
+    log_id(id.term, id.leader_node, id.index)
+}
+
+/// A log id from its three numbers.
+pub(crate) fn log_id(term: u64, leader_node: u64, index: u64) -> LogId {
+    LogId::new(
+        LeaderId {
+            term,
+            node_id: leader_node,
+        },
+        index,
+    )
+}
+
+pub(crate) fn vote_to(vote: &Vote) -> pb::Vote {
+    pb::Vote {
+        term: vote.leader_id.term,
+        node: vote.leader_id.node_id,
+        committed: vote.committed,
+    }
+}
+
+pub(crate) fn vote_from(vote: pb::Vote) -> Vote {
+    Vote {
+        leader_id: LeaderId {
+            term: vote.term,
+            node_id: vote.node,
+        },
+        committed: vote.committed,
+    }
+}
+
+fn needed_vote(vote: Option<pb::Vote>) -> Result<Vote, BadMessage> {
+    vote.map(vote_from)
+        .ok_or_else(|| BadMessage::new("no vote"))
+}
+
+pub(crate) fn membership_to(membership: &Membership) -> pb::Membership {
+    pb::Membership {
+        configs: membership
+            .get_joint_config()
+            .iter()
+            .map(|voters| pb::VoterSet {
+                nodes: voters.iter().copied().collect(),
+            })
+            .collect(),
+        members: membership
+            .nodes()
+            .map(|(node, member)| pb::Member {
+                node: *node,
+                name: member.name.clone(),
+                site: member.site.clone(),
+            })
+            .collect(),
+    }
+}
+
+pub(crate) fn membership_from(membership: pb::Membership) -> Result<Membership, BadMessage> {
+    let configs: Vec<BTreeSet<u64>> = membership
+        .configs
+        .into_iter()
+        .map(|set| set.nodes.into_iter().collect())
+        .collect();
+    let members: BTreeMap<u64, Member> = membership
+        .members
+        .into_iter()
+        .map(|member| {
+            (
+                member.node,
+                Member {
+                    name: member.name,
+                    site: member.site,
+                },
+            )
+        })
+        .collect();
+    if configs.is_empty() && members.is_empty() {
+        return Ok(Membership::default());
+    }
+    Membership::new(configs, members).map_err(|error| BadMessage::new(error.to_string()))
+}
+
+/// A header without the chain, which only the log knows.
+pub(crate) fn meta_to(meta: &SnapshotMeta) -> pb::SnapshotMeta {
+    pb::SnapshotMeta {
+        last_log_id: meta.last_log_id.as_ref().map(log_id_to),
+        membership_log_id: meta.last_membership.log_id().as_ref().map(log_id_to),
+        membership: Some(membership_to(meta.last_membership.membership())),
+        chain: Bytes::new(),
+    }
+}
+
+pub(crate) fn meta_from(meta: pb::SnapshotMeta) -> Result<SnapshotMeta, BadMessage> {
+    let membership = meta
+        .membership
+        .ok_or_else(|| BadMessage::new("no membership"))?;
+    Ok(SnapshotMeta {
+        last_log_id: meta.last_log_id.map(log_id_from),
+        last_membership: StoredMembership::new(
+            meta.membership_log_id.map(log_id_from),
+            membership_from(membership)?,
+        ),
+    })
+}
+
+fn entry_to(entry: &Entry) -> pb::Entry {
+    pb::Entry {
+        log_id: Some(log_id_to(&entry.log_id)),
+        body: entry.payload.encoded().clone(),
+    }
+}
+
+fn entry_from(entry: pb::Entry) -> Result<Entry, BadMessage> {
+    let id = entry
+        .log_id
+        .ok_or_else(|| BadMessage::new("an entry without a place"))?;
+    let body =
+        Body::from_encoded(entry.body).map_err(|error| BadMessage::new(error.to_string()))?;
+    Ok(Entry::new(log_id_from(id), body))
+}
+
+pub(crate) fn append_to<R>(call: &AppendEntriesRequest<Types<R>>) -> pb::AppendCall
+where
+    R: Send + Sync + 'static,
+{
+    pb::AppendCall {
+        vote: Some(vote_to(&call.vote)),
+        prev_log_id: call.prev_log_id.as_ref().map(log_id_to),
+        leader_commit: call.leader_commit.as_ref().map(log_id_to),
+        entries: call.entries.iter().map(entry_to).collect(),
+    }
+}
+
+pub(crate) fn append_from<R>(
+    call: pb::AppendCall,
+) -> Result<AppendEntriesRequest<Types<R>>, BadMessage>
+where
+    R: Send + Sync + 'static,
+{
+    let entries: Vec<Entry> = call
+        .entries
+        .into_iter()
+        .map(entry_from)
+        .collect::<Result<_, _>>()?;
+    let prev_log_id = call.prev_log_id.map(log_id_from);
+    let mut next = prev_log_id.as_ref().map_or(0, |id| id.index + 1);
+    for entry in &entries {
+        if entry.log_id.index != next {
+            return Err(BadMessage::new("entries with a gap"));
+        }
+        next += 1;
+    }
+    Ok(AppendEntriesRequest {
+        vote: needed_vote(call.vote)?,
+        prev_log_id,
+        leader_commit: call.leader_commit.map(log_id_from),
+        entries,
+    })
+}
+
+pub(crate) fn append_answer_to<R>(answer: &StreamAppendResult<Types<R>>) -> pb::AppendAnswer
+where
+    R: Send + Sync + 'static,
+{
+    use pb::append_answer::Outcome;
+    let outcome = match answer {
+        Ok(matched) => Outcome::Matched(pb::AppendMatched {
+            log_id: matched.as_ref().map(log_id_to),
+        }),
+        Err(StreamAppendError::Conflict(id)) => Outcome::Conflict(log_id_to(id)),
+        Err(StreamAppendError::HigherVote(vote)) => Outcome::HigherVote(vote_to(vote)),
+    };
+    pb::AppendAnswer {
+        outcome: Some(outcome),
+    }
+}
+
+pub(crate) fn append_answer_from<R>(
+    answer: pb::AppendAnswer,
+) -> Result<StreamAppendResult<Types<R>>, BadMessage>
+where
+    R: Send + Sync + 'static,
+{
+    use pb::append_answer::Outcome;
+    match answer.outcome {
+        Some(Outcome::Matched(matched)) => Ok(Ok(matched.log_id.map(log_id_from))),
+        Some(Outcome::Conflict(id)) => Ok(Err(StreamAppendError::Conflict(log_id_from(id)))),
+        Some(Outcome::HigherVote(vote)) => Ok(Err(StreamAppendError::HigherVote(vote_from(vote)))),
+        None => Err(BadMessage::new("an append without an outcome")),
+    }
+}
+
+/// The answer to a single append in openraft's unary form.
+pub(crate) fn unary_append_answer<R>(
+    answer: StreamAppendResult<Types<R>>,
+) -> AppendEntriesResponse<Types<R>>
+where
+    R: Send + Sync + 'static,
+{
+    match answer {
+        Ok(matched) => AppendEntriesResponse::PartialSuccess(matched),
+        Err(StreamAppendError::Conflict(_)) => AppendEntriesResponse::Conflict,
+        Err(StreamAppendError::HigherVote(vote)) => AppendEntriesResponse::HigherVote(vote),
+    }
+}
+
+pub(crate) fn vote_call_to<R>(call: &VoteRequest<Types<R>>) -> pb::VoteCall
+where
+    R: Send + Sync + 'static,
+{
+    pb::VoteCall {
+        vote: Some(vote_to(&call.vote)),
+        last_log_id: call.last_log_id.as_ref().map(log_id_to),
+        leadership_transfer: call.leadership_transfer,
+    }
+}
+
+pub(crate) fn vote_call_from<R>(call: pb::VoteCall) -> Result<VoteRequest<Types<R>>, BadMessage>
+where
+    R: Send + Sync + 'static,
+{
+    Ok(VoteRequest {
+        vote: needed_vote(call.vote)?,
+        last_log_id: call.last_log_id.map(log_id_from),
+        leadership_transfer: call.leadership_transfer,
+    })
+}
+
+pub(crate) fn vote_answer_to<R>(answer: &VoteResponse<Types<R>>) -> pb::VoteAnswer
+where
+    R: Send + Sync + 'static,
+{
+    pb::VoteAnswer {
+        vote: Some(vote_to(&answer.vote)),
+        granted: answer.vote_granted,
+        last_log_id: answer.last_log_id.as_ref().map(log_id_to),
+    }
+}
+
+pub(crate) fn vote_answer_from<R>(
+    answer: pb::VoteAnswer,
+) -> Result<VoteResponse<Types<R>>, BadMessage>
+where
+    R: Send + Sync + 'static,
+{
+    Ok(VoteResponse {
+        vote: needed_vote(answer.vote)?,
+        vote_granted: answer.granted,
+        last_log_id: answer.last_log_id.map(log_id_from),
+    })
+}
+
+pub(crate) fn transfer_to<R>(call: &TransferLeaderRequest<Types<R>>) -> pb::TransferCall
+where
+    R: Send + Sync + 'static,
+{
+    pb::TransferCall {
+        from_leader: Some(vote_to(call.from_leader())),
+        to_node: *call.to_node_id(),
+        last_log_id: call.last_log_id().map(log_id_to),
+    }
+}
+
+pub(crate) fn transfer_from<R>(
+    call: pb::TransferCall,
+) -> Result<TransferLeaderRequest<Types<R>>, BadMessage>
+where
+    R: Send + Sync + 'static,
+{
+    Ok(TransferLeaderRequest::new(
+        needed_vote(call.from_leader)?,
+        call.to_node,
+        call.last_log_id.map(log_id_from),
+    ))
+}
+
+pub(crate) fn transfer_answer_to<R>(
+    answer: &Result<(), TransferLeaderError<Types<R>>>,
+) -> pb::TransferAnswer
+where
+    R: Send + Sync + 'static,
+{
+    use pb::transfer_answer::Refusal;
+    let refusal = match answer {
+        Ok(()) => None,
+        Err(TransferLeaderError::VoteChanged { expected, actual }) => {
+            Some(Refusal::VoteChanged(pb::VoteChanged {
+                expected: Some(vote_to(expected)),
+                actual: Some(vote_to(actual)),
+            }))
+        }
+        Err(TransferLeaderError::LogNotFlushed { expected, actual }) => {
+            Some(Refusal::LogBehind(pb::LogBehind {
+                expected: expected.as_ref().map(log_id_to),
+                actual: actual.as_ref().map(log_id_to),
+            }))
+        }
+    };
+    pb::TransferAnswer { refusal }
+}
+
+pub(crate) fn transfer_answer_from<R>(
+    answer: pb::TransferAnswer,
+) -> Result<Result<(), TransferLeaderError<Types<R>>>, BadMessage>
+where
+    R: Send + Sync + 'static,
+{
+    use pb::transfer_answer::Refusal;
+    Ok(match answer.refusal {
+        None => Ok(()),
+        Some(Refusal::VoteChanged(changed)) => Err(TransferLeaderError::VoteChanged {
+            expected: needed_vote(changed.expected)?,
+            actual: needed_vote(changed.actual)?,
+        }),
+        Some(Refusal::LogBehind(behind)) => Err(TransferLeaderError::LogNotFlushed {
+            expected: behind.expected.map(log_id_from),
+            actual: behind.actual.map(log_id_from),
+        }),
+    })
+}
