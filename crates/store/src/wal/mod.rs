@@ -3,148 +3,141 @@
 //! that waits; damage of acknowledged data is named at opening and never served.
 //! Not here: when to purge or to snapshot (`raft`).
 
+mod core;
+mod frame;
+mod group;
+mod recover;
+mod segment;
+mod state;
 mod types;
+mod writer;
 
-use std::ops::Range;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use runtime::Env;
-use tokio::sync::watch;
+use runtime::mailbox::{Sender, bounded};
+use runtime::{Env, supervise};
+use tokio::sync::{Semaphore, oneshot, watch};
 
+use self::core::Core;
+use self::recover::{Recovered, recover};
+use self::writer::{Mail, Preparer, Writer};
+use crate::GroupId;
+
+pub use group::GroupLog;
 pub use types::{
     Chain, EntryId, Health, Laggard, Notice, OpenError, PAYLOAD_BYTES_MAX, Record, WalError,
     WalOptions,
 };
 
-use crate::GroupId;
+/// Operations of all groups that wait to be written: tens of groups with some tens of appends each.
+/// Full means that callers wait.
+const WAITING_OPERATIONS_MAX: usize = 4_096;
 
-/// The log of a node. Cheap to clone.
+/// The log of a node. Cheap to clone. Its task ends when every clone and every group is dropped.
 #[derive(Clone)]
-pub struct Wal {}
+pub struct Wal {
+    core: Arc<Core>,
+    mail: Sender<Mail>,
+    room: Arc<Semaphore>,
+}
 
 impl Wal {
-    /// Opens the log in `dir`, made if missing, and starts its task on the lane `raft`.
+    /// Opens the log in `dir`, made if missing, and starts its task on the lane `raft`. One process
+    /// at a time: the lock is the data directory's.
     pub async fn open(
-        _env: &Env,
-        _dir: &Path,
-        _options: WalOptions,
+        env: &Env,
+        dir: &Path,
+        options: WalOptions,
     ) -> Result<(Self, Vec<Notice>), OpenError> {
-        unimplemented!()
+        let core = Arc::new(Core {
+            options,
+            health: watch::Sender::new(Health::Good),
+            segments: Default::default(),
+            groups: Default::default(),
+        });
+        let preparer = Preparer::new(env, dir.to_owned(), core.clone());
+        let Recovered {
+            active,
+            offset,
+            batch,
+            next,
+            notices,
+        } = recover(&preparer, dir).await?;
+        let next = match next {
+            Some(ready) => env.raft.spawn("wal-ready", async { Ok(ready) }),
+            None => preparer.start(&env.raft, active.number + 1),
+        };
+        let (mail, receiver) = bounded("wal", WAITING_OPERATIONS_MAX);
+        let writer = Writer {
+            core: core.clone(),
+            mail: receiver,
+            preparer,
+            lane: env.raft.clone(),
+            active,
+            offset,
+            batch,
+            next: Some(next),
+            committed: BTreeMap::new(),
+            collector: None,
+            closing: None,
+        };
+        let panicked = core.clone();
+        supervise(&env.raft, "wal", writer.run(), move |panic| {
+            panicked.fail(&panic)
+        })
+        .detach();
+        let room = Arc::new(Semaphore::new(options.queue_bytes));
+        Ok((Self { core, mail, room }, notices))
     }
 
     /// The log of one group; empty if it was never written.
-    pub fn group(&self, _group: GroupId) -> GroupLog {
-        unimplemented!()
+    pub fn group(&self, group: GroupId) -> GroupLog {
+        let group = self.core.group(group);
+        GroupLog {
+            group,
+            core: self.core.clone(),
+            mail: self.mail.clone(),
+            room: self.room.clone(),
+        }
     }
 
     /// Groups that have a vote or a log, in order.
     pub fn groups(&self) -> Vec<GroupId> {
-        unimplemented!()
+        let groups = self.core.all_groups().into_iter();
+        let known = groups.filter(|group| {
+            let state = group.state.lock();
+            state.view.last.is_some() || state.view.vote.is_some()
+        });
+        known.map(|group| group.id).collect()
     }
 
     /// How the log is, now and after each change.
     pub fn health(&self) -> watch::Receiver<Health> {
-        unimplemented!()
+        self.core.health.subscribe()
     }
 
     /// Segments on disk, the prepared one left out.
     pub fn segments(&self) -> u64 {
-        unimplemented!()
+        self.core.segments.lock().len() as u64
     }
 
-    /// Groups whose oldest entry lies more than `segments_max` segments back, the oldest first.
+    /// Groups that need more than `segments_max` segments, the one that reaches back furthest first.
     /// Snapshot and purge them, or the log grows.
-    pub fn laggards(&self, _segments_max: u64) -> Vec<Laggard> {
-        unimplemented!()
+    pub fn laggards(&self, segments_max: u64) -> Vec<Laggard> {
+        self.core.laggards(segments_max)
     }
 
     /// Writes what waits, then ends the task. Later operations fail with [`WalError::Closed`].
     pub async fn close(&self) {
-        unimplemented!()
+        let (reply, closed) = oneshot::channel();
+        if self.mail.send(Mail::Close(reply)).await.is_ok() {
+            // An error means that the task has ended already.
+            let _ = closed.await;
+        }
     }
 }
 
-/// The log and vote of one group. Cheap to clone. Writes of one group take effect in the order in
-/// which their calls got past the wait for room; callers that need an order await each call.
-#[derive(Clone)]
-pub struct GroupLog {}
-
-impl GroupLog {
-    /// The group.
-    pub fn id(&self) -> GroupId {
-        unimplemented!()
-    }
-
-    /// The last entry, or the purged one when nothing follows it.
-    pub fn last(&self) -> Option<EntryId> {
-        unimplemented!()
-    }
-
-    /// The last entry that was purged.
-    pub fn purged(&self) -> Option<EntryId> {
-        unimplemented!()
-    }
-
-    /// The place of the entry at `index`, if it is held (the purged one included).
-    pub fn entry_id(&self, _index: u64) -> Option<EntryId> {
-        unimplemented!()
-    }
-
-    /// Entries of `range` in order, from the first that is held, at most `max_bytes` of payload but
-    /// at least one; empty when none is held.
-    pub async fn read(
-        &self,
-        _range: Range<u64>,
-        _max_bytes: usize,
-    ) -> Result<Vec<Record>, WalError> {
-        unimplemented!()
-    }
-
-    /// Appends entries that follow the last one; waits for room in the queue. When it returns they
-    /// can be read. `done` is called once, when they are durable or never will be.
-    pub async fn append(
-        &self,
-        _records: Vec<Record>,
-        _done: impl FnOnce(Result<(), WalError>) + Send + 'static,
-    ) -> Result<(), WalError> {
-        unimplemented!()
-    }
-
-    /// Removes every entry after `keep`, all that is not purged for `None`. Durable when it resolves.
-    pub async fn truncate_after(&self, _keep: Option<u64>) -> Result<(), WalError> {
-        unimplemented!()
-    }
-
-    /// Removes every entry up to `upto`. Where `upto` lies beyond the log, as after a snapshot from
-    /// the leader, `chain` is the chain of that snapshot. Durable when it resolves.
-    pub async fn purge(&self, _upto: EntryId, _chain: Option<Chain>) -> Result<(), WalError> {
-        unimplemented!()
-    }
-
-    /// Keeps the vote, opaque here. Durable when it resolves.
-    pub async fn save_vote(&self, _vote: Bytes) -> Result<(), WalError> {
-        unimplemented!()
-    }
-
-    /// The vote kept last.
-    pub fn vote(&self) -> Option<Bytes> {
-        unimplemented!()
-    }
-
-    /// Keeps the committed position, opaque here, with the next batch. Never waited for.
-    pub fn save_committed(&self, _committed: Bytes) {
-        unimplemented!()
-    }
-
-    /// The committed position kept last.
-    pub fn committed(&self) -> Option<Bytes> {
-        unimplemented!()
-    }
-
-    /// The chain at `index`; `None` when the entry is purged (except the last purged one), not there,
-    /// or not yet written.
-    pub fn chain(&self, _index: u64) -> Option<Chain> {
-        unimplemented!()
-    }
-}
+#[cfg(test)]
+mod wal_test;

@@ -1,0 +1,160 @@
+//! Segment files: names, head, zero-filling ahead.
+//! Promise: a segment under its final name is complete and durable, so writes into it allocate nothing.
+//! Not here: what is written into it (`writer`).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use runtime::{Create, Disk, DiskFile, DiskLane, Open};
+
+use super::frame::FORMAT;
+
+/// Bytes before the first frame:
+/// `magic 8 | version u8 | 3 zeros | salt u32 | number u64 | crc32c u32 | 4 zeros`.
+pub const SEGMENT_HEAD_BYTES: usize = 32;
+const MAGIC: &[u8; 8] = b"antiplog";
+/// Zeros written at once; also the most that other bulk work waits for.
+const FILL_BYTES: usize = 1 << 20;
+
+/// An open segment.
+pub struct Segment {
+    /// Counts up without a gap.
+    pub number: u32,
+    /// Seeds the checksums of this segment.
+    pub salt: u32,
+    pub path: PathBuf,
+    /// The file's length.
+    pub bytes: u64,
+    /// For commits.
+    pub file: Arc<dyn DiskFile>,
+    /// For reads, off the commit path.
+    pub reader: Arc<dyn DiskFile>,
+}
+
+/// What the head of a segment says.
+pub enum SegmentHead {
+    Valid { salt: u32 },
+    Newer(u8),
+    Invalid,
+}
+
+/// Where a segment lives.
+pub fn path_of(dir: &Path, number: u32) -> PathBuf {
+    dir.join(format!("{number:010}.wal"))
+}
+
+/// The number in a segment's file name.
+pub fn number_of(name: &str) -> Option<u32> {
+    name.strip_suffix(".wal")?.parse().ok()
+}
+
+/// Whether a file is a segment that was not completed.
+pub fn is_unfinished(name: &str) -> bool {
+    name.ends_with(".wal.new")
+}
+
+/// Makes a zero-filled segment of `bytes` and opens it.
+pub async fn prepare(
+    disk: &dyn Disk,
+    dir: &Path,
+    number: u32,
+    salt: u32,
+    bytes: u64,
+) -> io::Result<Segment> {
+    let path = path_of(dir, number);
+    let unfinished = path.with_extension("wal.new");
+    let filled = fill(disk, &unfinished, number, salt, bytes).await;
+    if filled.is_err() {
+        // Gives the space back. A failure leaves a file that the next opening removes.
+        drop(disk.remove(&unfinished).await);
+    }
+    filled?;
+    disk.rename(&unfinished, &path).await?;
+    disk.sync_dir(dir).await?;
+    open(disk, path, number, salt).await
+}
+
+async fn fill(disk: &dyn Disk, path: &Path, number: u32, salt: u32, bytes: u64) -> io::Result<()> {
+    let file = disk
+        .open(
+            path,
+            Open {
+                create: Create::IfMissing,
+                lane: DiskLane::Bulk,
+            },
+        )
+        .await?;
+    file.truncate(0).await?;
+    file.write_at(0, head(number, salt)).await?;
+    let zeros = Bytes::from(vec![0; FILL_BYTES]);
+    let mut at = SEGMENT_HEAD_BYTES as u64;
+    while at < bytes {
+        let part = (bytes - at).min(FILL_BYTES as u64);
+        file.write_at(at, zeros.slice(..part as usize)).await?;
+        at += part;
+    }
+    file.sync().await
+}
+
+/// Opens the handles of a segment whose head has been read.
+pub async fn open(disk: &dyn Disk, path: PathBuf, number: u32, salt: u32) -> io::Result<Segment> {
+    let file = disk
+        .open(
+            &path,
+            Open {
+                create: Create::Never,
+                lane: DiskLane::Commit,
+            },
+        )
+        .await?;
+    let reader = disk
+        .open(
+            &path,
+            Open {
+                create: Create::Never,
+                lane: DiskLane::Bulk,
+            },
+        )
+        .await?;
+    let bytes = reader.len().await?;
+    Ok(Segment {
+        number,
+        salt,
+        path,
+        bytes,
+        file,
+        reader,
+    })
+}
+
+/// Reads the head of segment `number`.
+pub fn read_head(content: &Bytes, number: u32) -> SegmentHead {
+    let Some(mut head) = content.get(..SEGMENT_HEAD_BYTES) else {
+        return SegmentHead::Invalid;
+    };
+    let crc = crc32c::crc32c(&head[..24]);
+    let magic_fits = head.starts_with(MAGIC);
+    head.advance(8);
+    let version = head.get_u8();
+    head.advance(3);
+    let (salt, named) = (head.get_u32_le(), head.get_u64_le());
+    match magic_fits && crc == head.get_u32_le() {
+        true if version > FORMAT => SegmentHead::Newer(version),
+        true if named == u64::from(number) => SegmentHead::Valid { salt },
+        _ => SegmentHead::Invalid,
+    }
+}
+
+fn head(number: u32, salt: u32) -> Bytes {
+    let mut head = Vec::with_capacity(SEGMENT_HEAD_BYTES);
+    head.extend_from_slice(MAGIC);
+    head.extend_from_slice(&[FORMAT, 0, 0, 0]);
+    head.extend_from_slice(&salt.to_le_bytes());
+    head.extend_from_slice(&u64::from(number).to_le_bytes());
+    let crc = crc32c::crc32c(&head);
+    head.extend_from_slice(&crc.to_le_bytes());
+    head.resize(SEGMENT_HEAD_BYTES, 0);
+    head.into()
+}
