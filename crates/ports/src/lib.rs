@@ -2,8 +2,10 @@
 //! Promise: actors, router and API know these and never Raft, a log or a socket.
 //! Not here: any implementation (`raft`, `node`).
 
+mod door;
 mod group;
 mod machine;
 
+pub use door::{CallAnswer, Cluster, Door, DoorStream, Operator, StreamDown, StreamUp};
 pub use group::{Committed, FollowerStatus, Group, GroupStatus, Leadership, ProposeError, ReadError};
 pub use machine::{Frozen, Machine, Position, RestoreError};
