@@ -43,7 +43,7 @@ async fn refused(disk: &MemoryDisk, identity: Identity) -> String {
 async fn a_claim_survives_a_crash() {
     let disk = MemoryDisk::default();
     claimed(&disk).await;
-    disk.crash(&Unsynced::Lost);
+    let disk = disk.crash(&Unsynced::Lost);
     let mut opened = DataDir::open(&on(&disk), dir()).await.unwrap();
     assert_eq!(opened.identity(), Some(&ana()));
     opened.claim(ana()).await.unwrap();

@@ -37,7 +37,7 @@ async fn a_finished_snapshot_is_read_back_after_a_crash() {
     let disk = MemoryDisk::default();
     let store = SnapshotStore::open(&on(&disk), dir()).await.unwrap();
     let taken = written(&store, "at 7", &["one", "", "three"]).await;
-    disk.crash(&Unsynced::Lost);
+    let disk = disk.crash(&Unsynced::Lost);
     let store = SnapshotStore::open(&on(&disk), dir()).await.unwrap();
     let found = store.current(GROUP).await.unwrap().unwrap();
     assert_eq!(found.meta(), "at 7");

@@ -57,6 +57,8 @@ pub struct Faults {
 #[derive(Clone, Default)]
 pub struct MemoryDisk {
     state: Arc<Mutex<State>>,
+    /// The process that this handle belongs to; it dies with the next crash.
+    life: u64,
 }
 
 #[derive(Default)]
@@ -69,6 +71,7 @@ struct State {
     locks: BTreeMap<PathBuf, u64>,
     next_lock: u64,
     syncs: u64,
+    life: u64,
 }
 
 #[derive(Clone)]
@@ -117,9 +120,17 @@ impl MemoryDisk {
     }
 
     /// Cuts the power: unsynced data meets `unsynced`, locks end, faults end except the capacity.
-    /// Open files of before must not be used again.
-    pub fn crash(&self, unsynced: &Unsynced) {
-        self.state.lock().crash(unsynced);
+    /// Gives the disk of the next life; this handle, its clones and its files fail from now on, so
+    /// that tasks of the dead process write nothing more.
+    #[must_use]
+    pub fn crash(&self, unsynced: &Unsynced) -> Self {
+        let mut state = self.state.lock();
+        state.crash(unsynced);
+        state.life += 1;
+        Self {
+            state: self.state.clone(),
+            life: state.life,
+        }
     }
 
     /// Inverts bits: each byte from `offset` is xored with `mask`'s next. Durable at once.
@@ -158,13 +169,16 @@ impl MemoryDisk {
         job: impl FnOnce(&mut State) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut state = self.state.lock();
-        let done = state.powered().and_then(|()| job(&mut state));
+        let done = state.powered(self.life).and_then(|()| job(&mut state));
         done.map_err(|error| named(error, operation, path))
     }
 }
 
 impl State {
-    fn powered(&mut self) -> io::Result<()> {
+    fn powered(&mut self, life: u64) -> io::Result<()> {
+        if life != self.life {
+            return Err(io::Error::other("the process has died"));
+        }
         match &mut self.faults.power_lost_after {
             Some(0) => Err(io::Error::other("the power is cut")),
             Some(left) => {

@@ -28,7 +28,7 @@ async fn a_crash_loses_what_was_not_synced_and_nothing_else() {
         .await
         .unwrap();
     file.truncate(2).await.unwrap();
-    disk.crash(&Unsynced::Lost);
+    let disk = disk.crash(&Unsynced::Lost);
     assert_eq!(disk.content(path()).unwrap(), b"synced");
 }
 
@@ -37,7 +37,7 @@ async fn a_killed_process_loses_nothing() {
     let disk = MemoryDisk::default();
     let file = synced_file(&disk, b"synced").await;
     file.write_at(6, Bytes::from_static(b"+")).await.unwrap();
-    disk.crash(&Unsynced::Kept);
+    let disk = disk.crash(&Unsynced::Kept);
     assert_eq!(disk.content(path()).unwrap(), b"synced+");
 }
 
@@ -47,7 +47,7 @@ async fn a_file_whose_directory_was_not_synced_is_gone_after_a_crash() {
     let file = disk.open(path(), OPEN).await.unwrap();
     file.write_at(0, Bytes::from_static(b"x")).await.unwrap();
     file.sync().await.unwrap();
-    disk.crash(&Unsynced::Lost);
+    let disk = disk.crash(&Unsynced::Lost);
     assert_eq!(disk.content(path()), None);
 }
 
@@ -56,7 +56,7 @@ async fn a_rename_is_undone_unless_its_directory_was_synced() {
     let disk = MemoryDisk::default();
     synced_file(&disk, b"x").await;
     disk.rename(path(), Path::new("/data/other")).await.unwrap();
-    disk.crash(&Unsynced::Lost);
+    let disk = disk.crash(&Unsynced::Lost);
     assert_eq!(disk.paths(), [path()]);
 }
 
@@ -67,7 +67,7 @@ async fn a_torn_write_keeps_some_sectors() {
     file.write_at(0, Bytes::from(vec![7; 512 * 64]))
         .await
         .unwrap();
-    disk.crash(&Unsynced::Torn(Random::from_seed(5)));
+    let disk = disk.crash(&Unsynced::Torn(Random::from_seed(5)));
     let content = disk.content(path()).unwrap();
     let kept = content
         .chunks(512)
@@ -90,7 +90,7 @@ async fn data_of_a_failed_sync_never_becomes_durable_though_later_syncs_succeed(
     file.write_at(3, Bytes::from_static(b"c")).await.unwrap();
     file.sync().await.unwrap();
     assert_eq!(disk.content(path()).unwrap(), b"bbac");
-    disk.crash(&Unsynced::Kept);
+    let disk = disk.crash(&Unsynced::Kept);
     assert_eq!(disk.content(path()).unwrap(), b"aaac");
 }
 
@@ -125,8 +125,18 @@ async fn after_a_power_cut_everything_fails_until_the_crash() {
     file.write_at(0, Bytes::from_static(b"b")).await.unwrap();
     assert!(file.sync().await.is_err());
     assert!(file.sync().await.is_err());
-    disk.crash(&Unsynced::Lost);
+    let disk = disk.crash(&Unsynced::Lost);
     assert_eq!(disk.content(path()).unwrap(), b"a");
+}
+
+#[tokio::test]
+async fn a_dead_process_writes_nothing_more() {
+    let disk = MemoryDisk::default();
+    let file = synced_file(&disk, b"a").await;
+    let reborn = disk.crash(&Unsynced::Kept);
+    assert!(file.write_at(0, Bytes::from_static(b"b")).await.is_err());
+    assert!(disk.remove(path()).await.is_err());
+    assert_eq!(reborn.content(path()).unwrap(), b"a");
 }
 
 #[tokio::test]
@@ -134,7 +144,7 @@ async fn a_lock_ends_with_its_guard_or_a_crash() {
     let disk = MemoryDisk::default();
     let first = disk.lock(path()).await.unwrap();
     assert!(disk.lock(path()).await.is_err());
-    disk.crash(&Unsynced::Kept);
+    let disk = disk.crash(&Unsynced::Kept);
     let second = disk.lock(path()).await.unwrap();
     drop(first);
     assert!(disk.lock(path()).await.is_err());

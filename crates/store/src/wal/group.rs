@@ -207,7 +207,8 @@ impl GroupLog {
             for record in more {
                 // A purge may have moved the start; a gap inside is never served.
                 if !records.is_empty()
-                    && (record.index != at || bytes + record.payload.len() > max_bytes)
+                    && (record.index != at
+                        || record.payload.len() > max_bytes.saturating_sub(bytes))
                 {
                     return Ok(records);
                 }
@@ -364,7 +365,8 @@ fn take_cached(state: &State, range: Range<u64>, max_bytes: usize) -> Vec<Record
 /// Places of `range` that one read of one segment covers; at least one.
 fn span(state: &State, range: Range<u64>, max_bytes: usize) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
-    let limit = READ_SPAN_BYTES_MAX.min(max_bytes as u64 + READ_SPAN_BYTES_MAX / 16);
+    let limit =
+        READ_SPAN_BYTES_MAX.min((max_bytes as u64).saturating_add(READ_SPAN_BYTES_MAX / 16));
     for index in range {
         let Some(place) = state.written.place(index) else {
             break;

@@ -140,4 +140,6 @@ impl Wal {
 }
 
 #[cfg(test)]
+mod model_test;
+#[cfg(test)]
 mod wal_test;
