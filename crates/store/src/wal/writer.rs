@@ -109,9 +109,22 @@ impl Writer {
         while let Some(mail) = self.mail.recv().await {
             self.refuse(mail);
         }
+        self.end_tasks().await;
         if let Some(closing) = self.closing.take() {
             // Whoever asked may have gone.
             let _ = closing.send(());
+        }
+    }
+
+    /// After it nothing touches the directory any more, so that it can be opened again.
+    async fn end_tasks(&mut self) {
+        if let Some(next) = self.next.take() {
+            next.abort();
+            // Aborted or done, both are fine: an unfinished segment goes at the next opening.
+            drop(next.await);
+        }
+        if let Some(collector) = self.collector.take() {
+            drop(collector.await);
         }
     }
 
