@@ -2,6 +2,8 @@
 //! Promise: a group behaves as `ports::Group` says; what it acknowledges is durable at a majority.
 //! Not here: what entries mean (`ports::Machine`), where groups are placed (`node`).
 
+#[cfg(test)]
+mod cluster_test;
 mod directory;
 mod group;
 mod host;
@@ -9,6 +11,10 @@ mod log;
 mod profile;
 mod replica;
 mod serve;
+#[cfg(test)]
+mod suite_test;
+#[cfg(test)]
+mod testing;
 mod transport;
 mod types;
 mod upkeep;

@@ -84,8 +84,9 @@ pub(crate) struct SnapshotPlace {
 pub(crate) struct FrozenState {
     pub(crate) state: Box<dyn Frozen>,
     pub(crate) meta: SnapshotMeta,
-    /// The chain of the log where the state stands.
-    pub(crate) chain: Chain,
+    /// The chain of the log where the state stands; unknown while the log here has not written
+    /// what the others committed.
+    pub(crate) chain: Option<Chain>,
 }
 
 /// A snapshot in the store, and what it holds.
@@ -95,10 +96,26 @@ pub(crate) struct Written {
 }
 
 impl SnapshotPlace {
+    /// `file`, or its copy if it is not this store's current snapshot.
+    async fn keep(&self, file: store::Snapshot) -> io::Result<store::Snapshot> {
+        let current = self.store.current(self.group).await.map_err(io::Error::other)?;
+        if current.is_some_and(|current| current.digest() == file.digest()) {
+            return Ok(file);
+        }
+        let begun = self.store.begin(self.group, file.meta().clone()).await;
+        let mut writer = begun.map_err(io::Error::other)?;
+        let mut reader = file.reader();
+        while let Some(chunk) = reader.next_chunk().await.map_err(io::Error::other)? {
+            writer.write(chunk).await.map_err(io::Error::other)?;
+        }
+        writer.finish().await.map_err(io::Error::other)
+    }
+
     /// Encodes `frozen` off the lane and makes it the group's current snapshot.
     pub(crate) async fn write(&self, frozen: FrozenState) -> io::Result<Written> {
         let mut header = wire::meta_to(&frozen.meta);
-        header.chain = Bytes::copy_from_slice(&frozen.chain.0);
+        let chain = frozen.chain.map(|chain| Bytes::copy_from_slice(&chain.0));
+        header.chain = chain.unwrap_or_default();
         let begun = self
             .store
             .begin(self.group, header.encode_to_vec().into())
@@ -172,11 +189,10 @@ impl<M: Machine> Replica<M> {
         self.guarded("apply", at.index, |machine| machine.apply(at, command))
     }
 
-    /// Freezes the state for a snapshot; `None` while nothing is applied, the replica is halted,
-    /// or the log here has not yet written what the others committed.
+    /// Freezes the state for a snapshot; `None` while nothing is applied or the replica is halted.
     pub(crate) fn freeze(&mut self) -> Option<FrozenState> {
         let applied = self.applied?;
-        let chain = self.place.log.chain(applied.index)?;
+        let chain = self.place.log.chain(applied.index);
         let state = self.guarded("freeze", applied.index, Machine::freeze)?;
         let last_membership = self.membership.clone();
         let meta = SnapshotMeta {
@@ -339,10 +355,16 @@ impl<M: Machine> RaftStateMachine<Types<M::Reply>> for Replica<M> {
         Ok(())
     }
 
-    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder<M>> {
-        let written = self.shared.written.lock().take()?;
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder<M>> {
+        let written = self.shared.written.lock().take();
+        let work = match written {
+            Some(written) => Work::Written(written),
+            // openraft itself never forces; without a written snapshot it has asked too early.
+            None if force => Work::Frozen(self.freeze()?, self.place.clone()),
+            None => return None,
+        };
         Some(Builder {
-            ready: Mutex::new(Some(written)),
+            work: Mutex::new(Some(work)),
             machine: std::marker::PhantomData,
         })
     }
@@ -357,7 +379,7 @@ impl<M: Machine> RaftStateMachine<Types<M::Reply>> for Replica<M> {
         snapshot: SnapshotBody,
     ) -> io::Result<()> {
         let file = match snapshot {
-            SnapshotBody::Stored(file) => file,
+            SnapshotBody::Stored(file) => self.place.keep(file).await?,
             SnapshotBody::Arriving(writer) => writer.finish().await.map_err(io::Error::other)?,
         };
         self.restore(&file).await?;
@@ -387,18 +409,28 @@ impl<M: Machine> RaftStateMachine<Types<M::Reply>> for Replica<M> {
     }
 }
 
-/// Hands a snapshot that is already written to openraft.
+/// Hands a snapshot to openraft, as a rule one that is already written.
 pub(crate) struct Builder<M> {
-    ready: Mutex<Option<Written>>,
+    work: Mutex<Option<Work>>,
     machine: std::marker::PhantomData<fn() -> M>,
+}
+
+/// What is left to do for a snapshot.
+enum Work {
+    Written(Written),
+    Frozen(FrozenState, SnapshotPlace),
 }
 
 impl<M: Machine> RaftSnapshotBuilder<Types<M::Reply>> for Builder<M> {
     type SnapshotData = SnapshotBody;
 
     async fn build_snapshot(&mut self) -> io::Result<Stored<M>> {
-        let ready = self.ready.get_mut().take();
-        let written = ready.ok_or_else(|| io::Error::other("a builder builds once"))?;
+        let work = self.work.get_mut().take();
+        let written = match work {
+            Some(Work::Written(written)) => written,
+            Some(Work::Frozen(frozen, place)) => place.write(frozen).await?,
+            None => return Err(io::Error::other("a builder builds once")),
+        };
         Ok(Snapshot {
             meta: written.meta,
             snapshot: SnapshotBody::Stored(written.file),

@@ -251,6 +251,9 @@ impl<M: Machine> Upkeep<M> {
         let Some(frozen) = freezing.await.map_err(io::Error::other)? else {
             return Err(io::Error::other("there is nothing to freeze yet"));
         };
+        if frozen.chain.is_none() {
+            return Err(io::Error::other("the log here is behind what is committed"));
+        }
         let Some(index) = frozen.meta.last_log_id.map(|id| id.index) else {
             return Ok(());
         };

@@ -9,6 +9,8 @@ mod inbox;
 mod link;
 mod peer;
 mod sessions;
+#[cfg(test)]
+mod transport_test;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
