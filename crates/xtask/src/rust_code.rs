@@ -52,6 +52,17 @@ impl Lines {
     }
 }
 
+/// The clock that a function's attributes give it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// An async test with `start_paused = true`: a sleep takes no time.
+    Paused,
+    /// An async test on real time.
+    Running,
+    /// No async test: its callers' clock.
+    Callers,
+}
+
 /// A function with a body.
 #[derive(Clone, Debug)]
 pub struct Function {
@@ -59,8 +70,8 @@ pub struct Function {
     pub name: String,
     /// From `fn` to the closing brace.
     pub lines: Lines,
-    /// Whether its attribute starts the test clock paused.
-    pub paused: bool,
+    /// Which clock it runs on, as far as its attributes say.
+    pub clock: Clock,
 }
 
 /// A type or module that the file names.
@@ -108,6 +119,22 @@ impl RustCode {
         around.min_by_key(|function| function.lines.count())
     }
 
+    /// The clock at `line`; a function that tests call has theirs, if they all have the same.
+    pub fn clock_at(&self, line: usize) -> Clock {
+        let own = self
+            .function_at(line)
+            .map_or(Clock::Callers, |function| function.clock);
+        let has = |clock: Clock| {
+            self.functions
+                .iter()
+                .any(|function| function.clock == clock)
+        };
+        match own {
+            Clock::Callers if has(Clock::Paused) && !has(Clock::Running) => Clock::Paused,
+            own => own,
+        }
+    }
+
     /// Whether `line` lies in a test module of this file.
     pub fn in_test_module(&self, line: usize) -> bool {
         self.test_modules.iter().any(|lines| lines.hold(line))
@@ -136,7 +163,7 @@ impl RustCode {
         self.functions.push(Function {
             name: sig.ident.to_string(),
             lines,
-            paused: attrs.iter().any(starts_paused),
+            clock: clock_of(attrs),
         });
     }
 
@@ -238,13 +265,27 @@ fn brackets(delimiter: Delimiter) -> (&'static str, &'static str) {
     }
 }
 
-/// `#[tokio::test(start_paused = true)]`, or another attribute with the same argument.
+/// Reads `#[tokio::test(start_paused = true)]` and its like.
+fn clock_of(attrs: &[syn::Attribute]) -> Clock {
+    let mut async_tests = attrs.iter().filter(|attr| {
+        let segments = &attr.path().segments;
+        segments.len() > 1 && segments.last().is_some_and(|last| last.ident == "test")
+    });
+    match async_tests.next() {
+        None => Clock::Callers,
+        Some(attr) if starts_paused(attr) => Clock::Paused,
+        Some(_) => Clock::Running,
+    }
+}
+
 fn starts_paused(attr: &syn::Attribute) -> bool {
     let syn::Meta::List(list) = &attr.meta else {
         return false;
     };
-    let arguments = list.tokens.to_string().replace(' ', "");
-    arguments.contains("start_paused=true")
+    list.tokens
+        .to_string()
+        .replace(' ', "")
+        .contains("start_paused=true")
 }
 
 fn is_cfg_test(attr: &syn::Attribute) -> bool {

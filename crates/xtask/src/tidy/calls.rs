@@ -3,7 +3,7 @@
 //! Not here: what clippy refuses by resolved path (`clippy.toml`).
 
 use crate::finding::Finding;
-use crate::rust_code::{RustCode, Token, TokenKind};
+use crate::rust_code::{Clock, RustCode, Token, TokenKind};
 use crate::tidy::is_test_file;
 use crate::tree::TextFile;
 
@@ -93,9 +93,7 @@ fn sleeping_tests(file: &TextFile, code: &RustCode, found: &mut Found) {
         if !in_test || !is_sleep_call(&code.tokens, at) {
             continue;
         }
-        let paused = code
-            .function_at(token.line)
-            .is_some_and(|function| function.paused);
+        let paused = code.clock_at(token.line) == Clock::Paused;
         if !paused || names_thread(&code.tokens, at) {
             let text = "a test that sleeps is slow or flaky: wait for the event, or use `start_paused = true`";
             found.push((token.line, "sleep", text.to_owned()));
@@ -104,10 +102,7 @@ fn sleeping_tests(file: &TextFile, code: &RustCode, found: &mut Found) {
 }
 
 fn is_sleep_call(tokens: &[Token], at: usize) -> bool {
-    let name = matches!(
-        tokens[at].text.as_str(),
-        "sleep" | "sleep_until" | "sleep_ms"
-    );
+    let name = matches!(tokens[at].text.as_str(), "sleep" | "sleep_until");
     let called = tokens.get(at + 1).is_some_and(|next| next.text == "(");
     let defined = at > 0 && tokens[at - 1].text == "fn";
     name && called && !defined
@@ -227,6 +222,24 @@ mod tests {
             found_in_code("a.rs", &test("", "tokio::time::sleep")),
             [],
             "not a test: clippy's business"
+        );
+    }
+
+    #[test]
+    fn what_paused_tests_share_may_sleep_and_what_a_running_test_shares_may_not() {
+        let shared = "async fn until() {\n tokio::time::sleep(S).await;\n}\n";
+        let paused = "#[tokio::test(start_paused = true)]\nasync fn a() { until().await }\n";
+        let running = "#[tokio::test]\nasync fn b() { until().await }\n";
+        assert_eq!(found_in_code("a_test.rs", shared), [(3, "sleep")]);
+        assert_eq!(found_in_code("a_test.rs", &format!("{shared}{paused}")), []);
+        assert_eq!(
+            found_in_code("a_test.rs", &format!("{shared}{paused}{running}")),
+            [(3, "sleep")]
+        );
+        assert_eq!(
+            found_in_code("a_test.rs", "fn a() { sleep_ms(1); }\n"),
+            [],
+            "a function of ours"
         );
     }
 
