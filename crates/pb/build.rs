@@ -8,7 +8,10 @@ fn schemas(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.expect("a directory entry can be read").path();
         if path.is_dir() {
             schemas(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "proto") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "proto")
+        {
             found.push(path);
         }
     }
@@ -24,6 +27,10 @@ fn main() {
         Ok(descriptors) => descriptors,
         Err(error) => panic!("the schemas do not compile: {error:?}"),
     };
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "cargo passes OUT_DIR in no other way"
+    )]
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
     let bytes = prost::Message::encode_to_vec(&descriptors);
     std::fs::write(out.join("antiphon.bin"), bytes).expect("OUT_DIR is writable");

@@ -1,7 +1,10 @@
 //! Messages generated from `proto/`.
 //! Promise: the types are exactly the schema; the descriptor bytes are those that were compiled.
 //! Not here: services (`rpc`), meaning (`domain`), conversion (`wire`, `api`).
-#![allow(missing_docs, reason = "generated from schemas that carry the comments")]
+#![allow(
+    missing_docs,
+    reason = "generated from schemas that carry the comments"
+)]
 #![allow(clippy::all, reason = "generated code")]
 
 /// The encoded `FileDescriptorSet` of every schema, for reflection.

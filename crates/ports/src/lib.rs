@@ -7,5 +7,7 @@ mod group;
 mod machine;
 
 pub use door::{CallAnswer, Cluster, Door, DoorStream, Operator, StreamDown, StreamUp};
-pub use group::{Committed, FollowerStatus, Group, GroupStatus, Leadership, ProposeError, ReadError};
+pub use group::{
+    Committed, FollowerStatus, Group, GroupStatus, Leadership, ProposeError, ReadError,
+};
 pub use machine::{Frozen, Machine, Position, RestoreError};

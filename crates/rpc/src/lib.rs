@@ -1,7 +1,10 @@
 //! gRPC clients and servers generated from `proto/`, over the messages of `pb`.
 //! Promise: generated code alone.
 //! Not here: limits, retries and checks (`client`, `api`, `node`).
-#![allow(missing_docs, reason = "generated from schemas that carry the comments")]
+#![allow(
+    missing_docs,
+    reason = "generated from schemas that carry the comments"
+)]
 #![allow(clippy::all, reason = "generated code")]
 
 /// Services of the public API.
