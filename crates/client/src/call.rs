@@ -1,0 +1,186 @@
+//! Calls: one question, asked until it is answered, the budget is spent or the answer is final.
+//! Promise: every attempt carries the same request, so the same request id; an endpoint that fails
+//! is left; hints about time and leader are honoured; an unknown outcome is told as such.
+//! Not here: streams (`link`), which endpoint is healthy (`pool`).
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::backoff::Backoff;
+use crate::error::{CallError, Kind};
+use crate::options::Options;
+use crate::pool::{Pool, Wish};
+use crate::seams::Seams;
+
+/// What all parts of a client share.
+pub(crate) struct Core {
+    pub(crate) pool: Pool,
+    pub(crate) options: Options,
+    pub(crate) seams: Seams,
+}
+
+/// Whether a call changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It only reads: an attempt without answer did no harm.
+    Reads,
+    /// It changes something: an attempt without answer may have been done.
+    Changes,
+}
+
+/// How a call is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) effect: Effect,
+    pub(crate) budget: Duration,
+    pub(crate) attempt: Duration,
+}
+
+impl Core {
+    pub(crate) fn new(
+        addresses: Vec<String>,
+        options: Options,
+        seams: Seams,
+    ) -> Result<Self, CallError> {
+        let options = options.bounded();
+        Ok(Self {
+            pool: Pool::new(addresses, options.clone(), seams.clone())?,
+            options,
+            seams,
+        })
+    }
+
+    pub(crate) fn request_id(&self) -> String {
+        self.seams.uuid()
+    }
+
+    /// The usual shape of a call.
+    pub(crate) fn shape(&self, effect: Effect) -> Shape {
+        Shape {
+            effect,
+            budget: self.options.call_budget,
+            attempt: self.options.attempt_timeout,
+        }
+    }
+
+    /// Asks `request` by `go` until there is an answer.
+    pub(crate) async fn call<Q, A, F, Fut>(
+        &self,
+        shape: Shape,
+        request: Q,
+        mut go: F,
+    ) -> Result<A, CallError>
+    where
+        Q: Clone,
+        F: FnMut(Channel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<A>, Status>>,
+    {
+        let deadline = Instant::now() + shape.budget;
+        let mut course = Course::new(self, shape.effect);
+        loop {
+            let lease = self.pool.pick(&course.wish);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let attempt = left.min(shape.attempt);
+            let mut asked = Request::new(request.clone());
+            asked.set_timeout(attempt);
+            let error = match timeout(attempt, go(lease.channel.clone(), asked)).await {
+                Ok(Ok(answer)) => {
+                    self.pool.worked(&lease);
+                    return Ok(answer.into_inner());
+                }
+                Ok(Err(status)) => CallError::from_status(&status),
+                Err(_) => CallError::local(
+                    Kind::OutcomeUnknown,
+                    format!("{} did not answer within {attempt:?}", lease.address),
+                ),
+            };
+            tracing::debug!(address = lease.address, reason = error.reason_name(), %error, "attempt failed");
+            match error.blames_endpoint() {
+                true => self.pool.failed(&lease),
+                false => self.pool.worked(&lease),
+            }
+            if !error.is_retryable() {
+                return Err(error);
+            }
+            let pause = course.after(self, error, lease.address.clone());
+            if Instant::now() + pause >= deadline {
+                return Err(course.give_up(shape.budget));
+            }
+            sleep(pause).await;
+        }
+    }
+}
+
+/// What a call has seen so far.
+struct Course {
+    effect: Effect,
+    wish: Wish,
+    backoff: Backoff,
+    /// An attempt may have been done.
+    unknown: bool,
+    last: Option<CallError>,
+}
+
+impl Course {
+    fn new(core: &Core, effect: Effect) -> Self {
+        Self {
+            effect,
+            wish: Wish::default(),
+            backoff: Backoff::new(&core.options),
+            unknown: false,
+            last: None,
+        }
+    }
+
+    /// Notes a failed attempt; the pause before the next one.
+    fn after(&mut self, core: &Core, error: CallError, address: String) -> Duration {
+        self.unknown |= error.kind == Kind::OutcomeUnknown;
+        self.wish = Wish {
+            leader: error.leader_hint().map(str::to_owned),
+            avoid: moves_on(&error).then_some(address),
+        };
+        let pause = self.backoff.next(&core.seams, error.retry_after);
+        self.last = Some(error);
+        pause
+    }
+
+    fn give_up(self, budget: Duration) -> CallError {
+        let unknown = self.unknown;
+        let last = self
+            .last
+            .unwrap_or_else(|| CallError::local(Kind::TimedOut, "the budget was spent"));
+        match (unknown, self.effect) {
+            (true, Effect::Changes) => CallError {
+                reason: pb::api::v1::ErrorReason::OutcomeUnknown,
+                kind: Kind::OutcomeUnknown,
+                message: format!(
+                    "no definite answer within {budget:?}; it may have been done: {}",
+                    last.message
+                ),
+                ..last
+            },
+            (true, Effect::Reads) if last.kind == Kind::OutcomeUnknown => CallError {
+                kind: Kind::TimedOut,
+                ..last
+            },
+            _ => last,
+        }
+    }
+}
+
+/// A full or limited server says the same at every edge; anything else may be better elsewhere.
+pub(crate) fn moves_on(error: &CallError) -> bool {
+    use pb::api::v1::ErrorReason;
+    !matches!(
+        error.reason,
+        ErrorReason::RateLimited
+            | ErrorReason::ResourceExhausted
+            | ErrorReason::PlanBehind
+            | ErrorReason::BucketElsewhere
+            | ErrorReason::MachineDefect
+    )
+}

@@ -1,0 +1,63 @@
+//! Operators: the status of the cluster and its floor plan.
+//! Promise: applying a plan waits as long as the budget of a plan allows.
+//! Not here: what a plan says (`domain`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pb::api::v1 as api;
+use rpc::api::v1::cluster_service_client::ClusterServiceClient;
+use tonic::transport::Channel;
+
+use crate::call::{Core, Effect, Shape};
+use crate::error::CallError;
+use crate::unary::{Identified as _, calls};
+
+/// Every reachable cell adopts a plan before the call returns; a server ends a call after 10 s.
+const APPLY_ATTEMPT: Duration = Duration::from_secs(12);
+/// Three attempts.
+const APPLY_BUDGET: Duration = Duration::from_secs(40);
+/// A plan is at most 1 MiB of text.
+const PLAN_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What operators do.
+#[derive(Clone)]
+pub struct Operator {
+    core: Arc<Core>,
+}
+
+impl Operator {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    calls! { ClusterServiceClient<Channel>;
+        /// The whole cluster on one screen.
+        get_status(api::GetStatusRequest) -> api::GetStatusResponse, Reads;
+        /// The floor plan in force, or an earlier one.
+        get_floor_plan(api::GetFloorPlanRequest) -> api::GetFloorPlanResponse, Reads;
+        /// Checks a floor plan without changing anything.
+        check_floor_plan(api::CheckFloorPlanRequest) -> api::CheckFloorPlanResponse, Reads;
+    }
+
+    /// Brings a floor plan into force.
+    pub async fn apply_floor_plan(
+        &self,
+        mut request: api::ApplyFloorPlanRequest,
+    ) -> Result<api::ApplyFloorPlanResponse, CallError> {
+        request.identify(&self.core);
+        let shape = Shape {
+            effect: Effect::Changes,
+            budget: APPLY_BUDGET.max(self.core.options.call_budget),
+            attempt: APPLY_ATTEMPT.max(self.core.options.attempt_timeout),
+        };
+        self.core
+            .call(shape, request, |channel, request| async move {
+                ClusterServiceClient::new(channel)
+                    .max_decoding_message_size(PLAN_ANSWER_BYTES_MAX)
+                    .apply_floor_plan(request)
+                    .await
+            })
+            .await
+    }
+}

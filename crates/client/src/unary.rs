@@ -1,0 +1,93 @@
+//! Unary calls: one method each, generated from a list, and the request ids that they carry.
+//! Promise: a request without an id gets one before its first attempt.
+//! Not here: retrying (`call`).
+
+use pb::api::v1 as api;
+
+use crate::call::Core;
+
+/// Gives a request its id before the first attempt.
+pub(crate) trait Identified {
+    /// Fills in an id where there is none.
+    fn identify(&mut self, core: &Core);
+}
+
+macro_rules! identified {
+    ($($request:ty),* $(,)?) => {
+        $(impl Identified for $request {
+            fn identify(&mut self, core: &Core) {
+                if self.request_id.is_empty() {
+                    self.request_id = core.request_id();
+                }
+            }
+        })*
+    };
+}
+
+macro_rules! without_id {
+    ($($request:ty),* $(,)?) => {
+        $(impl Identified for $request {
+            fn identify(&mut self, _core: &Core) {}
+        })*
+    };
+}
+
+identified!(
+    api::OpenRequest,
+    api::SendRequest,
+    api::CloseRequest,
+    api::RateRequest,
+    api::LogInRequest,
+    api::LogOutRequest,
+    api::AcceptOfferRequest,
+    api::DeclineOfferRequest,
+    api::ReplyRequest,
+    api::AddNoteRequest,
+    api::HoldConversationRequest,
+    api::ResumeConversationRequest,
+    api::TransferConversationRequest,
+    api::CloseConversationRequest,
+    api::FinishWrapUpRequest,
+    api::SetIntentRequest,
+    api::SetNextStatusRequest,
+    api::EndConversationRequest,
+    api::ApplyFloorPlanRequest,
+);
+
+without_id!(
+    api::MarkRequest,
+    api::GetTranscriptRequest,
+    api::HeartbeatRequest,
+    api::ShowOfferRequest,
+    api::MarkConversationRequest,
+    api::ListEarlierConversationsRequest,
+    api::ListQueuesRequest,
+    api::GetQueueRequest,
+    api::ListAgentsRequest,
+    api::GetAgentRequest,
+    api::ListConversationsRequest,
+    api::GetConversationRequest,
+    api::GetStatusRequest,
+    api::GetFloorPlanRequest,
+    api::CheckFloorPlanRequest,
+);
+
+/// Writes one method for each call: `name(Request) -> Response, Effect;`.
+macro_rules! calls {
+    ($stub:ty; $($(#[$doc:meta])* $name:ident($request:ty) -> $answer:ty, $effect:ident;)*) => {
+        $(
+            $(#[$doc])*
+            pub async fn $name(&self, mut request: $request) -> Result<$answer, $crate::CallError> {
+                $crate::unary::Identified::identify(&mut request, &self.core);
+                let shape = self.core.shape($crate::call::Effect::$effect);
+                self.core
+                    .call(shape, request, |channel, request| async move {
+                        <$stub>::new(channel).$name(request).await
+                    })
+                    .await
+            }
+        )*
+    };
+}
+
+pub(crate) use calls;
