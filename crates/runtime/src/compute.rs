@@ -23,14 +23,15 @@ pub struct Compute {
 }
 
 struct Pool {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::SyncSender<Job>,
     room: Arc<Semaphore>,
 }
 
 impl Compute {
     /// A pool of `threads` threads (at least one), which end when the last clone is dropped.
+    #[allow(clippy::disallowed_methods, reason = "the pool owns its threads")]
     pub fn threads(threads: usize) -> io::Result<Self> {
-        let (jobs, queue) = mpsc::channel::<Job>();
+        let (jobs, queue) = mpsc::sync_channel::<Job>(WAITING_JOBS_MAX);
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..threads.max(1) {
             let queue = queue.clone();
@@ -84,6 +85,7 @@ impl Pool {
             let _ = reply.send(catch_unwind(AssertUnwindSafe(job)));
             drop(room);
         });
+        // Never blocks: the semaphore lets in no more than the channel holds.
         self.jobs
             .send(guarded)
             .expect("threads live as long as the pool");

@@ -56,7 +56,7 @@ pub struct Commit {
 /// Files and directories.
 #[async_trait]
 pub trait Disk: Send + Sync + 'static {
-    /// Makes `dir` and its parents, if missing.
+    /// Makes `dir` and its parents, if missing; durable when it returns.
     async fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
 
     /// Opens a file.
@@ -83,6 +83,10 @@ pub trait Disk: Send + Sync + 'static {
 }
 
 /// An open file. Dropping it closes it.
+#[allow(
+    clippy::len_without_is_empty,
+    reason = "asking for the length is an operation of the disk"
+)]
 #[async_trait]
 pub trait DiskFile: Send + Sync + 'static {
     /// Writes `bytes` at `offset`; the file grows as needed.

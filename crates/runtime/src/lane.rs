@@ -36,6 +36,10 @@ impl Lane {
     }
 
     /// Starts `future`. Dropping the returned task does not stop it.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place where a task is spawned"
+    )]
     pub fn spawn<T, F>(&self, name: &'static str, future: F) -> Task<T>
     where
         T: Send + 'static,

@@ -3,7 +3,7 @@
 //! Not here: broadcast and watched values (`tokio::sync`).
 
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
+use tokio::sync::mpsc::error::TrySendError;
 
 /// A mailbox that holds at most `bound` messages (at least one). The name appears in errors and
 /// metrics.
@@ -127,10 +127,7 @@ impl<T> Receiver<T> {
 
     /// The next message if one waits.
     pub fn try_recv(&mut self) -> Option<T> {
-        match self.queue.try_recv() {
-            Ok(message) => Some(message),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.queue.try_recv().ok()
     }
 
     /// Takes no more messages; those that wait can still be received.

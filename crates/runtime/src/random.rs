@@ -22,6 +22,10 @@ impl Random {
     }
 
     /// A generator seeded by the operating system: production.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place where a production node takes its seed"
+    )]
     pub fn from_os() -> Self {
         Self::of(StdRng::from_os_rng())
     }

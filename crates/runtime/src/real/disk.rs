@@ -29,6 +29,10 @@ struct Worker {
 }
 
 impl Worker {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the production disk owns its threads"
+    )]
     fn start(name: &str) -> io::Result<Self> {
         let (jobs, mut queue) = mpsc::channel::<Job>(WAITING_OPERATIONS_MAX);
         thread::Builder::new()
@@ -96,8 +100,7 @@ impl RealDisk {
 #[async_trait]
 impl Disk for RealDisk {
     async fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.run("make the directory", dir, |dir| fs::create_dir_all(dir))
-            .await
+        self.run("make the directory", dir, make_durably).await
     }
 
     async fn open(&self, path: &Path, open: Open) -> io::Result<Arc<dyn DiskFile>> {
@@ -154,6 +157,22 @@ impl Disk for RealDisk {
         })
         .await
     }
+}
+
+/// A directory whose parent was not synced is gone after a power cut, with all that was synced in it.
+fn make_durably(dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = dir
+        .ancestors()
+        .take_while(|ancestor| !ancestor.exists())
+        .collect();
+    fs::create_dir_all(dir)?;
+    for made in missing.iter().rev() {
+        let parent = made
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn options(create: Create) -> OpenOptions {
@@ -320,6 +339,16 @@ mod tests {
         );
         drop(held);
         disk.lock(&path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn directories_are_made_with_their_parents_and_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RealDisk::start().unwrap();
+        let deep = dir.path().join("a/b/c");
+        disk.create_dir_all(&deep).await.unwrap();
+        disk.create_dir_all(&deep).await.unwrap();
+        assert!(deep.is_dir());
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ mod tcp;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -22,8 +22,13 @@ use crate::{Compute, Env, Lane, Random, WallClock};
 pub struct SystemClock;
 
 impl WallClock for SystemClock {
+    #[allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "the production clock"
+    )]
     fn now_ms(&self) -> u64 {
-        let since = SystemTime::now()
+        let since = std::time::SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

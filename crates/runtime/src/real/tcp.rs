@@ -2,6 +2,8 @@
 //! Promise: an error of `listen` says which address and what to do about it.
 //! Not here: TLS, deadlines.
 
+#![allow(clippy::disallowed_types, reason = "the production network")]
+
 use std::io;
 use std::net::SocketAddr;
 

@@ -15,7 +15,7 @@ use super::frame::{Body, parse};
 use super::segment::Segment;
 use super::state::{Place, State};
 use super::types::{Chain, EntryId, PAYLOAD_BYTES_MAX, Record, WalError};
-use super::writer::{Done, Mail, Operation, Work};
+use super::writer::{Answer, Done, Mail, Operation, Work};
 use crate::GroupId;
 
 /// Bytes read from a segment at once: neighbours of one group come with few reads, and records of
@@ -328,12 +328,14 @@ impl GroupLog {
         let work = make(&mut state, ticket)?;
         state.ticket = ticket;
         let group = self.group.clone();
+        let answer = Answer::owed(done);
+        let room = Some(room);
         permit.send(Mail::Operation(Operation {
             group,
             ticket,
             work,
-            done,
-            room: Some(room),
+            answer,
+            room,
         }));
         Ok(())
     }

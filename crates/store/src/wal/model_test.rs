@@ -281,7 +281,7 @@ impl World {
         for round in 0..after {
             let group = (round % u64::from(GROUPS)) as u32;
             self.append(group, 1 + round % 2, 700, false).await;
-            if seed.rotate_left(round as u32) % 3 == 0 {
+            if seed.rotate_left(round as u32).is_multiple_of(3) {
                 settle().await;
             }
         }

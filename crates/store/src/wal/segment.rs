@@ -17,6 +17,8 @@ pub const SEGMENT_HEAD_BYTES: usize = 32;
 const MAGIC: &[u8; 8] = b"antiplog";
 /// Zeros written at once; also the most that other bulk work waits for.
 const FILL_BYTES: usize = 1 << 20;
+/// Zeros after which the file is synced, so that one large sync does not hold up the log's.
+const FILL_SYNC_BYTES: u64 = 8 << 20;
 
 /// An open segment.
 pub struct Segment {
@@ -93,7 +95,11 @@ async fn fill(disk: &dyn Disk, path: &Path, number: u32, salt: u32, bytes: u64) 
     while at < bytes {
         let part = (bytes - at).min(FILL_BYTES as u64);
         file.write_at(at, zeros.slice(..part as usize)).await?;
+        let before = at / FILL_SYNC_BYTES;
         at += part;
+        if at / FILL_SYNC_BYTES > before {
+            file.sync().await?;
+        }
     }
     file.sync().await
 }
