@@ -82,7 +82,9 @@ fn check_name(text: &str) -> Result<(), IdError> {
         return Err(IdError::Empty);
     }
     if text.len() > NAME_BYTES_MAX {
-        return Err(IdError::TooLong { limit: NAME_BYTES_MAX });
+        return Err(IdError::TooLong {
+            limit: NAME_BYTES_MAX,
+        });
     }
     if text.chars().any(char::is_control) {
         return Err(IdError::BadCharacter);
@@ -218,7 +220,10 @@ impl FromStr for ConversationId {
     fn from_str(text: &str) -> Result<Self, IdError> {
         let [cell, index] = numbers(text, "c1-1234")?;
         let cell = u32::try_from(cell).map_err(|_| IdError::BadForm { form: "c1-1234" })?;
-        Ok(Self { cell: CellId(cell), index: LogIndex(index) })
+        Ok(Self {
+            cell: CellId(cell),
+            index: LogIndex(index),
+        })
     }
 }
 
@@ -246,7 +251,11 @@ impl FromStr for OfferId {
         let [cell, agent_cell, n] = numbers(text, "o1-1-42")?;
         let cell = u32::try_from(cell).map_err(|_| bad.clone())?;
         let agent_cell = u32::try_from(agent_cell).map_err(|_| bad)?;
-        Ok(Self { cell: CellId(cell), agent_cell: CellId(agent_cell), n })
+        Ok(Self {
+            cell: CellId(cell),
+            agent_cell: CellId(agent_cell),
+            n,
+        })
     }
 }
 
@@ -263,7 +272,11 @@ fn numbers<const N: usize>(text: &str, form: &'static str) -> Result<[u64; N], I
         }
         *slot = part.parse().map_err(|_| bad())?;
     }
-    if parts.next().is_some() { Err(bad()) } else { Ok(found) }
+    if parts.next().is_some() {
+        Err(bad())
+    } else {
+        Ok(found)
+    }
 }
 
 /// A client-made id of one request: at most 36 printable ASCII characters, a UUID advised.
@@ -287,7 +300,9 @@ impl RequestId {
             return Err(IdError::Empty);
         }
         if text.len() > REQUEST_ID_BYTES_MAX {
-            return Err(IdError::TooLong { limit: REQUEST_ID_BYTES_MAX });
+            return Err(IdError::TooLong {
+                limit: REQUEST_ID_BYTES_MAX,
+            });
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(IdError::BadCharacter);
@@ -296,6 +311,17 @@ impl RequestId {
             Some(bytes) => RequestIdForm::Uuid(bytes),
             None => RequestIdForm::Text(Box::from(text)),
         }))
+    }
+
+    /// A short, never zero fingerprint, by which a message's id is looked for before it is compared.
+    pub fn tag(&self) -> u32 {
+        let tail = match &self.0 {
+            RequestIdForm::Uuid(bytes) => {
+                u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]])
+            }
+            RequestIdForm::Text(text) => (xxhash_rust::xxh3::xxh3_64(text.as_bytes()) >> 32) as u32,
+        };
+        tail.max(1)
     }
 }
 
@@ -359,7 +385,10 @@ pub struct Body {
 impl Body {
     /// A clear text.
     pub fn clear(text: &str) -> Self {
-        Self { key_id: 0, bytes: Arc::from(text.as_bytes()) }
+        Self {
+            key_id: 0,
+            bytes: Arc::from(text.as_bytes()),
+        }
     }
 }
 
@@ -376,16 +405,27 @@ mod tests {
 
     #[test]
     fn text_forms_parse_back_to_the_same_id() {
-        let conversation = ConversationId { cell: CellId(7), index: LogIndex(1_234) };
+        let conversation = ConversationId {
+            cell: CellId(7),
+            index: LogIndex(1_234),
+        };
         assert_eq!(conversation.to_string(), "c7-1234");
         assert_eq!("c7-1234".parse(), Ok(conversation));
-        let offer = OfferId { cell: CellId(1), agent_cell: CellId(2), n: 9 };
+        let offer = OfferId {
+            cell: CellId(1),
+            agent_cell: CellId(2),
+            n: 9,
+        };
         assert_eq!(offer.to_string().parse(), Ok(offer));
     }
 
     #[test]
     fn a_uuid_and_a_free_text_both_come_back_as_they_were() {
-        for text in ["6f1c2d3e-0000-4abc-8def-0123456789ab", "order-17", "6F1C2D3E-0000-4ABC-8DEF-0123456789AB"] {
+        for text in [
+            "6f1c2d3e-0000-4abc-8def-0123456789ab",
+            "order-17",
+            "6F1C2D3E-0000-4ABC-8DEF-0123456789AB",
+        ] {
             assert_eq!(RequestId::new(text).expect("well formed").to_string(), text);
         }
     }
@@ -394,15 +434,30 @@ mod tests {
     fn malformed_ids_are_refused_with_their_reason() {
         assert_eq!(RequestId::new(""), Err(IdError::Empty));
         assert_eq!(RequestId::new("a b"), Err(IdError::BadCharacter));
-        assert_eq!(RequestId::new(&"x".repeat(37)), Err(IdError::TooLong { limit: 36 }));
+        assert_eq!(
+            RequestId::new(&"x".repeat(37)),
+            Err(IdError::TooLong { limit: 36 })
+        );
         assert_eq!(QueueId::new("a\nb"), Err(IdError::BadCharacter));
-        for text in ["", "7-1", "c7", "c7-", "c7-1-2", "c-1", "c+7-1", "c99999999999-1"] {
+        for text in [
+            "",
+            "7-1",
+            "c7",
+            "c7-",
+            "c7-1-2",
+            "c-1",
+            "c+7-1",
+            "c99999999999-1",
+        ] {
             assert!(text.parse::<ConversationId>().is_err(), "{text} was taken");
         }
     }
 
     #[test]
     fn a_body_never_prints_its_text() {
-        assert_eq!(format!("{:?}", Body::clear("secret")), "Body(key 0, 6 bytes)");
+        assert_eq!(
+            format!("{:?}", Body::clear("secret")),
+            "Body(key 0, 6 bytes)"
+        );
     }
 }

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{AccountId, AgentId, ChannelId, LanguageId, PlanVersion, QueueId, SiteId, SkillId, TenantId};
+use crate::ids::{
+    AccountId, AgentId, ChannelId, LanguageId, PlanVersion, QueueId, SiteId, SkillId, TenantId,
+};
 
 /// A level of a skill or a language: 1 (some) to 5 (expert or native).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,7 +24,7 @@ pub enum Urgency {
 }
 
 /// How a queue picks among free eligible agents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Strategy {
     /// The agent whose last handled conversation ended longest ago.
     LongestIdle,

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use crate::ids::{
-    AccountId, AgentId, Body, CellTime, ConversationId, CustomerKey, DeviceId, LanguageId, OfferId, OwnerEpoch,
-    QueueId, RequestId, Session, SiteId, StaffId,
+    AccountId, AgentId, Body, CellTime, ConversationId, CustomerKey, DeviceId, LanguageId, OfferId,
+    OwnerEpoch, QueueId, RequestId, Session, SiteId, StaffId,
 };
 use crate::plan::VersionedPlan;
 

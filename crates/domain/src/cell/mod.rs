@@ -3,5 +3,40 @@
 //! Not here: proposing (`conversation`), storing (`wire`).
 
 pub mod command;
+pub mod event;
 pub mod refusal;
 pub mod reply;
+
+pub mod agent;
+pub mod conversation;
+pub mod floor;
+pub mod meta;
+pub mod receipts;
+pub mod requests;
+pub mod transcript;
+
+pub mod capacity;
+pub mod classes;
+pub mod deadlines;
+pub mod derived;
+pub mod invariants;
+pub mod parts;
+pub mod service_level;
+pub mod shards;
+pub mod state;
+pub mod views;
+
+mod apply;
+mod decide;
+mod defects;
+mod draft;
+mod evolve;
+mod fingerprint;
+mod matching;
+
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Applied, Cell};
+pub use parts::{FrozenCell, LoadError, Part};
+pub use state::State;

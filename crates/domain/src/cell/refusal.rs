@@ -2,7 +2,9 @@
 //! Promise: one reason per cause; its fields hold every value that the sentence names.
 //! Not here: failures of the machinery (`ports`).
 
-use crate::ids::{AgentId, ConversationId, LogIndex, OfferId, OwnerEpoch, QueueId, RequestId, Sequence, Session};
+use crate::ids::{
+    AgentId, ConversationId, LogIndex, OfferId, OwnerEpoch, QueueId, RequestId, Sequence, Session,
+};
 
 /// Why a command was refused. Refusals are replies: the machine works as it should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

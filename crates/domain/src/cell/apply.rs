@@ -1,0 +1,268 @@
+//! Applying one entry: micro-steps, each caught alone, then matching.
+//! Promise: a defect in one step harms its subject and nothing else, on every replica alike.
+//! Not here: the rules (`decide`), the changes (`evolve`).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::command::{Command, Entry};
+use super::deadlines::TICK_MAX;
+use super::decide::{self, subject_of};
+use super::draft::Draft;
+use super::event::{Alarm, Event, Subject};
+use super::evolve::evolve;
+use super::matching::{MATCHES_MAX, Note};
+use super::refusal::Refusal;
+use super::reply::{Done, Reply, Ticked};
+use super::state::State;
+use crate::ids::{CellId, CellTime, ConversationId, LogIndex};
+
+/// A refusal after a defect asks to come back after this long: somebody has to look first.
+pub const DEFECT_RETRY_MS: u64 = 30_000;
+/// Conversations that one entry moves to the lines of a new plan at most.
+pub const RECLASS_MAX: usize = 1_024;
+
+/// What one entry did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The answer to its command.
+    pub reply: Reply,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}
+
+/// The cell machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    state: State,
+}
+
+impl Cell {
+    /// A cell that has applied nothing.
+    pub fn new(cell: CellId) -> Self {
+        Self {
+            state: State::new(cell),
+        }
+    }
+
+    pub(crate) fn from_state(state: State) -> Self {
+        Self { state }
+    }
+
+    /// The state, to be read.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Applies one committed entry, in log order. Total.
+    pub fn apply(&mut self, index: LogIndex, entry: &Entry) -> Applied {
+        let mut run = Run {
+            state: &mut self.state,
+            events: Vec::new(),
+        };
+        run.advance(index, entry);
+        let reply = match &entry.command {
+            Command::Tick => Ok(Done::Ticked(run.tick())),
+            Command::MatchMore => Ok(Done::Nothing),
+            command => run.command(command),
+        };
+        let lines_left = run.reclass();
+        let matches_left = run.matches();
+        run.state.meta.more_due = lines_left || matches_left;
+        Applied {
+            reply,
+            events: run.events,
+        }
+    }
+}
+
+/// One entry being applied.
+struct Run<'a> {
+    state: &'a mut State,
+    events: Vec<Event>,
+}
+
+impl Run<'_> {
+    fn advance(&mut self, index: LogIndex, entry: &Entry) {
+        let meta = &mut self.state.meta;
+        meta.applied = index;
+        meta.now = meta.now.max(entry.at);
+        // A leader's start compares the wall clock with the last stored one before it is replaced.
+        if !matches!(entry.command, Command::LeaderStarted(_)) && entry.wall_ms > 0 {
+            meta.wall_ms = entry.wall_ms;
+        }
+    }
+
+    fn evolve(&mut self, events: Vec<Event>) {
+        for event in &events {
+            evolve(self.state, event);
+        }
+        if self.events.is_empty() {
+            self.events = events;
+        } else {
+            self.events.extend(events);
+        }
+    }
+
+    fn command(&mut self, command: &Command) -> Reply {
+        let state = &*self.state;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let mut draft = Draft::new(state);
+            let done = decide::decide(&mut draft, command)?;
+            Ok((draft.finish(), done))
+        }));
+        match outcome {
+            Ok(Ok((events, done))) => {
+                self.evolve(events);
+                if let Command::LeaderStarted(started) = command {
+                    self.state.meta.wall_ms = self.state.meta.wall_ms.max(started.wall_ms);
+                }
+                Ok(done)
+            }
+            Ok(Err(refusal)) => Err(refusal),
+            Err(_) => Err(self.defect(subject_of(self.state, command))),
+        }
+    }
+
+    /// Sets the subject of a defect aside, or says that a command without one broke.
+    fn defect(&mut self, subject: Option<LogIndex>) -> Refusal {
+        let index = self.state.meta.applied;
+        let found = subject
+            .and_then(|subject| self.state.conversations.get(&subject))
+            .map(|found| found.id);
+        let event = match found {
+            Some(conversation) => Event::Quarantined {
+                conversation,
+                index,
+            },
+            None => Event::Alarm(Alarm::Defect { index }),
+        };
+        self.evolve(vec![event]);
+        Refusal::MachineDefect {
+            conversation: found,
+            index,
+            retry_after_ms: DEFECT_RETRY_MS,
+        }
+    }
+
+    /// Fires due deadlines, one step each.
+    fn tick(&mut self) -> Ticked {
+        let mut fired = 0;
+        while fired < TICK_MAX {
+            let Some(subject) = self.state.due_subject() else {
+                break;
+            };
+            fired += 1;
+            let state = &*self.state;
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let mut draft = Draft::new(state);
+                decide::due(&mut draft, &subject);
+                draft.finish()
+            }));
+            match (outcome, subject) {
+                (Ok(events), _) => self.evolve(events),
+                (Err(_), Subject::Conversation(index)) => drop(self.defect(Some(index))),
+                (Err(_), subject @ Subject::Agent(_)) => {
+                    drop(self.defect(None));
+                    self.evolve(vec![Event::DeadlineDropped { subject }]);
+                }
+            }
+        }
+        Ticked {
+            fired: fired as u32,
+            more_due: self.state.due_subject().is_some(),
+        }
+    }
+
+    /// Moves waiting conversations to the lines of the plan in force; whether some are left.
+    fn reclass(&mut self) -> bool {
+        let conversations = self.state.to_reclass(RECLASS_MAX);
+        if conversations.is_empty() {
+            return false;
+        }
+        let plan = self.state.meta.plan;
+        self.evolve(vec![Event::Reclassed {
+            conversations,
+            plan,
+        }]);
+        !self.state.to_reclass(1).is_empty()
+    }
+
+    /// Makes at most 64 matches, one step each; whether some are left.
+    fn matches(&mut self) -> bool {
+        let mut steps = 0;
+        while self.state.may_match() {
+            let note = Note::new(None);
+            let state = &*self.state;
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let search = state.match_next(&note);
+                let mut draft = Draft::new(state);
+                if let Some((index, found)) = search.hit
+                    && let Some(conversation) = state.conversations.get(&index)
+                {
+                    draft.offer(conversation, conversation.owner_epoch, found);
+                }
+                (search.closed, search.closed_lines, draft.finish())
+            }));
+            match outcome {
+                Ok((_, _, events)) if steps >= MATCHES_MAX && !events.is_empty() => return true,
+                Ok((closed, closed_lines, events)) => {
+                    self.state.derived.classes.close(&closed);
+                    for agent in &closed_lines {
+                        self.state.derived.own_lines_open.remove(agent);
+                    }
+                    let idle = events.is_empty();
+                    self.evolve(events);
+                    if idle {
+                        return false;
+                    }
+                }
+                Err(_) if steps >= MATCHES_MAX => return true,
+                Err(_) => drop(self.defect(note.get())),
+            }
+            steps += 1;
+        }
+        false
+    }
+}
+
+impl State {
+    /// The subject of the first deadline that is due.
+    pub(crate) fn due_subject(&self) -> Option<Subject> {
+        let (at, subject) = self.first_deadline()?;
+        (at <= self.meta.now).then_some(subject)
+    }
+
+    /// The first entry of the deadline index.
+    pub(crate) fn first_deadline(&self) -> Option<(CellTime, Subject)> {
+        let agent = self.derived.agent_deadlines.first();
+        let agent = agent.map(|(at, name)| (*at, Subject::Agent(name.clone())));
+        let conversation = self.derived.deadlines.first();
+        let conversation = conversation.map(|(at, index)| (*at, Subject::Conversation(*index)));
+        match (agent, conversation) {
+            (Some(agent), Some(conversation)) => Some(agent.min(conversation)),
+            (agent, conversation) => agent.or(conversation),
+        }
+    }
+
+    /// Waiting conversations that stand in lines of older plans, oldest first.
+    pub(crate) fn to_reclass(&self, limit: usize) -> Vec<ConversationId> {
+        let before = (self.meta.plan, LogIndex(0));
+        let older = self
+            .derived
+            .classed
+            .range(..before)
+            .map(|(_, index)| *index);
+        let known = older.filter(|index| {
+            let queue = self.conversations.get(index).map(|found| &found.queue);
+            queue.is_some_and(|queue| {
+                self.plan()
+                    .is_some_and(|plan| plan.queues.contains_key(queue))
+            })
+        });
+        let cell = self.meta.cell;
+        known
+            .take(limit)
+            .map(|index| ConversationId { cell, index })
+            .collect()
+    }
+}

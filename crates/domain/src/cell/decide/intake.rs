@@ -1,0 +1,374 @@
+//! Intake: a customer's first message finds the open conversation or makes one; bots hand over.
+//! Promise: one open conversation of a customer on an account, however many openings meet here.
+//! Not here: which agent gets it (`matching`).
+
+use std::sync::Arc;
+
+use super::send::{recall_message, store};
+use super::{
+    RETRY_MS, check_body, check_length, check_sound, check_voice, copy_of, find_last, request,
+    wrong_state,
+};
+use crate::cell::command::{Actor, HandOff, Instance, Open};
+use crate::cell::conversation::{Conversation, Held, Phase, Waiting};
+use crate::cell::defects;
+use crate::cell::draft::{Draft, Request, next_epoch};
+use crate::cell::event::{Event, Object, Tally};
+use crate::cell::fingerprint::{Fingerprint, of_open};
+use crate::cell::floor::CustomerRecord;
+use crate::cell::refusal::Refusal;
+use crate::cell::reply::{Done, Opened};
+use crate::cell::requests::{Principal, recall};
+use crate::cell::state::{CONVERSATIONS_MAX, State};
+use crate::cell::transcript::{Author, ItemKind, Message, NoticeKind};
+use crate::ids::{Body, ConversationId, OwnerEpoch, QueueId};
+use crate::plan::{FloorPlan, QueuePlan};
+
+/// Topics of one conversation.
+const TOPICS_MAX: usize = 16;
+/// Bytes of a topic or a customer's name.
+const TEXT_BYTES_MAX: usize = 256;
+/// A full line is tried again after this long.
+const FULL_RETRY_MS: u64 = 5_000;
+
+pub(super) fn open(draft: &mut Draft<'_>, open: &Open) -> Result<Done, Refusal> {
+    let state = draft.state;
+    defects::trip(defects::Spot::Decide, open.display_name.as_bytes());
+    let record = state.customer(&open.account, &open.customer);
+    let rows = record.map_or(&[][..], |record| &record.requests);
+    let hash = of_open(open);
+    if let Some(done) = recall(rows, &Principal::Customer, &open.request_id, hash)? {
+        return Ok(done);
+    }
+    if let Some(done) = known_message(state, record.map(|record| &**record), open)? {
+        return Ok(done);
+    }
+    check_fields(open)?;
+    let opened = match record
+        .and_then(|record| record.open)
+        .and_then(|id| state.conversation(id))
+    {
+        Some(conversation) => join(draft, conversation, open)?,
+        None => begin(draft, record.map(|record| &**record), open)?,
+    };
+    let done = Done::Opened(opened);
+    let remembered = Request {
+        object: Object::Customer(open.account.clone(), open.customer.clone()),
+        rows,
+        principal: Principal::Customer,
+        id: &open.request_id,
+        payload_hash: hash,
+    };
+    draft.remember(remembered, &done)?;
+    Ok(done)
+}
+
+fn check_fields(open: &Open) -> Result<(), Refusal> {
+    check_length("display_name", open.display_name.len(), TEXT_BYTES_MAX)?;
+    check_length("topics", open.topics.len(), TOPICS_MAX)?;
+    for topic in &open.topics {
+        check_length("topic", topic.len(), TEXT_BYTES_MAX)?;
+    }
+    open.body.as_ref().map_or(Ok(()), check_body)
+}
+
+/// The first answer to a message that an earlier `open` has stored; it lives as long as its conversation.
+fn known_message(
+    state: &State,
+    record: Option<&CustomerRecord>,
+    open: &Open,
+) -> Result<Option<Done>, Refusal> {
+    let (Some(record), Some(body)) = (record, &open.body) else {
+        return Ok(None);
+    };
+    let known = [record.open, record.last];
+    for conversation in known
+        .into_iter()
+        .flatten()
+        .filter_map(|id| state.conversation(id))
+    {
+        let sent = recall_message(conversation, &open.request_id, &Author::Customer, body)?;
+        if let Some(sent) = sent {
+            let queue = conversation.queue.clone();
+            let sequence = Some(sent.sequence);
+            let opened = Opened {
+                conversation: sent.conversation,
+                queue,
+                sequence,
+                existing: true,
+                text: String::new(),
+            };
+            return Ok(Some(Done::Opened(opened)));
+        }
+    }
+    Ok(None)
+}
+
+/// Adds the message to the conversation that is open.
+fn join(
+    draft: &mut Draft<'_>,
+    conversation: &Conversation,
+    open: &Open,
+) -> Result<Opened, Refusal> {
+    check_sound(conversation)?;
+    let sent = open
+        .body
+        .as_ref()
+        .map(|body| store(draft, conversation, first_message(open, body)));
+    Ok(Opened {
+        conversation: sent.map_or(conversation.id, |sent| sent.conversation),
+        queue: conversation.queue.clone(),
+        sequence: sent.map(|sent| sent.sequence),
+        existing: true,
+        text: String::new(),
+    })
+}
+
+fn first_message(open: &Open, body: &Body) -> Message {
+    let instance = open.instance.as_ref().map(|given| {
+        Box::new(Instance {
+            device: given.device.clone(),
+            counter: given.counter,
+        })
+    });
+    let id = open.request_id.clone();
+    Message {
+        id,
+        author: Author::Customer,
+        body: body.clone(),
+        sent_ms: open.sent_ms,
+        instance,
+    }
+}
+
+/// Makes a conversation.
+fn begin(
+    draft: &mut Draft<'_>,
+    record: Option<&CustomerRecord>,
+    open: &Open,
+) -> Result<Opened, Refusal> {
+    let state = draft.state;
+    if state.meta.conversations >= CONVERSATIONS_MAX {
+        return Err(Refusal::CellFull {
+            limit: CONVERSATIONS_MAX,
+            retry_after_ms: RETRY_MS,
+        });
+    }
+    let plan = state.plan().ok_or(Refusal::PlanBehind {
+        version: state.meta.plan.0,
+        retry_after_ms: RETRY_MS,
+    })?;
+    let account = plan
+        .accounts
+        .get(&open.account)
+        .ok_or_else(|| Refusal::AccountNotFound {
+            account: open.account.to_string(),
+        })?;
+    let queue = open
+        .queue
+        .clone()
+        .or_else(|| by_intake(plan, open))
+        .unwrap_or_else(|| account.queue.clone());
+    let rules = check_queue(state, plan, &queue)?;
+    let conversation =
+        new_conversation(draft, record, open, plan, &account.channel, (&queue, rules));
+    draft.push(Event::Opened {
+        conversation: Arc::new(conversation.clone()),
+    });
+    let sent = open
+        .body
+        .as_ref()
+        .map(|body| store(draft, &conversation, first_message(open, body)));
+    let mut text = String::new();
+    if !open.bot_first {
+        draft.count(&conversation, Tally::Entered);
+        text = welcome(draft, &conversation, rules);
+    }
+    let sequence = sent.map(|sent| sent.sequence);
+    Ok(Opened {
+        conversation: conversation.id,
+        queue,
+        sequence,
+        existing: false,
+        text,
+    })
+}
+
+/// The queue that the plan's intake table finds.
+fn by_intake(plan: &FloorPlan, open: &Open) -> Option<QueueId> {
+    let fits = |rule: &&crate::plan::IntakeRule| {
+        let language = rule.language.is_none() || rule.language == open.language;
+        language
+            && rule
+                .topic
+                .as_ref()
+                .is_none_or(|topic| open.topics.contains(topic))
+    };
+    plan.intake.iter().find(fits).map(|rule| rule.queue.clone())
+}
+
+/// Whether a queue takes one more conversation; typed states with text, not errors.
+pub(super) fn check_queue<'p>(
+    state: &State,
+    plan: &'p FloorPlan,
+    queue: &QueueId,
+) -> Result<&'p QueuePlan, Refusal> {
+    let rules = plan
+        .queues
+        .get(queue)
+        .ok_or_else(|| Refusal::QueueNotFound {
+            queue: queue.clone(),
+        })?;
+    if rules.paused {
+        return Err(Refusal::QueuePaused {
+            queue: queue.clone(),
+            text: rules.texts.paused.clone(),
+        });
+    }
+    if state.waiting(queue) >= u64::from(rules.waiting_max) {
+        return Err(Refusal::QueueFull {
+            queue: queue.clone(),
+            limit: rules.waiting_max,
+            text: rules.texts.full.clone(),
+            retry_after_ms: FULL_RETRY_MS,
+        });
+    }
+    Ok(rules)
+}
+
+fn new_conversation(
+    draft: &Draft<'_>,
+    record: Option<&CustomerRecord>,
+    open: &Open,
+    plan: &FloorPlan,
+    channel: &crate::ids::ChannelId,
+    (queue, rules): (&QueueId, &QueuePlan),
+) -> Conversation {
+    let meta = &draft.state.meta;
+    let waiting = Phase::Queued(Waiting {
+        prefer: None,
+        held: Held::No,
+    });
+    Conversation {
+        id: ConversationId {
+            cell: meta.cell,
+            index: meta.applied,
+        },
+        tenant: plan.tenant.clone(),
+        account: record
+            .map_or(&open.account, |record| &record.account)
+            .clone(),
+        customer: record
+            .map_or(&open.customer, |record| &record.customer)
+            .clone(),
+        display_name: open.display_name.as_str().into(),
+        channel: channel.clone(),
+        site: plan
+            .sites
+            .get_key_value(&open.site)
+            .map_or(&open.site, |(site, _)| site)
+            .clone(),
+        language: open.language.clone(),
+        topics: open
+            .topics
+            .iter()
+            .map(|topic| topic.as_str().into())
+            .collect(),
+        previous: record.and_then(|record| record.last),
+        continued_to: None,
+        created_at: meta.now,
+        created_wall_ms: meta.wall_ms,
+        aged_from: meta.now,
+        entered_at: meta.now,
+        queue: plan
+            .queues
+            .get_key_value(queue)
+            .map_or(queue, |(queue, _)| queue)
+            .clone(),
+        pinned: meta.plan,
+        classed_by: meta.plan,
+        urgency: rules.urgency,
+        boost_ms: open.boost_ms.min(rules.boost_ms_max),
+        phase: if open.bot_first { Phase::Bot } else { waiting },
+        owner_epoch: OwnerEpoch(1),
+        quarantined: None,
+        gone: None,
+        answered: false,
+        first_response_at: None,
+        handled_ms: 0,
+        passed_over: Vec::new(),
+        items: Vec::new(),
+        remarks: Vec::new(),
+        messages: 0,
+        message_bytes: 0,
+        requests: Vec::new(),
+        receipts: Vec::new(),
+        rating: None,
+        deadline: None,
+        tags: Vec::new(),
+    }
+}
+
+/// Greets a customer who enters a line, or says that nobody is there; the text.
+fn welcome(draft: &mut Draft<'_>, conversation: &Conversation, rules: &QueuePlan) -> String {
+    let staffed = draft.state.is_staffed(&rules.requires);
+    let (kind, text) = if staffed {
+        (NoticeKind::Greeting, &rules.texts.greeting)
+    } else {
+        (NoticeKind::NobodyStaffed, &rules.texts.nobody_staffed)
+    };
+    if !text.is_empty() {
+        draft.item(
+            conversation,
+            ItemKind::Notice {
+                kind,
+                text: Arc::from(text.as_str()),
+            },
+        );
+    }
+    text.clone()
+}
+
+pub(super) fn hand_off(draft: &mut Draft<'_>, hand_off: &HandOff) -> Result<Done, Refusal> {
+    let conversation = find_last(draft.state, hand_off.conversation)?;
+    let bot = Actor::Bot {
+        owner_epoch: hand_off.owner_epoch,
+    };
+    let hash = Fingerprint::of("hand-off").hash();
+    if let Some(done) = copy_of(conversation, &bot, &hand_off.request_id, hash)? {
+        return Ok(done);
+    }
+    check_sound(conversation)?;
+    if conversation.phase.is_over() {
+        return Err(wrong_state(conversation));
+    }
+    check_voice(draft.state, conversation, &bot)?;
+    let rules = draft.rules(conversation)?;
+    let epoch = next_epoch(conversation.owner_epoch);
+    draft.push(Event::QueueEntered {
+        conversation: conversation.id,
+        queue: conversation.queue.clone(),
+        pinned: draft.state.meta.plan,
+        urgency: rules.urgency,
+        boost_ms: conversation.boost_ms,
+        first: true,
+        at: draft.now(),
+    });
+    draft.phase(
+        conversation,
+        Phase::Queued(Waiting {
+            prefer: None,
+            held: Held::No,
+        }),
+        epoch,
+    );
+    draft.owner(conversation, None, epoch);
+    draft.count(conversation, Tally::Entered);
+    welcome(draft, conversation, rules);
+    let done = Done::Nothing;
+    draft.remember(
+        request(conversation, &bot, &hand_off.request_id, hash),
+        &done,
+    )?;
+    Ok(done)
+}

@@ -1,0 +1,313 @@
+//! Leases of agents: Suspect, Lost, back, gone; and what becomes of their work.
+//! Promise: courtesy, never safety: whoever speaks is judged by the owner epoch.
+//! Not here: hearing heartbeats (`conversation`).
+
+use super::own::{put_on_hold, take_up, units_for};
+use super::{find, offer};
+use crate::cell::command::{Lease, LeaseState};
+use crate::cell::conversation::{Active, Conversation, Ending, Held, OnHold, Phase, Waiting};
+use crate::cell::draft::Draft;
+use crate::cell::event::{Event, Warning};
+use crate::cell::refusal::Refusal;
+use crate::cell::reply::Done;
+use crate::cell::transcript::{HoldReason, RequeueReason};
+use crate::ids::{AgentId, ConversationId};
+use crate::plan::OnAgentLost;
+
+/// Heartbeats that a leader must have had time for before it calls anybody silent.
+const HEARTBEATS_MIN: u64 = 3;
+
+pub(super) fn lease(draft: &mut Draft<'_>, lease: &Lease) -> Result<Done, Refusal> {
+    let name = &lease.agent;
+    let Some(agent) = draft.agent_now(name) else {
+        return Ok(Done::Nothing);
+    };
+    if agent.session != Some(lease.session) || agent.lease == lease.state {
+        return Ok(Done::Nothing);
+    }
+    if lease.state != LeaseState::Alive {
+        check_heard_long_enough(draft)?;
+    }
+    match lease.state {
+        LeaseState::Alive => come_back(draft, name),
+        LeaseState::Suspect if agent.lease == LeaseState::Lost => {}
+        LeaseState::Suspect => suspect(draft, name),
+        LeaseState::Lost => lose(draft, name),
+        LeaseState::Gone => leave(draft, name),
+    }
+    Ok(Done::Nothing)
+}
+
+fn check_heard_long_enough(draft: &Draft<'_>) -> Result<(), Refusal> {
+    let leader = &draft.state.meta.leader;
+    let heartbeat_ms = draft
+        .state
+        .plan()
+        .map_or(5_000, |plan| plan.policy.heartbeat_ms);
+    let earliest = leader
+        .started_at
+        .plus_ms(heartbeat_ms.saturating_mul(HEARTBEATS_MIN));
+    let retry_after_ms = earliest.since_ms(draft.now());
+    if leader.starts > 0 && retry_after_ms > 0 {
+        Err(Refusal::LeaseTooEarly { retry_after_ms })
+    } else {
+        Ok(())
+    }
+}
+
+fn conversations_of(draft: &Draft<'_>, name: &AgentId) -> Vec<ConversationId> {
+    let cell = draft.state.meta.cell;
+    let index = draft.state.derived.agents.get(name);
+    let owned = index
+        .into_iter()
+        .flat_map(|index| index.conversations.iter());
+    owned
+        .map(|index| ConversationId {
+            cell,
+            index: *index,
+        })
+        .collect()
+}
+
+/// Takes back every open offer of an agent.
+pub(super) fn rescind_offers(draft: &mut Draft<'_>, name: &AgentId) {
+    let state = draft.state;
+    for conversation in conversations_of(draft, name)
+        .into_iter()
+        .filter_map(|id| find(state, id).ok())
+    {
+        if let Phase::Offered(open) = &conversation.phase {
+            offer::rescind(draft, conversation, open);
+        }
+    }
+}
+
+/// Which waiting conversations are let go of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LetGo {
+    /// Those kept for a while.
+    HeldForAWhile,
+    /// Those, and the agent's own line.
+    All,
+}
+
+/// Lets conversations that wait for this agent alone be offered to everybody.
+pub(super) fn let_go(draft: &mut Draft<'_>, name: &AgentId, which: LetGo) {
+    let state = draft.state;
+    let waiting = state
+        .derived
+        .agents
+        .get(name)
+        .into_iter()
+        .flat_map(|index| index.own_line.iter());
+    let cell = state.meta.cell;
+    let waiting: Vec<ConversationId> = waiting
+        .map(|key| ConversationId {
+            cell,
+            index: key.index,
+        })
+        .collect();
+    for conversation in waiting.into_iter().filter_map(|id| find(state, id).ok()) {
+        let Phase::Queued(Waiting { prefer, held }) = &conversation.phase else {
+            continue;
+        };
+        if which == LetGo::All || matches!(held, Held::For { .. }) {
+            let phase = Phase::Queued(Waiting {
+                prefer: prefer.clone(),
+                held: Held::No,
+            });
+            draft.phase(conversation, phase, conversation.owner_epoch);
+        }
+    }
+}
+
+fn set_lease(draft: &mut Draft<'_>, name: &AgentId, state: LeaseState) {
+    let now = draft.now();
+    let policy = draft
+        .state
+        .plan()
+        .map(|plan| plan.policy.clone())
+        .unwrap_or_default();
+    if let Some(agent) = draft.agent(name) {
+        let silent_ms = match (agent.lease, state) {
+            (LeaseState::Alive, LeaseState::Suspect) => policy.suspect_ms,
+            (LeaseState::Alive, LeaseState::Lost) => policy.lost_ms,
+            _ => 0,
+        };
+        if agent.lease == LeaseState::Alive || state == LeaseState::Alive {
+            agent.silent_since = crate::ids::CellTime(now.0.saturating_sub(silent_ms));
+        }
+        agent.lease = state;
+        agent.lease_since = now;
+    }
+}
+
+/// No new offers; open ones are taken back at once.
+fn suspect(draft: &mut Draft<'_>, name: &AgentId) {
+    set_lease(draft, name, LeaseState::Suspect);
+    rescind_offers(draft, name);
+    let_go(draft, name, LetGo::HeldForAWhile);
+}
+
+/// Out of reach: the policy of each conversation's queue holds from that queue's own time on.
+fn lose(draft: &mut Draft<'_>, name: &AgentId) {
+    set_lease(draft, name, LeaseState::Lost);
+    rescind_offers(draft, name);
+    let_go(draft, name, LetGo::All);
+    let state = draft.state;
+    let silent_since = draft
+        .agent_now(name)
+        .map_or(draft.now(), |agent| agent.silent_since);
+    for conversation in conversations_of(draft, name)
+        .into_iter()
+        .filter_map(|id| find(state, id).ok())
+    {
+        let Phase::Active(active) = &conversation.phase else {
+            continue;
+        };
+        let lost_ms = state
+            .rules(conversation)
+            .map_or(0, |rules| rules.timers.agent_lost_ms);
+        if state.meta.leader.renewed(silent_since, lost_ms) <= draft.now() {
+            owner_lost(draft, conversation, active);
+        }
+    }
+}
+
+/// What the queue does with an active conversation whose owner is lost.
+pub(super) fn owner_lost(draft: &mut Draft<'_>, conversation: &Conversation, active: &Active) {
+    let policy = draft
+        .state
+        .rules(conversation)
+        .map_or(OnAgentLost::Requeue, |rules| rules.on_agent_lost);
+    match policy {
+        OnAgentLost::Hold => put_on_hold(draft, conversation, active, HoldReason::AgentLost),
+        OnAgentLost::Requeue => {
+            let waiting = Waiting {
+                prefer: Some(active.agent.clone()),
+                held: Held::No,
+            };
+            draft.requeue(conversation, RequeueReason::AgentLost, waiting);
+        }
+        OnAgentLost::Notify => draft.push(Event::Warned {
+            conversation: conversation.id,
+            agent: active.agent.clone(),
+            warning: Warning::OwnerLost,
+        }),
+    }
+}
+
+/// The client is heard again: what waited for this agent alone is taken up, as far as units reach.
+pub(super) fn come_back(draft: &mut Draft<'_>, name: &AgentId) {
+    let lease = draft
+        .agent_now(name)
+        .map_or(LeaseState::Gone, |agent| agent.lease);
+    if lease == LeaseState::Alive {
+        return;
+    }
+    set_lease(draft, name, LeaseState::Alive);
+    let state = draft.state;
+    let mut taken = 0;
+    for conversation in conversations_of(draft, name)
+        .into_iter()
+        .filter_map(|id| find(state, id).ok())
+    {
+        let Phase::OnHold(hold) = &conversation.phase else {
+            continue;
+        };
+        if hold.reason != HoldReason::AgentLost {
+            continue;
+        }
+        taken = take_up_or_requeue(draft, conversation, hold, taken);
+    }
+}
+
+/// Takes up one held conversation beside `taken` units taken in this step; the units taken with it.
+fn take_up_or_requeue(
+    draft: &mut Draft<'_>,
+    conversation: &Conversation,
+    hold: &OnHold,
+    taken: u32,
+) -> u32 {
+    let units = units_for(draft, conversation, hold);
+    let capacity = draft
+        .agent_now(&hold.agent)
+        .map_or(0, |agent| agent.profile.capacity);
+    let used = draft.load(&hold.agent).used.saturating_add(taken);
+    match units {
+        // Limits by count and exclusive work were checked for one; a second one waits its turn.
+        Ok(units)
+            if used.saturating_add(units) <= capacity
+                && (taken == 0 || is_plain(draft, conversation)) =>
+        {
+            take_up(draft, conversation, hold, units);
+            taken + units
+        }
+        _ => {
+            let waiting = draft.waiting_for(conversation, &hold.agent);
+            draft.requeue(conversation, RequeueReason::AgentBusy, waiting);
+            taken
+        }
+    }
+}
+
+/// Whether units alone limit this conversation's channel.
+fn is_plain(draft: &Draft<'_>, conversation: &Conversation) -> bool {
+    let channel = draft.state.channel(&conversation.channel);
+    let agent_limit = conversation
+        .phase
+        .owner()
+        .and_then(|name| draft.agent_now(name))
+        .is_some_and(|agent| agent.profile.count_max.contains_key(&conversation.channel));
+    !channel.exclusive && channel.count_max.is_none() && !agent_limit
+}
+
+/// The session ends: nothing of it stays with the agent.
+pub(super) fn leave(draft: &mut Draft<'_>, name: &AgentId) {
+    rescind_offers(draft, name);
+    let_go(draft, name, LetGo::All);
+    let state = draft.state;
+    for conversation in conversations_of(draft, name)
+        .into_iter()
+        .filter_map(|id| find(state, id).ok())
+    {
+        match &conversation.phase {
+            Phase::Active(_) => {
+                let waiting = Waiting {
+                    prefer: None,
+                    held: Held::No,
+                };
+                draft.requeue(conversation, RequeueReason::AgentLeft, waiting);
+            }
+            Phase::OnHold(hold) if hold.reason == HoldReason::AgentLost => {
+                let waiting = Waiting {
+                    prefer: Some(hold.agent.clone()),
+                    held: Held::No,
+                };
+                draft.requeue(conversation, RequeueReason::AgentLeft, waiting);
+            }
+            Phase::WrapUp(_) => super::own::end_wrap_up(draft, conversation),
+            _ => {}
+        }
+    }
+    let now = draft.now();
+    if let Some(agent) = draft.agent(name) {
+        agent.session = None;
+        agent.devices.clear();
+        agent.next = None;
+        agent.channels.clear();
+        agent.lease = LeaseState::Gone;
+        agent.lease_since = now;
+        agent.silent_since = now;
+    }
+}
+
+/// Ends a conversation that was on hold for too long.
+pub(super) fn hold_over(draft: &mut Draft<'_>, conversation: &Conversation) {
+    super::close::end(
+        draft,
+        conversation,
+        Ending::HoldOver,
+        crate::cell::transcript::Author::Machine,
+    );
+}

@@ -1,0 +1,36 @@
+//! Planted defects, for tests of what a defect may harm.
+//! Promise: nothing of it is in a build without the feature `defects`.
+//! Not here: catching a defect (`apply`).
+
+/// A message with this text, or a customer with this name, breaks `decide`.
+#[cfg(any(test, feature = "defects"))]
+pub(crate) const IN_DECIDE: &str = "\u{2620} decide";
+/// A customer with this name breaks the search for an agent.
+#[cfg(any(test, feature = "defects"))]
+pub(crate) const IN_MATCHING: &str = "\u{2620} matching";
+/// A customer with this name breaks the conversation's deadline.
+#[cfg(any(test, feature = "defects"))]
+pub(crate) const IN_DEADLINE: &str = "\u{2620} deadline";
+
+/// Where a defect can be planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spot {
+    Decide,
+    Matching,
+    Deadline,
+}
+
+/// Breaks if the text names this spot.
+#[cfg(any(test, feature = "defects"))]
+pub(crate) fn trip(spot: Spot, text: &[u8]) {
+    let marker = match spot {
+        Spot::Decide => IN_DECIDE,
+        Spot::Matching => IN_MATCHING,
+        Spot::Deadline => IN_DEADLINE,
+    };
+    assert!(text != marker.as_bytes(), "a planted defect");
+}
+
+/// Does nothing in this build.
+#[cfg(not(any(test, feature = "defects")))]
+pub(crate) fn trip(_spot: Spot, _text: &[u8]) {}

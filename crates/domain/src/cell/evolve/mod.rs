@@ -1,0 +1,127 @@
+//! `evolve`: one event applied to the state.
+//! Promise: total; no refusal, no panic, nothing read but state and event.
+//! Not here: whether the event should have happened (`decide`).
+
+mod conversation;
+mod floor;
+mod people;
+mod plan;
+
+use super::event::{Event, Object, Subject};
+use super::requests::remember;
+use super::state::{CustomerAt, State};
+
+/// Applies one event.
+pub(crate) fn evolve(state: &mut State, event: &Event) {
+    match event {
+        Event::Opened { conversation } => state.add_conversation(conversation),
+        Event::ItemAdded { conversation, item } => state.add_item(*conversation, item),
+        Event::RemarkAdded {
+            conversation,
+            remark,
+        } => state.add_remark(*conversation, remark),
+        Event::PhaseChanged {
+            conversation,
+            phase,
+            owner_epoch,
+        } => {
+            state.set_phase(*conversation, phase, *owner_epoch);
+        }
+        Event::QueueEntered { .. } => state.enter_queue(event),
+        Event::OfferMade(made) => state.record_offer(made),
+        Event::OfferShown {
+            conversation,
+            offer,
+            at,
+        } => state.show_offer(*conversation, *offer, *at),
+        Event::OfferEnded { .. } => state.end_offer(event),
+        Event::PassedOver {
+            conversation,
+            passed,
+        } => state.pass_over(*conversation, passed),
+        Event::PassesLapsed { conversation, upto } => state.forget_passes(*conversation, *upto),
+        Event::CustomerPresence { conversation, gone } => state.set_gone(*conversation, *gone),
+        Event::Warned {
+            conversation,
+            warning,
+            ..
+        } => state.warned(*conversation, *warning),
+        Event::Counted { queue, site, tally } => state.count(queue, site, *tally),
+        Event::WorkEnded { conversation, ms } => state.add_work(*conversation, *ms),
+        Event::Continued { from, to } => state.continue_in(*from, *to),
+        Event::Rated {
+            conversation,
+            rating,
+        } => state.rate(*conversation, rating),
+        Event::Quarantined {
+            conversation,
+            index,
+        } => state.quarantine(*conversation, *index),
+        Event::Released { conversation } => state.release(*conversation),
+        Event::AgentChanged { agent } => state.set_agent(agent),
+        Event::Remembered { object, row } => state.remember(object, row),
+        Event::DeadlinePutBack { subject } => state.put_back(subject),
+        Event::DeadlineDropped { subject } => state.drop_deadline(subject),
+        Event::PlanAdopted { plan } => state.adopt(plan),
+        Event::Reclassed {
+            conversations,
+            plan,
+        } => state.reclass(conversations, *plan),
+        Event::LeaderStarted {
+            series,
+            full,
+            without_leader_ms,
+            moved_ms,
+        } => {
+            state.leader_started(*series, *full, *without_leader_ms, *moved_ms);
+        }
+        Event::SpikeChanged { queue, since } => state.set_spike(queue, *since),
+        Event::OwnerChanged { .. } | Event::Ended { .. } | Event::Alarm(_) => {}
+    }
+}
+
+impl State {
+    fn remember(&mut self, object: &Object, row: &super::requests::Remembered) {
+        let now = self.meta.now;
+        match object {
+            Object::Conversation(id) => {
+                if let Some(found) = self.conversations.get_mut(&id.index) {
+                    remember(&mut found.requests, row.clone(), now);
+                }
+            }
+            Object::Agent(name) => {
+                if let Some(agent) = self.agent_mut(name) {
+                    remember(&mut agent.requests, row.clone(), now);
+                }
+            }
+            Object::Customer(account, customer) => {
+                if let Some(found) = self.customers.get_mut(&CustomerAt::new(account, customer)) {
+                    remember(&mut found.requests, row.clone(), now);
+                }
+            }
+        }
+    }
+
+    fn put_back(&mut self, subject: &Subject) {
+        match subject {
+            Subject::Agent(name) => self.refresh_agent_deadline(name),
+            Subject::Conversation(index) => {
+                self.set_deadline(*index, None);
+                self.refresh_deadline(*index);
+            }
+        }
+    }
+
+    fn drop_deadline(&mut self, subject: &Subject) {
+        match subject {
+            Subject::Conversation(index) => self.set_deadline(*index, None),
+            Subject::Agent(name) => {
+                if let Some(agent) = self.agent_mut(name) {
+                    agent.channels.clear();
+                }
+                self.refresh_agent_deadline(name);
+                self.reindex_agent(name);
+            }
+        }
+    }
+}

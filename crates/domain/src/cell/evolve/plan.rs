@@ -1,0 +1,155 @@
+//! What a new floor plan does: records made, renewed and retired, old plans kept or read as others.
+//! Promise: total; nothing with live work is deleted.
+//! Not here: moving the lines, which takes more entries (`Reclassed`).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::cell::agent::Agent;
+use crate::cell::derived::Gauges;
+use crate::cell::floor::QueueRecord;
+use crate::cell::state::{PLANS_MAX, State};
+use crate::ids::{AgentId, PlanVersion, QueueId};
+use crate::plan::{FloorPlan, VersionedPlan};
+
+impl State {
+    pub(super) fn adopt(&mut self, plan: &VersionedPlan) {
+        self.plans.insert(plan.version, plan.plan.clone());
+        self.meta.plan = plan.version;
+        let revived = self.adopt_queues(&plan.plan);
+        self.adopt_agents(&plan.plan);
+        let aliased = self.drop_plans();
+        if revived || aliased {
+            self.rebuild();
+        } else {
+            let dropped = self.derived.classes.drop_empty();
+            for index in self.derived.agents.values_mut() {
+                index.free_in.retain(|class, _| !dropped.contains(class));
+            }
+            let names: Vec<AgentId> = self.agents.keys().cloned().collect();
+            for name in names {
+                self.reindex_agent(&name);
+            }
+        }
+        self.derived.classes.reopen_all();
+    }
+
+    /// Whether a queue that was retired is back, so that work of older plans is classed by new rules.
+    fn adopt_queues(&mut self, plan: &FloorPlan) -> bool {
+        let mut revived = false;
+        let queues = Arc::make_mut(&mut self.queues);
+        for (name, content) in &plan.queues {
+            match queues.get_mut(name) {
+                Some(record) => {
+                    let record = Arc::make_mut(record);
+                    revived |= record.retired;
+                    record.retired = false;
+                    record.plan = Arc::new(content.clone());
+                }
+                None => drop(queues.insert(name.clone(), Arc::new(new_queue(name, content)))),
+            }
+        }
+        let derived = &self.derived.queues;
+        queues.retain(|name, record| {
+            if plan.queues.contains_key(name) {
+                return true;
+            }
+            Arc::make_mut(record).retired = true;
+            let live = |gauges: &Gauges| *gauges != Gauges::default();
+            let busy = derived
+                .get(name)
+                .is_some_and(|index| index.gauges.values().any(live));
+            busy || !record.totals.is_empty()
+        });
+        revived
+    }
+
+    fn adopt_agents(&mut self, plan: &FloorPlan) {
+        let agents = Arc::make_mut(&mut self.agents);
+        for (name, profile) in &plan.agents {
+            match agents.get_mut(name) {
+                Some(record) => {
+                    let record = Arc::make_mut(record);
+                    record.retired = false;
+                    if *record.profile != *profile {
+                        record.profile = Arc::new(profile.clone());
+                    }
+                }
+                None => {
+                    let record = Agent::new(name.clone(), Arc::new(profile.clone()));
+                    agents.insert(name.clone(), Arc::new(record));
+                }
+            }
+        }
+        let mut gone = Vec::new();
+        for (name, record) in agents.iter_mut() {
+            if plan.agents.contains_key(name) {
+                continue;
+            }
+            let index = self.derived.agents.get(name);
+            let busy = index
+                .is_some_and(|index| !index.conversations.is_empty() || !index.own_line.is_empty());
+            if busy || record.session.is_some() {
+                Arc::make_mut(record).retired = true;
+            } else {
+                gone.push(name.clone());
+            }
+        }
+        for name in gone {
+            let record = Arc::make_mut(&mut self.agents).remove(&name);
+            if let Some(at) = record.and_then(|record| record.deadline) {
+                self.derived.agent_deadlines.remove(&(at, name.clone()));
+            }
+            self.reindex_agent(&name);
+        }
+    }
+
+    /// Drops plans that nothing names; above the limit the oldest is read as its successor.
+    fn drop_plans(&mut self) -> bool {
+        let derived = &self.derived;
+        let is_named = |version: &PlanVersion| {
+            let from = (*version, crate::ids::LogIndex(0));
+            let to = (*version, crate::ids::LogIndex(u64::MAX));
+            derived.pinned.contains_key(version)
+                || derived.classed.range(from..=to).next().is_some()
+        };
+        self.meta.aliases.retain(|from, _| is_named(from));
+        let aliases = &self.meta.aliases;
+        let in_force = self.meta.plan;
+        self.plans.retain(|version, _| {
+            *version == in_force || is_named(version) || aliases.values().any(|to| to == version)
+        });
+        let mut aliased = false;
+        while self.plans.len() > PLANS_MAX {
+            let mut versions = self.plans.keys().copied();
+            let (Some(oldest), Some(next)) = (versions.next(), versions.next()) else {
+                break;
+            };
+            self.plans.remove(&oldest);
+            redirect(&mut self.meta.aliases, oldest, next);
+            aliased = true;
+        }
+        aliased
+    }
+}
+
+/// `from` and everything that was read as it is read as `to`.
+fn redirect(aliases: &mut BTreeMap<PlanVersion, PlanVersion>, from: PlanVersion, to: PlanVersion) {
+    for target in aliases.values_mut() {
+        if *target == from {
+            *target = to;
+        }
+    }
+    aliases.insert(from, to);
+}
+
+fn new_queue(name: &QueueId, plan: &crate::plan::QueuePlan) -> QueueRecord {
+    QueueRecord {
+        name: name.clone(),
+        plan: Arc::new(plan.clone()),
+        retired: false,
+        totals: BTreeMap::new(),
+        window: VecDeque::new(),
+        spike_since: None,
+    }
+}

@@ -1,0 +1,247 @@
+//! Matching: which conversation is offered next, and to whom.
+//! Promise: strict urgency, then age with boost, then log index; after it no free eligible agent
+//! stands beside offerable work.
+//! Not here: what an offer changes (`draft`, `evolve`).
+
+use std::cell::Cell as Noted;
+
+use super::capacity::{can_take, is_eligible};
+use super::classes::{Class, ClassId};
+use super::conversation::{Conversation, Held, Phase};
+use super::defects;
+use super::derived::LineKey;
+use super::receipts::{EXCLUSIONS_MAX, Exclusion, Found};
+use super::state::State;
+use crate::ids::{AgentId, LogIndex, Session};
+
+/// Matches that end one entry at most; more are left to `MatchMore`.
+pub const MATCHES_MAX: usize = 64;
+
+/// An agent for a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Match {
+    pub(crate) agent: AgentId,
+    pub(crate) session: Session,
+    pub(crate) units: u32,
+    pub(crate) found: Found,
+    pub(crate) candidates: u32,
+    pub(crate) excluded: Vec<(AgentId, Exclusion)>,
+    pub(crate) excluded_more: u32,
+}
+
+/// What one search found.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    /// The conversation that is next, with its agent.
+    pub(crate) hit: Option<(LogIndex, Match)>,
+    /// Classes in which nothing can be matched until something changes.
+    pub(crate) closed: Vec<ClassId>,
+    /// Agents in whose own line nothing can be matched until something changes.
+    pub(crate) closed_lines: Vec<AgentId>,
+}
+
+/// The conversation under consideration, noted so that a defect finds its subject.
+pub(crate) type Note = Noted<Option<LogIndex>>;
+
+impl State {
+    /// Whether a search is worth while.
+    pub(crate) fn may_match(&self) -> bool {
+        !self.derived.classes.open().is_empty() || !self.derived.own_lines_open.is_empty()
+    }
+
+    /// The next conversation to be offered, over all lines.
+    pub(crate) fn match_next(&self, note: &Note) -> Search {
+        let mut search = Search::default();
+        let mut best: Option<(LineKey, AgentId, Found)> = None;
+        for id in self.derived.classes.open() {
+            let Some(class) = self.derived.classes.get(*id) else {
+                continue;
+            };
+            match self.first_of_class(*id, class, best.as_ref().map(|(key, _, _)| key), note) {
+                Seek::Found(key, agent, found) => best = Some((key, agent, found)),
+                Seek::Later => {}
+                Seek::Nothing => search.closed.push(*id),
+            }
+        }
+        for agent in &self.derived.own_lines_open {
+            match self.first_of_own_line(agent, note) {
+                None => search.closed_lines.push(agent.clone()),
+                Some(key) if best.as_ref().is_none_or(|(other, _, _)| key < *other) => {
+                    best = Some((key, agent.clone(), Found::Preferred));
+                }
+                Some(_) => {}
+            }
+        }
+        let Some((key, agent, found)) = best else {
+            return search;
+        };
+        note.set(Some(key.index));
+        search.hit = self
+            .explain(key.index, agent, found)
+            .map(|hit| (key.index, hit));
+        search
+    }
+
+    /// The first conversation of a class for which there is an agent, unless `limit` comes before it.
+    fn first_of_class(
+        &self,
+        id: ClassId,
+        class: &Class,
+        limit: Option<&LineKey>,
+        note: &Note,
+    ) -> Seek {
+        if class.free.is_empty() {
+            return Seek::Nothing;
+        }
+        for key in &class.line {
+            if limit.is_some_and(|limit| key > limit) {
+                return Seek::Later;
+            }
+            note.set(Some(key.index));
+            let Some(conversation) = self.conversations.get(&key.index) else {
+                continue;
+            };
+            if let Some((agent, found)) = self.pick(id, class, conversation) {
+                return Seek::Found(*key, agent, found);
+            }
+        }
+        Seek::Nothing
+    }
+
+    /// The free agent of a class who gets a conversation.
+    fn pick(
+        &self,
+        id: ClassId,
+        class: &Class,
+        conversation: &Conversation,
+    ) -> Option<(AgentId, Found)> {
+        defects::trip(
+            defects::Spot::Matching,
+            conversation.display_name.as_bytes(),
+        );
+        if self.is_paused(&conversation.queue) {
+            return None;
+        }
+        let Phase::Queued(waiting) = &conversation.phase else {
+            return None;
+        };
+        let passed = |agent: &AgentId| {
+            conversation
+                .passed_over
+                .iter()
+                .any(|passed| passed.agent == *agent)
+        };
+        if let Some(agent) = &waiting.prefer {
+            let free = self
+                .derived
+                .agents
+                .get(agent)
+                .is_some_and(|index| index.free_in.contains_key(&id));
+            if free && !passed(agent) {
+                return Some((agent.clone(), Found::Preferred));
+            }
+        }
+        let chosen = class.free.iter().find(|key| !passed(&key.agent))?;
+        Some((chosen.agent.clone(), Found::ByStrategy(class.key.strategy)))
+    }
+
+    fn first_of_own_line(&self, name: &AgentId, note: &Note) -> Option<LineKey> {
+        let index = self.derived.agents.get(name)?;
+        let agent = self.agents.get(name)?;
+        index.own_line.iter().copied().find(|key| {
+            note.set(Some(key.index));
+            self.conversations
+                .get(&key.index)
+                .is_some_and(|conversation| {
+                    defects::trip(
+                        defects::Spot::Matching,
+                        conversation.display_name.as_bytes(),
+                    );
+                    !conversation
+                        .passed_over
+                        .iter()
+                        .any(|passed| passed.agent == *name)
+                        && !self.is_paused(&conversation.queue)
+                        && can_take(self, agent, &index.load, &conversation.channel).is_ok()
+                })
+        })
+    }
+
+    /// The match with everything that its receipt tells.
+    pub(crate) fn explain(&self, index: LogIndex, chosen: AgentId, found: Found) -> Option<Match> {
+        let conversation = self.conversations.get(&index)?;
+        let agent = self.agents.get(&chosen)?;
+        let load = self
+            .derived
+            .agents
+            .get(&chosen)
+            .map(|found| found.load.clone())
+            .unwrap_or_default();
+        let plan = self.channel(&conversation.channel);
+        let (candidates, excluded, excluded_more) = self.others(conversation, &chosen, found);
+        debug_assert!(
+            found == Found::Named || can_take(self, agent, &load, &conversation.channel).is_ok()
+        );
+        Some(Match {
+            session: agent.session?,
+            agent: chosen,
+            units: plan.cost,
+            found,
+            candidates,
+            excluded,
+            excluded_more,
+        })
+    }
+
+    /// Free agents, and those eligible agents who were not free with why; logged-out ones are not named.
+    fn others(
+        &self,
+        conversation: &Conversation,
+        chosen: &AgentId,
+        found: Found,
+    ) -> (u32, Vec<(AgentId, Exclusion)>, u32) {
+        let mut excluded = Vec::new();
+        let (mut candidates, mut more) = (0, 0);
+        let held =
+            matches!(&conversation.phase, Phase::Queued(waiting) if waiting.held != Held::No);
+        if found == Found::Named || held {
+            return (1, excluded, more);
+        }
+        let Some(rules) = self.queue_plan(conversation.classed_by, &conversation.queue) else {
+            return (1, excluded, more);
+        };
+        for agent in self.agents.values().filter(|agent| agent.session.is_some()) {
+            if agent.name != *chosen && !is_eligible(agent, &rules.requires) {
+                continue;
+            }
+            let passed = conversation
+                .passed_over
+                .iter()
+                .any(|passed| passed.agent == agent.name);
+            let load = self
+                .derived
+                .agents
+                .get(&agent.name)
+                .map(|index| &index.load);
+            let reason = match load {
+                _ if passed => Some(Exclusion::PassedOver),
+                Some(load) => can_take(self, agent, load, &conversation.channel).err(),
+                None => None,
+            };
+            match reason {
+                None => candidates += 1,
+                Some(reason) if excluded.len() < EXCLUSIONS_MAX => {
+                    excluded.push((agent.name.clone(), reason))
+                }
+                Some(_) => more += 1,
+            }
+        }
+        (candidates, excluded, more)
+    }
+}
+
+enum Seek {
+    Found(LineKey, AgentId, Found),
+    Later,
+    Nothing,
+}
