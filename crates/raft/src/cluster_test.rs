@@ -5,11 +5,13 @@
 use bytes::Bytes;
 use ports::{Group, ProposeError, ReadError};
 
-use crate::testing::{Cluster, POISON, PATIENCE, until};
+use crate::testing::{Cluster, PATIENCE, POISON, until};
 use crate::{GroupOptions, MemberError};
 
 fn commands(from: &[&'static [u8]]) -> Vec<Bytes> {
-    from.iter().map(|command| Bytes::from_static(command)).collect()
+    from.iter()
+        .map(|command| Bytes::from_static(command))
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,7 +36,10 @@ async fn three_nodes_form_a_group_and_apply_the_same_entries() {
 async fn a_group_is_initialised_once() {
     let cluster = Cluster::of_three().await;
     cluster.commit(b"one").await;
-    let again = cluster.nodes[&2].group.initialize(cluster.nodes[&2].group.members()).await;
+    let again = cluster.nodes[&2]
+        .group
+        .initialize(cluster.nodes[&2].group.members())
+        .await;
     assert_eq!(again, Err(MemberError::AlreadyInitialized));
 }
 
@@ -64,9 +69,16 @@ async fn a_restarted_node_catches_up_from_the_log() {
     cluster.commit(b"two").await;
     cluster.start(follower).await;
     let last = cluster.commit(b"three").await;
-    cluster.nodes[&follower].group.recovered(PATIENCE).await.unwrap();
+    cluster.nodes[&follower]
+        .group
+        .recovered(PATIENCE)
+        .await
+        .unwrap();
     cluster.applied(follower, last).await;
-    assert_eq!(cluster.kept(follower), commands(&[b"one", b"two", b"three"]));
+    assert_eq!(
+        cluster.kept(follower),
+        commands(&[b"one", b"two", b"three"])
+    );
     assert_eq!(cluster.nodes[&follower].group.status().snapshot, 0);
 }
 
@@ -103,15 +115,23 @@ async fn a_node_behind_the_purged_log_catches_up_by_snapshot() {
     cluster.commit(b"three").await;
     let (leader, _) = cluster.leader().await;
     cluster.nodes[&leader].group.snapshot().await.unwrap();
+    let snapshot = cluster.nodes[&leader].group.status().snapshot;
+    cluster.purged(leader, snapshot).await;
     cluster.start(follower).await;
     let last = cluster.commit(b"four").await;
     cluster.applied(follower, last).await;
-    assert_eq!(cluster.kept(follower), commands(&[b"one", b"two", b"three", b"four"]));
+    assert_eq!(
+        cluster.kept(follower),
+        commands(&[b"one", b"two", b"three", b"four"])
+    );
     assert!(cluster.nodes[&follower].group.status().snapshot > 0);
     cluster.kill(follower).await;
     cluster.start(follower).await;
     cluster.applied(follower, last).await;
-    assert_eq!(cluster.kept(follower), commands(&[b"one", b"two", b"three", b"four"]));
+    assert_eq!(
+        cluster.kept(follower),
+        commands(&[b"one", b"two", b"three", b"four"])
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +150,9 @@ async fn a_group_that_has_logged_enough_takes_a_snapshot_by_itself() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, taken).await.expect("no snapshot was taken");
+    tokio::time::timeout(PATIENCE, taken)
+        .await
+        .expect("no snapshot was taken");
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,9 +163,19 @@ async fn a_follower_refuses_and_names_the_leader() {
     let follower = &cluster.nodes[&(leader % 3 + 1)].group;
     until(follower, |said| said.leader == Some(leader)).await;
     let refused = follower.propose(term, Bytes::from_static(b"two")).await;
-    assert_eq!(refused.unwrap_err(), ProposeError::NotLeader { leader: Some(leader) });
+    assert_eq!(
+        refused.unwrap_err(),
+        ProposeError::NotLeader {
+            leader: Some(leader)
+        }
+    );
     let unread = follower.linearize().await;
-    assert_eq!(unread, Err(ReadError::NotLeader { leader: Some(leader) }));
+    assert_eq!(
+        unread,
+        Err(ReadError::NotLeader {
+            leader: Some(leader)
+        })
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +186,12 @@ async fn a_proposal_of_an_earlier_term_is_not_appended() {
     let group = &cluster.nodes[&leader].group;
     let before = group.status().last_log;
     let refused = group.propose(term - 1, Bytes::from_static(b"two")).await;
-    assert_eq!(refused.unwrap_err(), ProposeError::NotLeader { leader: Some(leader) });
+    assert_eq!(
+        refused.unwrap_err(),
+        ProposeError::NotLeader {
+            leader: Some(leader)
+        }
+    );
     assert_eq!(group.status().last_log, before);
 }
 
@@ -182,11 +219,16 @@ async fn an_appended_proposal_without_a_quorum_is_of_unknown_outcome_and_holds_i
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, appended).await.expect("it is not appended");
+    tokio::time::timeout(PATIENCE, appended)
+        .await
+        .expect("it is not appended");
     let second = group.propose(term, Bytes::from_static(b"three")).await;
     assert_eq!(second.unwrap_err(), ProposeError::Busy);
     group.shutdown().await;
-    assert_eq!(first.await.unwrap().unwrap_err(), ProposeError::OutcomeUnknown);
+    assert_eq!(
+        first.await.unwrap().unwrap_err(),
+        ProposeError::OutcomeUnknown
+    );
     let after = group.propose(term, Bytes::from_static(b"four")).await;
     assert!(matches!(after, Err(ProposeError::Stopped { .. })));
 }
@@ -210,7 +252,10 @@ async fn a_learner_catches_up_and_becomes_a_voter() {
     cluster.start(4).await;
     let (leader, _) = cluster.leader().await;
     let group = cluster.nodes[&leader].group.clone();
-    group.add_learner(4, crate::testing::member(4)).await.unwrap();
+    group
+        .add_learner(4, crate::testing::member(4))
+        .await
+        .unwrap();
     let gone = if leader == 3 { 2 } else { 3 };
     let voters = (1..=4).filter(|id| *id != gone).collect();
     group.set_voters(voters).await.unwrap();
@@ -232,7 +277,10 @@ async fn a_machine_that_panics_halts_its_replica_but_not_its_log() {
     for node in cluster.nodes.values() {
         let mut halted = node.group.halted();
         let waiting = halted.wait_for(Option::is_some);
-        let said = tokio::time::timeout(PATIENCE, waiting).await.expect("it goes on").unwrap();
+        let said = tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("it goes on")
+            .unwrap();
         assert!(said.as_ref().unwrap().contains("poisoned"));
     }
     let refused = group.propose(term, Bytes::from_static(b"two")).await;

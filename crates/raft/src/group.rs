@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::host::Host;
 use crate::log::Log;
-use crate::replica::{Replica, Shared, SnapshotPlace};
+use crate::replica::{Replica, Shared, SnapshotPlace, header_of};
 use crate::serve::{RaftOf, Served};
 use crate::transport::Peers;
 use crate::types::{Command, LeaderId, Member, Ticket, Types};
@@ -187,6 +187,7 @@ async fn start<M: Machine>(
         log: log.clone(),
         compute: host.transport.env.compute.clone(),
     };
+    check_purged(&place).await?;
     let config = identity
         .profile
         .config(&identity.cluster_id, spec.options.keep_entries);
@@ -221,6 +222,29 @@ async fn start<M: Machine>(
     Ok(GroupHandle {
         running: Arc::new(running),
     })
+}
+
+/// A log that was purged is nothing without the snapshot behind which it was: openraft would
+/// start from an empty machine.
+async fn check_purged(place: &SnapshotPlace) -> Result<(), String> {
+    let Some(purged) = place.log.purged() else {
+        return Ok(());
+    };
+    let current = place.store.current(place.group).await;
+    let current = current.map_err(|error| error.to_string())?;
+    let header = current.as_ref().map(header_of).transpose();
+    let header = header.map_err(|error| error.to_string())?;
+    let held = header
+        .and_then(|header| header.last_log_id)
+        .map(|id| id.index);
+    if held < Some(purged.index) {
+        return Err(format!(
+            "the log was purged up to {} and there is no snapshot that reaches so far; replace \
+             this node",
+            purged.index
+        ));
+    }
+    Ok(())
 }
 
 impl<M: Machine> GroupHandle<M> {

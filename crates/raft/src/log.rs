@@ -74,16 +74,21 @@ impl<R> Log<R> {
 
     /// The first entries of `from..to`, at most `bytes_max` of them unless the first is larger.
     async fn read_some(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
-        let records = self
-            .group
-            .read(from..to, bytes_max)
-            .await
-            .map_err(io::Error::other)?;
-        if records.first().map(|record| record.index) != Some(from) {
+        let read = self.group.read(from..to, bytes_max).await;
+        let records = read.map_err(io::Error::other)?;
+        let first = records.first().map(|record| record.index);
+        // Only a log that was never purged may begin later than asked.
+        let begins_later = self.group.purged().is_none() && first > Some(from);
+        if first != Some(from) && !begins_later {
             return Err(io::Error::other(format!("the log lacks entry {from}")));
         }
         records.into_iter().map(entry_of).collect()
     }
+}
+
+/// The index after the last of `entries`, of which there is at least one.
+fn after(entries: &[Entry]) -> u64 {
+    entries.last().map_or(0, |entry| entry.log_id.index + 1)
 }
 
 fn record_of(entry: Entry) -> Record {
@@ -128,7 +133,7 @@ impl<R: Send + Sync + 'static> RaftLogReader<Types<R>> for Log<R> {
         let mut entries = Vec::new();
         while from < to {
             let some = self.read_some(from, to, READ_BYTES_MAX).await?;
-            from += some.len() as u64;
+            from = after(&some);
             entries.extend(some);
         }
         Ok(entries)
@@ -188,7 +193,7 @@ impl<R> Reading<R> {
             .log
             .read_some(self.next, self.to, READ_BYTES_MAX)
             .await?;
-        self.next += some.len() as u64;
+        self.next = after(&some);
         self.read = some.into_iter();
         Ok(self.read.next().map(|entry| (entry, self)))
     }

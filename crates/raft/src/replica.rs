@@ -98,7 +98,11 @@ pub(crate) struct Written {
 impl SnapshotPlace {
     /// `file`, or its copy if it is not this store's current snapshot.
     async fn keep(&self, file: store::Snapshot) -> io::Result<store::Snapshot> {
-        let current = self.store.current(self.group).await.map_err(io::Error::other)?;
+        let current = self
+            .store
+            .current(self.group)
+            .await
+            .map_err(io::Error::other)?;
         if current.is_some_and(|current| current.digest() == file.digest()) {
             return Ok(file);
         }
@@ -189,14 +193,14 @@ impl<M: Machine> Replica<M> {
         self.guarded("apply", at.index, |machine| machine.apply(at, command))
     }
 
-    /// Freezes the state for a snapshot; `None` while nothing is applied or the replica is halted.
+    /// Freezes the state for a snapshot; `None` while the replica is halted.
     pub(crate) fn freeze(&mut self) -> Option<FrozenState> {
-        let applied = self.applied?;
-        let chain = self.place.log.chain(applied.index);
-        let state = self.guarded("freeze", applied.index, Machine::freeze)?;
+        let index = self.applied.map(|id| id.index);
+        let chain = index.and_then(|index| self.place.log.chain(index));
+        let state = self.guarded("freeze", index.unwrap_or(0), Machine::freeze)?;
         let last_membership = self.membership.clone();
         let meta = SnapshotMeta {
-            last_log_id: Some(applied),
+            last_log_id: self.applied,
             last_membership,
         };
         self.shared.unsnapped_bytes.store(0, Ordering::Relaxed);

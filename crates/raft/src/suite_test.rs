@@ -16,12 +16,14 @@ use crate::types::Types;
 struct OnMemoryDisk;
 
 impl StoreBuilder<Types<u64>, Log<u64>, Replica<Ledger>, Wal> for OnMemoryDisk {
-    async fn build(
-        &self,
-    ) -> Result<(Wal, Log<u64>, Replica<Ledger>), StorageError<Types<u64>>> {
+    async fn build(&self) -> Result<(Wal, Log<u64>, Replica<Ledger>), StorageError<Types<u64>>> {
         let env = runtime::memory::env(1);
-        let (wal, _) = Wal::open(&env, Path::new("/log"), WalOptions::small()).await.unwrap();
-        let snapshots = SnapshotStore::open(&env, Path::new("/snapshots")).await.unwrap();
+        let (wal, _) = Wal::open(&env, Path::new("/log"), WalOptions::small())
+            .await
+            .unwrap();
+        let snapshots = SnapshotStore::open(&env, Path::new("/snapshots"))
+            .await
+            .unwrap();
         let shared = Shared::new();
         let place = SnapshotPlace {
             group: GROUP,

@@ -132,11 +132,17 @@ fn connections(listener: Box<dyn Listener>) -> impl Stream<Item = io::Result<Acc
 /// Serves a host's peers at its port until the guard is dropped.
 pub(crate) async fn listen(host: &Host, port: u16) -> AbortOnDrop<()> {
     let env = &host.transport.env;
-    let listener = env.network.listen(([127, 0, 0, 1], port).into()).await.unwrap();
+    let listener = env
+        .network
+        .listen(([127, 0, 0, 1], port).into())
+        .await
+        .unwrap();
     let service = host.service();
     let serving = async move {
         let mut server = crate::tune(tonic::transport::Server::builder());
-        let served = server.add_service(service).serve_with_incoming(connections(listener));
+        let served = server
+            .add_service(service)
+            .serve_with_incoming(connections(listener));
         served.await.unwrap();
     };
     env.raft.spawn("test-server", serving).abort_on_drop()
@@ -212,8 +218,12 @@ impl Cluster {
     pub(crate) async fn start(&mut self, id: u64) {
         let env = self.env(id);
         self.directory.set(id, format!("127.0.0.1:{}", port(id)));
-        let (wal, _) = Wal::open(&env, Path::new("/log"), WalOptions::small()).await.unwrap();
-        let snapshots = SnapshotStore::open(&env, Path::new("/snapshots")).await.unwrap();
+        let (wal, _) = Wal::open(&env, Path::new("/log"), WalOptions::small())
+            .await
+            .unwrap();
+        let snapshots = SnapshotStore::open(&env, Path::new("/snapshots"))
+            .await
+            .unwrap();
         let host = Host::new(env, identity(id), self.directory.clone());
         let server = listen(&host, port(id)).await;
         let ledger = Ledger::default();
@@ -238,10 +248,10 @@ impl Cluster {
     /// Ends node `id` as a loss of power would: what was not synced is gone.
     pub(crate) async fn kill(&mut self, id: u64) {
         let node = self.nodes.remove(&id).unwrap();
+        let survivor = self.disks[&id].crash(&Unsynced::Lost);
+        self.disks.insert(id, Arc::new(survivor));
         node.host.stop();
         node.group.shutdown().await;
-        node.wal.close().await;
-        self.disks[&id].crash(&Unsynced::Lost);
     }
 
     /// The node that leads, once one does, and its term.
@@ -254,7 +264,10 @@ impl Cluster {
             })
         });
         let first = futures::future::select_all(waiting);
-        tokio::time::timeout(PATIENCE, first).await.expect("nobody leads").0
+        tokio::time::timeout(PATIENCE, first)
+            .await
+            .expect("nobody leads")
+            .0
     }
 
     /// Proposes on whoever leads until it is committed.
@@ -269,14 +282,32 @@ impl Cluster {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, trying).await.expect("nothing commits")
+        tokio::time::timeout(PATIENCE, trying)
+            .await
+            .expect("nothing commits")
+    }
+
+    /// Waits until node `id` has purged its log up to `index`.
+    pub(crate) async fn purged(&self, id: u64, index: u64) {
+        let log = self.nodes[&id].wal.group(GROUP);
+        let waiting = async {
+            while log.purged().is_none_or(|purged| purged.index < index) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("it is not purged");
     }
 
     /// Waits until node `id` has applied `index`.
     pub(crate) async fn applied(&self, id: u64, index: u64) {
         let mut applied = self.nodes[&id].group.applied();
         let waiting = applied.wait_for(|applied| *applied >= index);
-        let _ = tokio::time::timeout(PATIENCE, waiting).await.expect("it stays behind").unwrap();
+        let _ = tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("it stays behind")
+            .unwrap();
     }
 
     pub(crate) fn kept(&self, id: u64) -> Vec<Bytes> {
@@ -298,5 +329,8 @@ pub(crate) async fn until(
 ) -> Leadership {
     let mut leadership = group.leadership();
     let waiting = leadership.wait_for(wanted);
-    *tokio::time::timeout(PATIENCE, waiting).await.expect("in time").unwrap()
+    *tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("in time")
+        .unwrap()
 }

@@ -249,10 +249,12 @@ impl<M: Machine> Upkeep<M> {
             Box::pin(async move { frozen })
         });
         let Some(frozen) = freezing.await.map_err(io::Error::other)? else {
-            return Err(io::Error::other("there is nothing to freeze yet"));
+            return Err(io::Error::other("the replica is halted"));
         };
         if frozen.chain.is_none() {
-            return Err(io::Error::other("the log here is behind what is committed"));
+            return Err(io::Error::other(
+                "the log here has not written what is applied",
+            ));
         }
         let Some(index) = frozen.meta.last_log_id.map(|id| id.index) else {
             return Ok(());

@@ -139,12 +139,18 @@ async fn a_node_of_another_cluster_is_refused() {
         cluster_id: "elsewhere".to_owned(),
         ..identity(1)
     };
-    assert_eq!(refused(stranger, identity(2)).await, "REFUSED_REASON_OTHER_CLUSTER");
+    assert_eq!(
+        refused(stranger, identity(2)).await,
+        "REFUSED_REASON_OTHER_CLUSTER"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_not_the_one_meant_refuses() {
-    assert_eq!(refused(identity(1), identity(3)).await, "REFUSED_REASON_OTHER_NODE");
+    assert_eq!(
+        refused(identity(1), identity(3)).await,
+        "REFUSED_REASON_OTHER_NODE"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +159,10 @@ async fn a_node_with_another_profile_is_refused() {
         profile: Profile::Global,
         ..identity(1)
     };
-    assert_eq!(refused(slow, identity(2)).await, "REFUSED_REASON_OTHER_PROFILE");
+    assert_eq!(
+        refused(slow, identity(2)).await,
+        "REFUSED_REASON_OTHER_PROFILE"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,7 +181,10 @@ async fn many_appends_are_under_way_at_once_and_all_are_answered() {
     let answers = async {
         let option = RPCOption::new(PATIENCE);
         let answers = peer.stream_append(input, option).await.unwrap();
-        answers.map(|answer| answer.unwrap().unwrap()).collect::<Vec<_>>().await
+        answers
+            .map(|answer| answer.unwrap().unwrap())
+            .collect::<Vec<_>>()
+            .await
     };
     let answers = tokio::time::timeout(PATIENCE, answers).await.unwrap();
     assert_eq!(answers.len(), 20);
@@ -185,10 +197,17 @@ async fn a_session_whose_oldest_append_has_no_answer_for_two_heartbeats_fails() 
     pair.far.transport.serve(7, hoarder(usize::MAX));
     let mut peers = Peers::<u64>::new(pair.near.transport.clone(), 7);
     let mut peer = peers.new_client(2, &member(2)).await;
-    let input = futures::stream::iter([append()]).chain(futures::stream::pending()).boxed();
-    let mut answers = peer.stream_append(input, RPCOption::new(PATIENCE)).await.unwrap();
+    let input = futures::stream::iter([append()])
+        .chain(futures::stream::pending())
+        .boxed();
+    let mut answers = peer
+        .stream_append(input, RPCOption::new(PATIENCE))
+        .await
+        .unwrap();
     let sent = tokio::time::Instant::now();
-    let first = tokio::time::timeout(PATIENCE, answers.next()).await.unwrap();
+    let first = tokio::time::timeout(PATIENCE, answers.next())
+        .await
+        .unwrap();
     assert!(first.unwrap().is_err());
     let waited = sent.elapsed();
     assert!(waited >= Profile::Lan.append_deadline() && waited < Profile::Lan.election_max());
@@ -204,11 +223,20 @@ async fn a_heartbeat_does_not_wait_behind_appends() {
     let mut appends = peers.new_client(2, &member(2)).await;
     let mut beats = peers.new_heartbeat_client(2, &member(2)).await;
     let input = futures::stream::repeat_with(append).take(64).boxed();
-    let mut stuck = appends.stream_append(input, RPCOption::new(PATIENCE)).await.unwrap();
+    let mut stuck = appends
+        .stream_append(input, RPCOption::new(PATIENCE))
+        .await
+        .unwrap();
     let beating = async {
         let input = futures::stream::iter([append()]);
         let option = RPCOption::new(Profile::Lan.heartbeat());
-        beats.stream_append(input, option).await.unwrap().next().await.unwrap()
+        beats
+            .stream_append(input, option)
+            .await
+            .unwrap()
+            .next()
+            .await
+            .unwrap()
     };
     let answered = tokio::select! {
         biased;
@@ -239,7 +267,10 @@ async fn a_group_that_does_not_run_there_is_an_error_and_the_stream_lives_on() {
     let mut peers = Peers::<u64>::new(pair.near.transport.clone(), 7);
     let mut peer = peers.new_client(2, &member(2)).await;
     let option = RPCOption::new(PATIENCE);
-    let refused = peer.append_entries(append(), option.clone()).await.unwrap_err();
+    let refused = peer
+        .append_entries(append(), option.clone())
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("UNKNOWN_GROUP"));
     pair.far.transport.serve(7, hoarder(1));
     assert!(peer.append_entries(append(), option).await.is_ok());
