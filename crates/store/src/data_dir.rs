@@ -155,6 +155,8 @@ impl DataDir {
             _lock: lock,
         };
         opened.identity = opened.read_identity().await?;
+        // A killed process may have written the identity without syncing the directory.
+        opened.disk.sync_dir(path).await.map_err(refused)?;
         Ok(opened)
     }
 

@@ -106,6 +106,8 @@ impl SnapshotStore {
             writing: Mutex::default(),
         };
         inner.remove_unfinished().await?;
+        // A killed process may have renamed a snapshot without syncing that.
+        env.disk.sync_dir(dir).await?;
         Ok(Self {
             inner: Arc::new(inner),
         })

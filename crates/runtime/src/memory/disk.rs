@@ -24,7 +24,7 @@ const SECTOR_BYTES: u64 = 512;
 pub enum Unsynced {
     /// All are lost.
     Lost,
-    /// All are kept, as after the kill of a process whose kernel lives on.
+    /// All are kept and stay unsynced, as after the kill of a process whose kernel lives on.
     Kept,
     /// Each sector of each write is kept or lost by a draw; directory changes are kept up to a draw.
     Torn(Random),
@@ -119,7 +119,7 @@ impl MemoryDisk {
         change(&mut self.state.lock().faults);
     }
 
-    /// Cuts the power: unsynced data meets `unsynced`, locks end, faults end except the capacity.
+    /// Ends the process, or cuts the power: unsynced data meets `unsynced`, locks end, faults end except the capacity.
     /// Gives the disk of the next life; this handle, its clones and its files fail from now on, so
     /// that tasks of the dead process write nothing more.
     #[must_use]
@@ -260,23 +260,29 @@ impl State {
     }
 
     fn crash(&mut self, unsynced: &Unsynced) {
-        let changes = std::mem::take(&mut self.unsynced_names);
-        let kept = match unsynced {
-            Unsynced::Lost => 0,
-            Unsynced::Kept => changes.len(),
-            Unsynced::Torn(random) => random.below(changes.len() as u64 + 1) as usize,
-        };
-        changes
-            .iter()
-            .take(kept)
-            .for_each(|change| change.apply(&mut self.durable_names));
-        self.names = self.durable_names.clone();
-        self.files.iter_mut().for_each(|file| file.crash(unsynced));
+        match unsynced {
+            // The kernel still has everything, and a power cut may still take it.
+            Unsynced::Kept => {}
+            Unsynced::Lost => self.cut(None),
+            Unsynced::Torn(random) => self.cut(Some(random)),
+        }
         self.locks.clear();
         self.faults = Faults {
             capacity_bytes: self.faults.capacity_bytes,
             ..Faults::default()
         };
+    }
+
+    /// A power cut: what was not synced is lost, or kept by draws of `torn`.
+    fn cut(&mut self, torn: Option<&Random>) {
+        let changes = std::mem::take(&mut self.unsynced_names);
+        let kept = torn.map_or(0, |random| random.below(changes.len() as u64 + 1));
+        changes
+            .iter()
+            .take(kept as usize)
+            .for_each(|change| change.apply(&mut self.durable_names));
+        self.names = self.durable_names.clone();
+        self.files.iter_mut().for_each(|file| file.cut(torn));
     }
 }
 
@@ -354,7 +360,7 @@ impl FileState {
         }
     }
 
-    fn crash(&mut self, unsynced: &Unsynced) {
+    fn cut(&mut self, torn: Option<&Random>) {
         let writes = std::mem::take(&mut self.writes);
         for write in writes.iter().rev() {
             self.bytes.resize(write.len_before, 0);
@@ -362,10 +368,10 @@ impl FileState {
             self.bytes.truncate(write.len_before);
         }
         for write in &writes {
-            match (write.fate, unsynced) {
-                (Fate::Synced, _) | (Fate::Unsynced, Unsynced::Kept) => self.redo(write),
-                (Fate::Unsynced, Unsynced::Torn(random)) => self.redo_torn(write, random),
-                (Fate::Unsynced, Unsynced::Lost) | (Fate::Dropped, _) => {}
+            match (write.fate, torn) {
+                (Fate::Synced, _) => self.redo(write),
+                (Fate::Unsynced, Some(random)) => self.redo_torn(write, random),
+                (Fate::Unsynced, None) | (Fate::Dropped, _) => {}
             }
         }
     }

@@ -33,12 +33,14 @@ async fn a_crash_loses_what_was_not_synced_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_killed_process_loses_nothing() {
+async fn a_killed_process_loses_nothing_until_the_power_is_cut() {
     let disk = MemoryDisk::default();
     let file = synced_file(&disk, b"synced").await;
     file.write_at(6, Bytes::from_static(b"+")).await.unwrap();
     let disk = disk.crash(&Unsynced::Kept);
     assert_eq!(disk.content(path()).unwrap(), b"synced+");
+    let disk = disk.crash(&Unsynced::Lost);
+    assert_eq!(disk.content(path()).unwrap(), b"synced");
 }
 
 #[tokio::test]
@@ -90,7 +92,7 @@ async fn data_of_a_failed_sync_never_becomes_durable_though_later_syncs_succeed(
     file.write_at(3, Bytes::from_static(b"c")).await.unwrap();
     file.sync().await.unwrap();
     assert_eq!(disk.content(path()).unwrap(), b"bbac");
-    let disk = disk.crash(&Unsynced::Kept);
+    let disk = disk.crash(&Unsynced::Lost);
     assert_eq!(disk.content(path()).unwrap(), b"aaac");
 }
 

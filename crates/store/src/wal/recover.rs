@@ -20,6 +20,9 @@ use super::types::{Notice, OpenError};
 use super::writer::Preparer;
 use crate::GroupId;
 
+/// The first segment of a log is small: it is the only one whose zeros are waited for.
+const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
+
 /// Where a log goes on.
 pub struct Recovered {
     pub active: Arc<Segment>,
@@ -68,7 +71,8 @@ pub async fn recover(preparer: &Preparer, dir: &Path) -> Result<Recovered, OpenE
     };
     let mut segments = open_all(&*preparer.disk, dir, &mut replay.notices).await?;
     if segments.is_empty() {
-        segments.push(Arc::new(preparer.once(1).await?));
+        let bytes = preparer.core.options.segment_bytes.min(FIRST_SEGMENT_BYTES);
+        segments.push(Arc::new(preparer.once(1, bytes).await?));
     }
     let mut end = End {
         number: 0,
@@ -374,6 +378,8 @@ async fn open_all(
     for name in names.iter().filter(|name| segment::is_unfinished(name)) {
         disk.remove(&dir.join(name)).await?;
     }
+    // A killed process may have renamed a segment without syncing that: it must not be built on before.
+    disk.sync_dir(dir).await?;
     let mut numbers: Vec<u32> = names
         .iter()
         .filter_map(|name| segment::number_of(name))

@@ -116,6 +116,32 @@ async fn entries_can_be_read_before_they_are_durable() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_still_waits_to_be_written_is_never_out_of_reach() {
+    let disk = MemoryDisk::default();
+    let (wal, _) = try_open(&disk, NO_CACHE).await.unwrap();
+    let log = wal.group(GROUP);
+    settle().await;
+    disk.faults(|faults| faults.sync_delay = Duration::from_millis(10));
+    let (reader, (reply, answer)) = (log.clone(), oneshot::channel());
+    // Reads on the log's own task, after the first batch and before the second is written.
+    let read_at_once = move |_| {
+        let read = std::pin::pin!(reader.read(2..4, 100));
+        let polled = read.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        drop(reply.send(polled));
+    };
+    log.append(vec![entry(1, "a")], read_at_once).await.unwrap();
+    settle().await;
+    log.append(vec![entry(2, "b"), entry(3, "c")], |_| ())
+        .await
+        .unwrap();
+    let read = answer.await.unwrap();
+    assert_eq!(
+        read,
+        std::task::Poll::Ready(Ok(vec![entry(2, "b"), entry(3, "c")]))
+    );
+}
+
 #[tokio::test]
 async fn a_read_gives_at_least_one_entry_and_keeps_its_bound() {
     let disk = MemoryDisk::default();
@@ -471,6 +497,37 @@ async fn a_damaged_last_batch_without_marker_is_cut_and_said() {
         log.read(1..9, 100).await.unwrap(),
         [entry(1, "first"), entry(2, "again")]
     );
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_unsynced_is_synced_before_it_is_shown() {
+    let disk = MemoryDisk::default();
+    let log = open(&disk).await.group(GROUP);
+    settle().await;
+    // The write goes through, the sync does not.
+    disk.faults(|faults| faults.power_lost_after = Some(1));
+    assert!(store(&log, vec![entry(1, "a")]).await.is_err());
+    let disk = disk.crash(&Unsynced::Kept);
+    assert_eq!(indexes(&open(&disk).await.group(GROUP)).await, [1]);
+    let disk = disk.crash(&Unsynced::Lost);
+    assert_eq!(indexes(&open(&disk).await.group(GROUP)).await, [1]);
+}
+
+#[tokio::test]
+async fn a_segment_that_a_killed_process_prepared_is_durable_before_it_is_used() {
+    let mut disk = MemoryDisk::default();
+    // The process dies after each number of operations, so also between rename and sync.
+    for operations in 0..60 {
+        disk.faults(|faults| faults.power_lost_after = Some(operations));
+        drop(try_open(&disk, OPTIONS).await);
+        settle().await;
+        disk = disk.crash(&Unsynced::Kept);
+        let wal = open(&disk).await;
+        let next = wal.group(GROUP).last().map_or(1, |last| last.index + 1);
+        store_many(&wal.group(GROUP), next..next + 9).await;
+        disk = disk.crash(&Unsynced::Lost);
+        assert_eq!(open(&disk).await.group(GROUP).last(), Some(id(next + 8)));
+    }
 }
 
 #[tokio::test]

@@ -462,7 +462,7 @@ impl Preparer {
     /// A full disk is waited out; any other error ends the log at the next roll.
     async fn when_there_is_room(&self, number: u32) -> io::Result<Arc<Segment>> {
         loop {
-            match self.once(number).await {
+            match self.once(number, self.core.options.segment_bytes).await {
                 Err(error) if is_full(&error) => {
                     self.core.change_health(Health::NoSpace {
                         reason: error.to_string().into(),
@@ -479,16 +479,10 @@ impl Preparer {
         }
     }
 
-    pub async fn once(&self, number: u32) -> io::Result<Segment> {
+    /// Prepares segment `number` of `bytes`.
+    pub async fn once(&self, number: u32, bytes: u64) -> io::Result<Segment> {
         let salt = self.random.next_u64() as u32;
-        prepare(
-            &*self.disk,
-            &self.dir,
-            number,
-            salt,
-            self.core.options.segment_bytes,
-        )
-        .await
+        prepare(&*self.disk, &self.dir, number, salt, bytes).await
     }
 }
 
