@@ -1,0 +1,39 @@
+//! Entries of a cell's log, as they are stored.
+//! Promise: `decode_entry(encode_entry(e)) == e`; equal entries have equal bytes.
+//! Not here: the log around them (`store`), snapshots (`snapshot`).
+
+mod from_wire;
+mod to_wire;
+
+use ::pb::store::v1 as pb;
+use domain::cell::command::Entry;
+use prost::Message as _;
+
+use crate::error::{WireError, check_format};
+
+#[cfg(test)]
+mod cell_test;
+
+/// The newest format of a stored entry: what this version writes.
+pub const ENTRY_FORMAT: u32 = 1;
+
+/// The stored form of an entry.
+pub fn encode_entry(entry: &Entry) -> Vec<u8> {
+    to_wire::entry(entry).encode_to_vec()
+}
+
+/// Reads the stored form of an entry.
+///
+/// # Errors
+/// When the bytes are no entry, or one of a newer format.
+pub fn decode_entry(bytes: &[u8]) -> Result<Entry, WireError> {
+    let stored = pb::Entry::decode(bytes)?;
+    check_format(stored.format, ENTRY_FORMAT)?;
+    from_wire::entry(&upgrade(stored))
+}
+
+/// Brings an entry of an older format up to date, one format at a time. The first format has
+/// nothing before it; the next one adds its step here.
+fn upgrade(stored: pb::Entry) -> pb::Entry {
+    stored
+}

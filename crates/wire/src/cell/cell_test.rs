@@ -1,0 +1,68 @@
+//! Claims about the stored form of a cell's entries.
+
+use domain::cell::command::{Command, Entry};
+use domain::ids::CellTime;
+use proptest::prelude::*;
+
+use super::{decode_entry, encode_entry};
+use crate::error::WireError;
+use crate::samples::entries;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn every_entry_comes_back_as_it_was(entry in entries()) {
+        prop_assert_eq!(decode_entry(&encode_entry(&entry)), Ok(entry));
+    }
+
+    #[test]
+    fn bytes_from_outside_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+        let _ = decode_entry(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_entry_never_panics(entry in entries(), at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+        let mut bytes = encode_entry(&entry);
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        let _ = decode_entry(&bytes);
+        let _ = decode_entry(&bytes[..at]);
+    }
+}
+
+#[test]
+fn an_entry_of_a_newer_format_is_refused() {
+    let mut bytes = encode_entry(&Entry {
+        at: CellTime(5),
+        wall_ms: 6,
+        command: Command::Tick,
+    });
+    // Field 1 comes first: its tag, then the format.
+    assert_eq!(bytes[..2], [8, 1]);
+    bytes[1] = 9;
+    assert_eq!(
+        decode_entry(&bytes),
+        Err(WireError::NewerFormat { found: 9, known: 1 })
+    );
+}
+
+#[test]
+fn an_entry_without_a_format_or_a_command_is_refused() {
+    assert_eq!(decode_entry(&[]), Err(WireError::NoFormat));
+    assert_eq!(
+        decode_entry(&[8, 1]),
+        Err(WireError::Missing { field: "command" })
+    );
+}
+
+#[test]
+fn the_stored_bytes_of_a_tick_do_not_change() {
+    // Golden: logs of earlier versions hold these bytes.
+    let bytes = encode_entry(&Entry {
+        at: CellTime(5),
+        wall_ms: 6,
+        command: Command::Tick,
+    });
+    assert_eq!(bytes, [8, 1, 16, 5, 24, 6, 90, 0]);
+}

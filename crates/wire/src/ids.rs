@@ -1,0 +1,270 @@
+//! Ids and other small values that several messages share.
+//! Promise: what one direction writes the other reads back as the same value.
+//! Not here: whole messages (`cell`, `plan`, `control`).
+
+use std::fmt::{self, Write as _};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use ::pb::store::v1 as pb;
+use bytes::Bytes;
+use domain::cell::command::{Actor, Instance};
+use domain::ids::{
+    Body, CellId, ConversationId, IdError, LogIndex, OfferId, OwnerEpoch, REQUEST_ID_BYTES_MAX,
+    RequestId, Session,
+};
+
+use crate::error::WireError;
+
+/// The value of a field that must be there.
+pub(crate) fn need<T>(value: Option<T>, field: &'static str) -> Result<T, WireError> {
+    value.ok_or(WireError::Missing { field })
+}
+
+/// A name of any kind.
+pub(crate) fn name<T: FromStr<Err = IdError>>(
+    text: &str,
+    field: &'static str,
+) -> Result<T, WireError> {
+    text.parse()
+        .map_err(|problem| WireError::BadId { field, problem })
+}
+
+/// A name that may be absent.
+pub(crate) fn optional_name<T: FromStr<Err = IdError>>(
+    text: Option<&String>,
+    field: &'static str,
+) -> Result<Option<T>, WireError> {
+    text.map(|text| name(text, field)).transpose()
+}
+
+pub(crate) fn conversation_to_wire(id: ConversationId) -> pb::ConversationId {
+    pb::ConversationId {
+        cell: id.cell.0,
+        index: id.index.0,
+    }
+}
+
+pub(crate) fn conversation(id: Option<&pb::ConversationId>) -> Result<ConversationId, WireError> {
+    let id = need(id, "conversation")?;
+    Ok(ConversationId {
+        cell: CellId(id.cell),
+        index: LogIndex(id.index),
+    })
+}
+
+pub(crate) fn offer_to_wire(id: OfferId) -> pb::OfferId {
+    pb::OfferId {
+        cell: id.cell.0,
+        agent_cell: id.agent_cell.0,
+        n: id.n,
+    }
+}
+
+pub(crate) fn offer(id: Option<&pb::OfferId>) -> Result<OfferId, WireError> {
+    let id = need(id, "offer")?;
+    Ok(OfferId {
+        cell: CellId(id.cell),
+        agent_cell: CellId(id.agent_cell),
+        n: id.n,
+    })
+}
+
+/// The text of a request id, without a heap allocation: messages are the hot path.
+struct ShortText {
+    bytes: [u8; REQUEST_ID_BYTES_MAX],
+    len: usize,
+}
+
+impl fmt::Write for ShortText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len + text.len();
+        let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+pub(crate) fn request_id_to_wire(id: &RequestId) -> pb::RequestId {
+    let mut text = ShortText {
+        bytes: [0; REQUEST_ID_BYTES_MAX],
+        len: 0,
+    };
+    write!(text, "{id}").expect("a request id has at most 36 bytes");
+    let text = &text.bytes[..text.len];
+    match uuid_bytes(text) {
+        Some(uuid) => pb::RequestId {
+            uuid: Bytes::copy_from_slice(&uuid),
+            text: String::new(),
+        },
+        None => pb::RequestId {
+            uuid: Bytes::new(),
+            text: String::from_utf8_lossy(text).into_owned(),
+        },
+    }
+}
+
+pub(crate) fn request_id(id: Option<&pb::RequestId>) -> Result<RequestId, WireError> {
+    let field = "request_id";
+    let id = need(id, field)?;
+    let bad = |problem| WireError::BadId { field, problem };
+    if id.uuid.is_empty() {
+        return RequestId::new(&id.text).map_err(bad);
+    }
+    let uuid: [u8; 16] = id.uuid.as_ref().try_into().map_err(|_| {
+        bad(IdError::BadForm {
+            form: "16 bytes of a UUID",
+        })
+    })?;
+    let text = uuid_text(uuid);
+    RequestId::new(std::str::from_utf8(&text).unwrap_or_default()).map_err(bad)
+}
+
+/// Where the hyphens of a UUID's text stand.
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+
+/// The 16 bytes of a lower-case UUID, or `None` for any other text.
+fn uuid_bytes(text: &[u8]) -> Option<[u8; 16]> {
+    if text.len() != 36 || HYPHENS.iter().any(|at| text[*at] != b'-') {
+        return None;
+    }
+    let mut digits = text
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| !HYPHENS.contains(at))
+        .map(|(_, digit)| *digit);
+    let mut bytes = [0; 16];
+    for byte in &mut bytes {
+        *byte = (hex_value(digits.next()?)? << 4) | hex_value(digits.next()?)?;
+    }
+    Some(bytes)
+}
+
+fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+fn uuid_text(uuid: [u8; 16]) -> [u8; 36] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 36];
+    let mut places = (0..36).filter(|at| !HYPHENS.contains(at));
+    for byte in uuid {
+        for nibble in [byte >> 4, byte & 15] {
+            if let Some(at) = places.next() {
+                text[at] = DIGITS[usize::from(nibble)];
+            }
+        }
+    }
+    text
+}
+
+/// Shares the bytes: no copy before the encoder's own.
+pub(crate) fn body_to_wire(body: &Body) -> pb::Body {
+    pb::Body {
+        key_id: body.key_id,
+        bytes: Bytes::from_owner(body.bytes.clone()),
+    }
+}
+
+pub(crate) fn body(body: &pb::Body) -> Body {
+    Body {
+        key_id: body.key_id,
+        bytes: Arc::from(body.bytes.as_ref()),
+    }
+}
+
+pub(crate) fn instance_to_wire(instance: &Instance) -> pb::Instance {
+    pb::Instance {
+        device: instance.device.to_string(),
+        counter: instance.counter,
+    }
+}
+
+pub(crate) fn instance(instance: Option<&pb::Instance>) -> Result<Option<Instance>, WireError> {
+    let Some(instance) = instance else {
+        return Ok(None);
+    };
+    Ok(Some(Instance {
+        device: name(&instance.device, "instance.device")?,
+        counter: instance.counter,
+    }))
+}
+
+pub(crate) fn actor_to_wire(actor: &Actor) -> pb::Actor {
+    use pb::actor::Who;
+    let who = match actor {
+        Actor::Customer => Who::Customer(pb::CustomerActor {}),
+        Actor::Agent {
+            agent,
+            session,
+            owner_epoch,
+        } => Who::Agent(pb::AgentActor {
+            agent: agent.as_str().to_owned(),
+            session: session.0,
+            owner_epoch: owner_epoch.0,
+        }),
+        Actor::Bot { owner_epoch } => Who::Bot(pb::BotActor {
+            owner_epoch: owner_epoch.0,
+        }),
+        Actor::Staff { staff } => Who::Staff(pb::StaffActor {
+            staff: staff.as_str().to_owned(),
+        }),
+    };
+    pb::Actor { who: Some(who) }
+}
+
+pub(crate) fn actor(actor: Option<&pb::Actor>) -> Result<Actor, WireError> {
+    use pb::actor::Who;
+    let who = need(actor.and_then(|actor| actor.who.as_ref()), "actor")?;
+    Ok(match who {
+        Who::Customer(_) => Actor::Customer,
+        Who::Agent(agent) => Actor::Agent {
+            agent: name(&agent.agent, "actor.agent")?,
+            session: Session(agent.session),
+            owner_epoch: OwnerEpoch(agent.owner_epoch),
+        },
+        Who::Bot(bot) => Actor::Bot {
+            owner_epoch: OwnerEpoch(bot.owner_epoch),
+        },
+        Who::Staff(staff) => Actor::Staff {
+            staff: name(&staff.staff, "actor.staff")?,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_stored_as_sixteen_bytes_and_every_id_comes_back() {
+        let uuid = "6f1c2d3e-0000-4abc-8def-0123456789ab";
+        for (text, bytes) in [
+            (uuid, 16),
+            ("order-17", 0),
+            ("6F1C2D3E-0000-4ABC-8DEF-0123456789AB", 0),
+        ] {
+            let id = RequestId::new(text).expect("well formed");
+            let stored = request_id_to_wire(&id);
+            assert_eq!(stored.uuid.len(), bytes);
+            assert_eq!(request_id(Some(&stored)), Ok(id));
+        }
+    }
+
+    #[test]
+    fn a_uuid_of_another_length_is_refused() {
+        let stored = pb::RequestId {
+            uuid: Bytes::from_static(b"short"),
+            text: String::new(),
+        };
+        assert!(matches!(
+            request_id(Some(&stored)),
+            Err(WireError::BadId { .. })
+        ));
+    }
+}

@@ -1,0 +1,625 @@
+//! Made-up values of every stored type, for the tests of this crate.
+//! Promise: each command variant and each optional field is drawn.
+//! Not here: claims.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use domain::cell::command::{
+    Accept, Actor, Close, Command, CustomerPresence, Decline, Entry, HandOff, Instance, Intent,
+    LeaderStarted, Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, Rate, Release,
+    Send, SetIntent, Target, Transfer,
+};
+use domain::ids::{
+    Body, CellId, CellTime, ConversationId, IdError, LogIndex, OfferId, OwnerEpoch, PlanVersion,
+    RequestId, Session,
+};
+use domain::plan::{
+    AccountPlan, AgentPlan, ChannelPlan, FloorPlan, FloorPolicy, IntakeRule, Level, OnAgentLost,
+    QueuePlan, QueueTexts, Requirement, ServiceLevel, ServiceLevelDefinition, SitePlan,
+    Strategy as Pick, Timers, Urgency, VersionedPlan, WrapUpMode,
+};
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+
+/// Names as people write them: other scripts, dots, spaces and quotes.
+pub(crate) fn names<T: FromStr<Err = IdError> + Debug>() -> impl Strategy<Value = T> {
+    let parse = |text: String| text.parse().expect("well formed");
+    prop_oneof![
+        "[a-z]{1,8}(-[a-z0-9]{1,4})?",
+        "[a-zäöü客服\"'. #=\\[\\]]{1,8}",
+        "[0-9]{1,4}"
+    ]
+    .prop_map(parse)
+}
+
+pub(crate) fn texts() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z ]{0,12}",
+        "\\PC{0,12}",
+        Just("two\nlines \"and\" 引号".to_owned())
+    ]
+}
+
+fn request_ids() -> impl Strategy<Value = RequestId> {
+    let uuid = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
+    prop_oneof![uuid, "[!-~]{1,36}"].prop_map(|text| RequestId::new(&text).expect("well formed"))
+}
+
+fn conversations() -> impl Strategy<Value = ConversationId> {
+    (any::<u32>(), any::<u64>()).prop_map(|(cell, index)| ConversationId {
+        cell: CellId(cell),
+        index: LogIndex(index),
+    })
+}
+
+fn bodies() -> impl Strategy<Value = Body> {
+    (0_u32..3, vec(any::<u8>(), 0..64)).prop_map(|(key_id, bytes)| Body {
+        key_id,
+        bytes: Arc::from(bytes),
+    })
+}
+
+fn actors() -> impl Strategy<Value = Actor> {
+    prop_oneof![
+        Just(Actor::Customer),
+        (names(), any::<u64>(), any::<u64>()).prop_map(|(agent, session, owner_epoch)| {
+            Actor::Agent {
+                agent,
+                session: Session(session),
+                owner_epoch: OwnerEpoch(owner_epoch),
+            }
+        }),
+        any::<u64>().prop_map(|owner_epoch| Actor::Bot {
+            owner_epoch: OwnerEpoch(owner_epoch)
+        }),
+        names().prop_map(|staff| Actor::Staff { staff }),
+    ]
+}
+
+fn instances() -> impl Strategy<Value = Option<Instance>> {
+    proptest::option::of(
+        (names(), any::<u64>()).prop_map(|(device, counter)| Instance { device, counter }),
+    )
+}
+
+fn intents() -> impl Strategy<Value = Intent> {
+    prop_oneof![
+        Just(Intent::Ready),
+        texts().prop_map(|reason| Intent::NotReady { reason })
+    ]
+}
+
+fn offers() -> impl Strategy<Value = OfferRef> {
+    (
+        any::<u32>(),
+        any::<u32>(),
+        any::<u64>(),
+        names(),
+        any::<u64>(),
+    )
+        .prop_map(|(cell, agent_cell, n, agent, session)| OfferRef {
+            offer: OfferId {
+                cell: CellId(cell),
+                agent_cell: CellId(agent_cell),
+                n,
+            },
+            agent,
+            session: Session(session),
+        })
+}
+
+fn opens() -> impl Strategy<Value = Open> {
+    let of_customer = (request_ids(), names(), names(), texts(), names());
+    let of_work = (
+        proptest::option::of(names()),
+        proptest::option::of(names()),
+        vec(texts(), 0..3),
+        any::<u64>(),
+    );
+    let of_message = (
+        any::<bool>(),
+        proptest::option::of(bodies()),
+        any::<u64>(),
+        instances(),
+    );
+    (of_customer, of_work, of_message).prop_map(|(customer, work, message)| Open {
+        request_id: customer.0,
+        account: customer.1,
+        customer: customer.2,
+        display_name: customer.3,
+        site: customer.4,
+        queue: work.0,
+        language: work.1,
+        topics: work.2,
+        boost_ms: work.3,
+        bot_first: message.0,
+        body: message.1,
+        sent_ms: message.2,
+        instance: message.3,
+    })
+}
+
+fn sends() -> impl Strategy<Value = Send> {
+    (
+        conversations(),
+        request_ids(),
+        actors(),
+        bodies(),
+        any::<u64>(),
+        instances(),
+    )
+        .prop_map(
+            |(conversation, request_id, author, body, sent_ms, instance)| Send {
+                conversation,
+                request_id,
+                author,
+                body,
+                sent_ms,
+                instance,
+            },
+        )
+}
+
+fn owner_acts() -> impl Strategy<Value = OwnerAct> {
+    (conversations(), request_ids(), actors()).prop_map(|(conversation, request_id, by)| OwnerAct {
+        conversation,
+        request_id,
+        by,
+    })
+}
+
+fn set_intents() -> impl Strategy<Value = SetIntent> {
+    let staff = proptest::option::of(names());
+    (
+        names(),
+        request_ids(),
+        any::<Option<u64>>(),
+        staff,
+        intents(),
+    )
+        .prop_map(|(agent, request_id, session, staff, intent)| SetIntent {
+            agent,
+            request_id,
+            session: session.map(Session),
+            staff,
+            intent,
+        })
+}
+
+fn transfers() -> impl Strategy<Value = Transfer> {
+    let target = prop_oneof![
+        (names(), any::<bool>()).prop_map(|(agent, wait)| Target::Agent { agent, wait }),
+        names().prop_map(Target::Queue),
+    ];
+    (owner_acts(), target, proptest::option::of(bodies())).prop_map(|(act, target, note)| {
+        Transfer {
+            conversation: act.conversation,
+            request_id: act.request_id,
+            by: act.by,
+            target,
+            note,
+        }
+    })
+}
+
+fn conversation_commands() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        opens().prop_map(Command::Open),
+        sends().prop_map(Command::Send),
+        (conversations(), any::<bool>(), any::<bool>()).prop_map(
+            |(conversation, attached, our_fault)| {
+                Command::CustomerPresence(CustomerPresence {
+                    conversation,
+                    attached,
+                    our_fault,
+                })
+            }
+        ),
+        (owner_acts(), texts(), any::<bool>()).prop_map(|(act, reason, wrap_up)| Command::Close(
+            Close {
+                conversation: act.conversation,
+                request_id: act.request_id,
+                by: act.by,
+                reason,
+                wrap_up,
+            }
+        )),
+        (conversations(), request_ids(), any::<u32>(), texts()).prop_map(
+            |(conversation, request_id, score, comment)| Command::Rate(Rate {
+                conversation,
+                request_id,
+                score,
+                comment
+            })
+        ),
+        (conversations(), request_ids(), any::<u64>()).prop_map(
+            |(conversation, request_id, epoch)| {
+                Command::HandOff(HandOff {
+                    conversation,
+                    request_id,
+                    owner_epoch: OwnerEpoch(epoch),
+                })
+            }
+        ),
+        (owner_acts(), bodies()).prop_map(|(act, body)| Command::Note(Note {
+            conversation: act.conversation,
+            request_id: act.request_id,
+            author: act.by,
+            body,
+        })),
+        owner_acts().prop_map(Command::Hold),
+        owner_acts().prop_map(Command::Resume),
+        owner_acts().prop_map(Command::FinishWrapUp),
+        transfers().prop_map(Command::Transfer),
+        (conversations(), request_ids(), names()).prop_map(|(conversation, request_id, staff)| {
+            Command::Release(Release {
+                conversation,
+                request_id,
+                staff,
+            })
+        }),
+    ]
+}
+
+fn agent_commands() -> impl Strategy<Value = Command> {
+    let states = prop_oneof![
+        Just(LeaseState::Alive),
+        Just(LeaseState::Suspect),
+        Just(LeaseState::Lost),
+        Just(LeaseState::Gone),
+    ];
+    prop_oneof![
+        (
+            names(),
+            request_ids(),
+            names(),
+            any::<Option<u64>>(),
+            intents(),
+            names()
+        )
+            .prop_map(
+                |(agent, request_id, device, session, intent, site)| Command::LogIn(LogIn {
+                    agent,
+                    request_id,
+                    device,
+                    session: session.map(Session),
+                    intent,
+                    site,
+                })
+            ),
+        (
+            names(),
+            request_ids(),
+            any::<u64>(),
+            proptest::option::of(names())
+        )
+            .prop_map(
+                |(agent, request_id, session, device)| Command::LogOut(LogOut {
+                    agent,
+                    request_id,
+                    session: Session(session),
+                    device,
+                })
+            ),
+        set_intents().prop_map(Command::SetIntent),
+        set_intents().prop_map(Command::SetNextStatus),
+        (names(), any::<u64>(), states, any::<bool>()).prop_map(
+            |(agent, session, state, our_fault)| {
+                Command::Lease(Lease {
+                    agent,
+                    session: Session(session),
+                    state,
+                    our_fault,
+                })
+            }
+        ),
+        offers().prop_map(Command::OfferShown),
+        (request_ids(), offers(), any::<u64>()).prop_map(|(request_id, offer, epoch)| {
+            Command::Accept(Accept {
+                request_id,
+                offer,
+                owner_epoch: OwnerEpoch(epoch),
+            })
+        }),
+        (request_ids(), offers(), texts()).prop_map(
+            |(request_id, offer, reason)| Command::Decline(Decline {
+                request_id,
+                offer,
+                reason
+            })
+        ),
+    ]
+}
+
+fn leader_commands() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        Just(Command::Tick),
+        Just(Command::MatchMore),
+        (any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
+            |(wall_ms, without_leader_ms, after_restart_of_all)| {
+                Command::LeaderStarted(LeaderStarted {
+                    wall_ms,
+                    without_leader_ms,
+                    after_restart_of_all,
+                })
+            }
+        ),
+        (any::<u64>(), plans()).prop_map(|(version, plan)| {
+            Command::AdoptPlan(VersionedPlan {
+                version: PlanVersion(version),
+                plan: Arc::new(plan),
+            })
+        }),
+    ]
+}
+
+/// Entries with any command.
+pub(crate) fn entries() -> impl Strategy<Value = Entry> {
+    let commands = prop_oneof![conversation_commands(), agent_commands(), leader_commands()];
+    (any::<u64>(), any::<u64>(), commands).prop_map(|(at, wall_ms, command)| Entry {
+        at: CellTime(at),
+        wall_ms,
+        command,
+    })
+}
+
+fn levels() -> impl Strategy<Value = Level> {
+    any::<u8>().prop_map(Level)
+}
+
+fn requirements() -> impl Strategy<Value = Vec<Requirement>> {
+    let (skills, languages) = (
+        btree_map(names(), levels(), 0..3),
+        btree_map(names(), levels(), 0..3),
+    );
+    (skills, languages).prop_map(|(skills, languages)| {
+        let skills = skills
+            .into_iter()
+            .map(|(skill, level)| Requirement::Skill(skill, level));
+        let languages = languages
+            .into_iter()
+            .map(|(language, level)| Requirement::Language(language, level));
+        skills.chain(languages).collect()
+    })
+}
+
+fn timers() -> impl Strategy<Value = Timers> {
+    (
+        proptest::array::uniform11(0_u64..=i64::MAX as u64),
+        any::<u32>(),
+    )
+        .prop_map(|(ms, misses_max)| Timers {
+            offer_ms: ms[0],
+            misses_max,
+            back_off_ms: ms[1],
+            back_off_ms_max: ms[2],
+            first_reply_warn_ms: ms[3],
+            first_reply_reclaim_ms: ms[4],
+            silent_warn_ms: ms[5],
+            silent_hold_ms: ms[6],
+            agent_lost_ms: ms[7],
+            prefer_ms: ms[8],
+            wrap_up_ms: ms[9],
+            hold_close_ms: ms[10],
+        })
+}
+
+fn service_levels() -> impl Strategy<Value = ServiceLevel> {
+    use ServiceLevelDefinition as Definition;
+    let definitions = prop_oneof![
+        Just(Definition::AbandonedInCount),
+        Just(Definition::AnsweredOnly),
+        Just(Definition::AllAbandonedAgainst),
+        Just(Definition::LateAbandonedAgainst),
+        Just(Definition::ShortAbandonedFor),
+        Just(Definition::ShortAbandonedOut),
+    ];
+    (milliseconds(), 0_u32..2_000, definitions).prop_map(
+        |(threshold_ms, target_permille, definition)| ServiceLevel {
+            threshold_ms,
+            target_permille,
+            definition,
+        },
+    )
+}
+
+/// Times that TOML, whose numbers have 63 bits, can hold too.
+fn milliseconds() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        0_u64..200_000,
+        0_u64..=i64::MAX as u64,
+        (0_u64..1_000).prop_map(|n| n * 60_000)
+    ]
+}
+
+fn queues() -> impl Strategy<Value = QueuePlan> {
+    let urgency = prop_oneof![
+        Just(Urgency::Emergency),
+        Just(Urgency::Normal),
+        Just(Urgency::Background)
+    ];
+    let strategy = prop_oneof![Just(Pick::LongestIdle), Just(Pick::LeastLoad)];
+    let on_lost = prop_oneof![
+        Just(OnAgentLost::Hold),
+        Just(OnAgentLost::Requeue),
+        Just(OnAgentLost::Notify)
+    ];
+    let wrap_up = prop_oneof![
+        Just(WrapUpMode::Optional),
+        Just(WrapUpMode::Mandatory),
+        Just(WrapUpMode::TimeBoxed),
+        Just(WrapUpMode::TimeBoxedWithoutExit),
+        Just(WrapUpMode::OnRequest),
+    ];
+    let how = (
+        urgency,
+        strategy,
+        on_lost,
+        wrap_up,
+        any::<u32>(),
+        any::<bool>(),
+    );
+    let objective = (requirements(), timers(), service_levels(), milliseconds());
+    (how, objective, (texts(), texts(), texts(), texts())).prop_map(|(how, objective, texts)| {
+        QueuePlan {
+            requires: objective.0,
+            urgency: how.0,
+            strategy: how.1,
+            waiting_max: how.4,
+            paused: how.5,
+            on_agent_lost: how.2,
+            wrap_up: how.3,
+            timers: objective.1,
+            service_level: objective.2,
+            boost_ms_max: objective.3,
+            texts: QueueTexts {
+                greeting: texts.0,
+                full: texts.1,
+                paused: texts.2,
+                nobody_staffed: texts.3,
+            },
+        }
+    })
+}
+
+fn agents() -> impl Strategy<Value = AgentPlan> {
+    let tables = (
+        btree_map(names(), levels(), 0..3),
+        btree_map(names(), levels(), 0..3),
+        btree_map(names(), any::<u32>(), 0..2),
+    );
+    (texts(), names(), texts(), any::<u32>(), tables, texts()).prop_map(
+        |(display_name, site, cell, capacity, (skills, languages, count_max), team)| AgentPlan {
+            display_name,
+            site,
+            cell,
+            capacity,
+            skills,
+            languages,
+            count_max,
+            team,
+        },
+    )
+}
+
+fn channels() -> impl Strategy<Value = ChannelPlan> {
+    (
+        any::<u32>(),
+        any::<Option<u32>>(),
+        any::<bool>(),
+        [milliseconds(), milliseconds(), milliseconds()],
+    )
+        .prop_map(
+            |(cost, count_max, exclusive, [gone_ms, gone_our_fault_ms, short_abandon_ms])| {
+                ChannelPlan {
+                    cost,
+                    count_max,
+                    exclusive,
+                    gone_ms,
+                    gone_our_fault_ms,
+                    short_abandon_ms,
+                }
+            },
+        )
+}
+
+fn policies() -> impl Strategy<Value = FloorPolicy> {
+    (
+        proptest::array::uniform5(0_u64..=i64::MAX as u64),
+        any::<u32>(),
+        any::<u32>(),
+        0_u32..2_000,
+    )
+        .prop_map(
+            |(ms, customer_commands_max, expiry_spike_min, expiry_spike_permille)| FloorPolicy {
+                heartbeat_ms: ms[0],
+                suspect_ms: ms[1],
+                lost_ms: ms[2],
+                lost_site_down_ms: ms[3],
+                customer_commands_max,
+                customer_window_ms: ms[4],
+                expiry_spike_min,
+                expiry_spike_permille,
+            },
+        )
+}
+
+/// Plans that need not make sense, but whose requirements are sorted.
+pub(crate) fn plans() -> impl Strategy<Value = FloorPlan> {
+    let sites = btree_map(
+        names(),
+        (texts(), texts()).prop_map(|(display_name, time_zone)| SitePlan {
+            display_name,
+            time_zone,
+        }),
+        0..3,
+    );
+    let accounts = btree_map(
+        names(),
+        (names(), names(), names()).prop_map(|(channel, site, queue)| AccountPlan {
+            channel,
+            site,
+            queue,
+        }),
+        0..3,
+    );
+    let rule = (
+        proptest::option::of(names()),
+        proptest::option::of(texts()),
+        names(),
+    )
+        .prop_map(|(language, topic, queue)| IntakeRule {
+            language,
+            topic,
+            queue,
+        });
+    let words = (
+        names(),
+        btree_map(names(), texts(), 0..3),
+        btree_map(names(), texts(), 0..3),
+    );
+    let routes = (
+        sites,
+        btree_map(names(), channels(), 0..3),
+        accounts,
+        vec(rule, 0..3),
+    );
+    (
+        words,
+        routes,
+        btree_map(names(), queues(), 0..3),
+        btree_map(names(), agents(), 0..3),
+        policies(),
+    )
+        .prop_map(|(words, routes, queues, agents, policy)| FloorPlan {
+            tenant: words.0,
+            sites: routes.0,
+            skills: words.1,
+            languages: words.2,
+            channels: routes.1,
+            accounts: routes.2,
+            intake: routes.3,
+            queues,
+            agents,
+            policy,
+        })
+}
+
+/// A small plan, for states and entries that need one.
+pub(crate) fn empty_plan() -> FloorPlan {
+    FloorPlan {
+        tenant: "default".parse().expect("well formed"),
+        sites: BTreeMap::new(),
+        skills: BTreeMap::new(),
+        languages: BTreeMap::new(),
+        channels: BTreeMap::new(),
+        accounts: BTreeMap::new(),
+        intake: Vec::new(),
+        queues: BTreeMap::new(),
+        agents: BTreeMap::new(),
+        policy: FloorPolicy::default(),
+    }
+}
