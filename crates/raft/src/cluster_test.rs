@@ -216,7 +216,7 @@ async fn an_appended_proposal_without_a_quorum_is_of_unknown_outcome_and_holds_i
     });
     let appended = async {
         while group.status().last_log < 3 {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
     tokio::time::timeout(PATIENCE, appended)

@@ -15,7 +15,7 @@ use futures::Stream;
 use parking_lot::Mutex;
 use ports::{Frozen, Group, Leadership, Machine, Position, RestoreError};
 use runtime::memory::{MemoryDisk, MemoryNetwork, Unsynced};
-use runtime::{AbortOnDrop, BoxConn, Env, Listener};
+use runtime::{BoxConn, Env, Listener, Task};
 use store::{GroupId, SnapshotStore, Wal, WalOptions};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
@@ -129,8 +129,8 @@ fn connections(listener: Box<dyn Listener>) -> impl Stream<Item = io::Result<Acc
     })
 }
 
-/// Serves a host's peers at its port until the guard is dropped.
-pub(crate) async fn listen(host: &Host, port: u16) -> AbortOnDrop<()> {
+/// Serves a host's peers at its port.
+pub(crate) async fn listen(host: &Host, port: u16) -> Task<()> {
     let env = &host.transport.env;
     let listener = env
         .network
@@ -145,7 +145,7 @@ pub(crate) async fn listen(host: &Host, port: u16) -> AbortOnDrop<()> {
             .serve_with_incoming(connections(listener));
         served.await.unwrap();
     };
-    env.raft.spawn("test-server", serving).abort_on_drop()
+    env.raft.spawn("test-server", serving)
 }
 
 pub(crate) fn identity(node_id: u64) -> Identity {
@@ -166,7 +166,7 @@ pub(crate) struct Node {
     pub(crate) kept: Arc<Mutex<Vec<Bytes>>>,
     host: Host,
     wal: Wal,
-    _server: AbortOnDrop<()>,
+    server: Task<()>,
 }
 
 /// Nodes that share a network; each has a disk that outlives it.
@@ -240,7 +240,7 @@ impl Cluster {
             kept,
             host,
             wal,
-            _server: server,
+            server,
         };
         self.nodes.insert(id, node);
     }
@@ -252,6 +252,9 @@ impl Cluster {
         self.disks.insert(id, Arc::new(survivor));
         node.host.stop();
         node.group.shutdown().await;
+        node.server.abort();
+        // The port is free once the task is gone.
+        let _ = node.server.await;
     }
 
     /// The node that leads, once one does, and its term.
@@ -278,7 +281,7 @@ impl Cluster {
                 let group = &self.nodes[&id].group;
                 match group.propose(term, Bytes::from_static(command)).await {
                     Ok(committed) => return committed.index,
-                    Err(_) => tokio::task::yield_now().await,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
             }
         };

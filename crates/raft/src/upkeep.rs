@@ -240,8 +240,20 @@ impl<M: Machine> Upkeep<M> {
             .any(|laggard| laggard.group == self.place.group)
     }
 
-    /// Freezes, encodes, hands the result to openraft and purges the log behind it.
+    /// Freezes, encodes, hands the result to openraft and purges the log behind it. After a
+    /// failure the next one is as due as this one was.
     pub(crate) async fn snapshot(&self) -> io::Result<()> {
+        let due = self.shared.unsnapped_bytes.load(Ordering::Relaxed);
+        let taken = self.take_snapshot().await;
+        if taken.is_err() {
+            self.shared
+                .unsnapped_bytes
+                .fetch_max(due, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    async fn take_snapshot(&self) -> io::Result<()> {
         let _right = self.encoding.acquire().await.map_err(io::Error::other)?;
         let laggard = self.is_laggard();
         let freezing = self.raft.with_state_machine(|replica| {

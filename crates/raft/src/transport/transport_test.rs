@@ -13,7 +13,7 @@ use openraft::raft::AppendEntriesRequest;
 use openraft::{RaftNetworkFactory, RaftNetworkV2};
 use pb::raft::v1 as pb;
 use runtime::memory::MemoryNetwork;
-use runtime::{AbortOnDrop, Env};
+use runtime::{Env, Task};
 use tokio::sync::{mpsc, watch};
 
 use super::connect::{self, ConnectError};
@@ -95,7 +95,7 @@ fn append() -> AppendEntriesRequest<Types<u64>> {
 struct Pair {
     near: Host,
     far: Host,
-    _server: AbortOnDrop<()>,
+    _server: Task<()>,
 }
 
 async fn pair(near: Identity, far: Identity) -> Pair {
