@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The wiring of a node: configuration, construction order, shutdown order.
+//! Promise: `run` is the same function in the binary, in `dev`, in tests and in the simulation;
+//! nothing outside its `Env` is touched and nothing is spawned outside its lanes.
+//! Not here: consensus (`raft`), decisions (`domain`), what clients see (`api`).
+
+mod cells;
+mod cluster;
+pub mod config;
+mod control;
+mod doors;
+mod drain;
+mod error;
+mod files;
+mod follow;
+mod found;
+mod join;
+mod listener;
+mod marks;
+mod refuse;
+mod start;
+mod status;
+
+pub mod dev;
+pub mod log;
+
+pub use config::Config;
+pub use domain::control::command::Profile;
+pub use error::NodeError;
+pub use found::{InitOptions, init};
+pub use start::{Addresses, Node, run};
+
+/// The program's version, as nodes tell each other.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,147 @@
+//! Claims about configuration.
+
+use super::keys::{KEYS, env_name};
+use super::*;
+
+fn file(text: &str) -> Sources {
+    Sources {
+        file: Some(("antiphon.toml".to_owned(), text.to_owned())),
+        ..Sources::default()
+    }
+}
+
+fn faults(sources: &Sources) -> Vec<String> {
+    Layered::load(sources)
+        .unwrap_err()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[test]
+fn the_default_text_is_the_default_configuration_and_names_every_key() {
+    let layered = Layered::load(&file(Config::default_toml())).unwrap();
+    assert_eq!(layered.config, Config::default());
+    let from_file = Origin::File("antiphon.toml".to_owned());
+    for (section, key, _) in KEYS {
+        assert_eq!(
+            layered.origin(&format!("{section}.{key}")),
+            Some(&from_file),
+            "{section}.{key}"
+        );
+    }
+    assert_eq!(layered.values().len(), KEYS.len());
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
+    let mut sources = file("[site]\nname = \"fra\"\nregion = \"eu\"\n[limits]\nconnections = 7\n");
+    sources
+        .env
+        .push((env_name("site", "region"), "eu-west".to_owned()));
+    sources
+        .env
+        .push((env_name("cluster", "join"), "a:1, b:2".to_owned()));
+    sources.env.push((
+        "ANTIPHON_ADDR".to_owned(),
+        "not a key of the node".to_owned(),
+    ));
+    sources
+        .flags
+        .push(("site.name".to_owned(), "sha".to_owned()));
+    let layered = Layered::load(&sources).unwrap();
+    assert_eq!(layered.config.site.name, "sha");
+    assert_eq!(layered.origin("site.name"), Some(&Origin::Flag));
+    assert_eq!(layered.config.site.region, "eu-west");
+    assert_eq!(
+        layered.origin("site.region"),
+        Some(&Origin::Env("ANTIPHON_SITE_REGION".to_owned()))
+    );
+    assert_eq!(layered.config.limits.connections, 7);
+    assert_eq!(layered.config.cluster.join, ["a:1", "b:2"]);
+    assert_eq!(layered.origin("log.level"), Some(&Origin::Default));
+    assert_eq!(layered.origin("log.colour"), None);
+}
+
+#[test]
+fn every_unknown_key_is_named_with_line_column_and_what_was_meant() {
+    let text = "[site]\nnmae = \"fra\"\n\n[lisen]\napi = \"127.0.0.1:1\"\n[log]\nwidth = 80\n";
+    assert_eq!(
+        faults(&file(text)),
+        [
+            "antiphon.toml:2:1: unknown key nmae in [site]; did you mean name?",
+            "antiphon.toml:4:2: unknown section [lisen]; did you mean [listen]?",
+            "antiphon.toml:7:1: unknown key width in [log]",
+        ]
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_named_with_line_and_column() {
+    let found = faults(&file("[limits]\nconnections = \"many\"\n"));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("antiphon.toml:2:15: "), "{found:?}");
+    let found = faults(&file("[listen]\napi = \"localhost\"\n"));
+    assert!(found[0].starts_with("antiphon.toml:2:7: "), "{found:?}");
+    let found = faults(&file("[site\n"));
+    assert!(found[0].starts_with("antiphon.toml:1:"), "{found:?}");
+}
+
+#[test]
+fn a_misspelt_or_malformed_variable_is_named() {
+    let sources = Sources {
+        env: vec![
+            ("ANTIPHON_SITE_NAEM".to_owned(), "fra".to_owned()),
+            ("ANTIPHON_LIMITS_CONNECTIONS".to_owned(), "many".to_owned()),
+        ],
+        ..Sources::default()
+    };
+    assert_eq!(
+        faults(&sources),
+        [
+            "ANTIPHON_SITE_NAEM: no such key; did you mean ANTIPHON_SITE_NAME?",
+            "ANTIPHON_LIMITS_CONNECTIONS: \"many\" is not a whole number",
+        ]
+    );
+}
+
+#[test]
+fn a_listener_beyond_loopback_needs_to_be_allowed() {
+    let mut config = Config::default();
+    config.site.name = "fra".to_owned();
+    assert_eq!(config.problems(), []);
+    config.listen.api = "0.0.0.0:7400".parse().unwrap();
+    let keys: Vec<String> = config
+        .problems()
+        .into_iter()
+        .map(|problem| problem.key)
+        .collect();
+    assert_eq!(keys, ["listen.api", "listen.advertise_api"]);
+    config.listen.allow_non_loopback = true;
+    config.listen.advertise_api = "fra.example:7400".to_owned();
+    assert_eq!(config.problems(), []);
+}
+
+#[test]
+fn every_problem_is_listed_with_its_key() {
+    let mut config = Config::default();
+    config.cluster.profile = "moon".to_owned();
+    config.cluster.join = vec!["nowhere".to_owned()];
+    config.limits.connections = 0;
+    config.listen.peer = config.listen.api;
+    let keys: Vec<String> = config
+        .problems()
+        .into_iter()
+        .map(|problem| problem.key)
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "site.name",
+            "cluster.profile",
+            "cluster.join",
+            "listen.peer",
+            "limits.connections"
+        ]
+    );
+}

@@ -1,0 +1,213 @@
+//! Configuration of a node: one TOML file, each key with a default, a unit and a bound.
+//! Promise: a key that is accepted does something today; every key can also be set by
+//! `ANTIPHON_SECTION_KEY` and by a flag, and it can be told where each value came from.
+//! Not here: reading files and the environment (`cli`), the floor plan (`wire`).
+
+mod check;
+mod keys;
+mod layers;
+mod text;
+
+#[cfg(test)]
+mod config_test;
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+pub use check::ConfigProblem;
+pub use layers::{ConfigFault, Layered, Origin, Sources};
+
+/// The port of the first node's API listener.
+pub const API_PORT: u16 = 7400;
+/// The port of the first node's peer listener.
+pub const PEER_PORT: u16 = 7401;
+
+/// All that can be set.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The cluster that the node belongs to.
+    pub cluster: ClusterConfig,
+    /// The site that the node stands in.
+    pub site: SiteConfig,
+    /// The node itself.
+    pub node: NodeConfig,
+    /// Where it listens.
+    pub listen: ListenConfig,
+    /// Bounds.
+    pub limits: LimitsConfig,
+    /// Going away.
+    pub drain: DrainConfig,
+    /// The node's log for people.
+    pub log: LogConfig,
+}
+
+/// The cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// Its name for people, used by `antiphon init`.
+    pub name: String,
+    /// Peer addresses, `host:port`, of nodes to join through when the data directory is empty.
+    pub join: Vec<String>,
+    /// The timing profile that is expected: `lan`, `regional`, `global`; empty takes the cluster's.
+    pub profile: String,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            name: "default".to_owned(),
+            join: Vec::new(),
+            profile: String::new(),
+        }
+    }
+}
+
+/// The site.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SiteConfig {
+    /// Its name. The one key without a default.
+    pub name: String,
+    /// Its region, free text for people.
+    pub region: String,
+}
+
+/// The node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Its name, once in the cluster; empty means the site's name and `-n1`.
+    pub name: String,
+    /// Where it keeps log, votes and snapshots.
+    pub data_dir: String,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            data_dir: "/var/lib/antiphon".to_owned(),
+        }
+    }
+}
+
+/// Where the node listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenConfig {
+    /// For clients.
+    pub api: SocketAddr,
+    /// For other nodes.
+    pub peer: SocketAddr,
+    /// Allows addresses that other machines reach. There are no credentials yet.
+    pub allow_non_loopback: bool,
+    /// `host:port` by which clients reach `api`; empty means the address itself.
+    pub advertise_api: String,
+    /// `host:port` by which nodes reach `peer`; empty means the address itself.
+    pub advertise_peer: String,
+}
+
+impl Default for ListenConfig {
+    fn default() -> Self {
+        Self {
+            api: SocketAddr::from(([127, 0, 0, 1], API_PORT)),
+            peer: SocketAddr::from(([127, 0, 0, 1], PEER_PORT)),
+            allow_non_loopback: false,
+            advertise_api: String::new(),
+            advertise_peer: String::new(),
+        }
+    }
+}
+
+/// Bounds of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Connections of clients at a time; further ones are closed at once.
+    pub connections: u32,
+    /// Seconds after which a connection is asked to be made anew.
+    pub connection_age_s: u64,
+    /// MiB of one segment of the log.
+    pub log_segment_mib: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            connections: 4_096,
+            connection_age_s: 3_600,
+            log_segment_mib: 64,
+        }
+    }
+}
+
+/// How a node goes away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DrainConfig {
+    /// Milliseconds from the signal until open connections are cut.
+    pub deadline_ms: u64,
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        Self { deadline_ms: 8_000 }
+    }
+}
+
+/// The node's log for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or per module as in `info,raft=debug`.
+    pub level: String,
+    /// Its form.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Auto,
+        }
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// The node's name: the one that is set, else the site's with `-n1`.
+    #[must_use]
+    pub fn node_name(&self) -> String {
+        if self.node.name.is_empty() {
+            return format!("{}-n1", self.site.name);
+        }
+        self.node.name.clone()
+    }
+
+    /// Every key with its default and a comment; what `antiphon config default` prints.
+    #[must_use]
+    pub fn default_toml() -> &'static str {
+        text::DEFAULT_TOML
+    }
+
+    /// What is wrong with the values taken together; empty means that a node can start.
+    #[must_use]
+    pub fn problems(&self) -> Vec<ConfigProblem> {
+        check::problems(self)
+    }
+}

@@ -1,0 +1,59 @@
+//! The commented text of the default configuration.
+//! Promise: parsed, it is `Config::default()`; it names every key once.
+//! Not here: the values' meaning in code (`mod`).
+
+/// What `antiphon config default` prints.
+pub(super) const DEFAULT_TOML: &str = r#"# Configuration of an Antiphon node.
+# A flag wins over the environment (ANTIPHON_SITE_NAME is site.name), that over this file,
+# that over the defaults below.
+
+[cluster]
+# The cluster's name for people; used by `antiphon init`.
+name = "default"
+# Peer addresses of nodes to join through while the data directory is empty: ["sha-1.example:7401"].
+join = []
+# The timing profile that is expected: lan, regional, global. Empty takes the cluster's.
+profile = ""
+
+[site]
+# The site's name, for example "fra". Required.
+name = ""
+# The site's region, free text for people.
+region = ""
+
+[node]
+# The node's name, once in the cluster. Empty means the site's name and "-n1".
+name = ""
+# Where log, votes and snapshots are kept.
+data_dir = "/var/lib/antiphon"
+
+[listen]
+# For clients.
+api = "127.0.0.1:7400"
+# For other nodes.
+peer = "127.0.0.1:7401"
+# Allows addresses that other machines reach. There are no credentials yet: whoever reaches the
+# port may do everything.
+allow_non_loopback = false
+# host:port by which others reach the two addresses above. Empty means the address itself.
+advertise_api = ""
+advertise_peer = ""
+
+[limits]
+# Connections of clients at a time, 1 to 65536. Further ones are closed at once.
+connections = 4096
+# Seconds after which a connection is asked to be made anew, 60 to 86400.
+connection_age_s = 3600
+# MiB of one segment of the log, 1 to 1024.
+log_segment_mib = 64
+
+[drain]
+# Milliseconds from the signal to go away until open connections are cut, 100 to 9000.
+deadline_ms = 8000
+
+[log]
+# error, warn, info, debug, trace; or per module: "info,raft=debug".
+level = "info"
+# auto (text on a terminal, else json), text, json.
+format = "auto"
+"#;

@@ -1,0 +1,329 @@
+//! The node's way to the owner of every group: local, or one hop over a kept stream.
+//! Promise: a call is tried again only while it was certainly not done and its deadline lasts; a
+//! forwarded call is never forwarded again.
+//! Not here: judging calls (`api::owner`, `control`), the other end of the hop (`serve`).
+
+mod conn;
+pub(crate) mod link;
+pub(crate) mod presence;
+mod route;
+pub(crate) mod serve;
+
+#[cfg(test)]
+mod doors_test;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use pb::api::v1::{ErrorReason, Refusal};
+use pb::raft::v1::{
+    ForwardCall, ForwardUp, NodeStatusRequest, NodeStatusResponse, forward_answer, forward_call,
+};
+use ports::{CallAnswer, Door, DoorStream, Leadership};
+use raft::Directory;
+use runtime::{Env, Stop};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use self::conn::{CallEnd, Conn};
+use self::link::{Link, Speaker};
+use self::route::{Route, Routes};
+use crate::control::StateWatch;
+use crate::refuse;
+
+/// No call waits longer.
+const CALL_DEADLINE_MAX: Duration = Duration::from_secs(10);
+/// A stream that found no owner by then is refused.
+const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+/// Pause before a call is tried again when nothing new was heard: a tenth of an election.
+const RETRY_PAUSE: Duration = Duration::from_millis(25);
+/// Spread of that pause.
+const RETRY_SPREAD: f64 = 0.5;
+
+/// Finds the owner of a group. Cheap to clone.
+#[derive(Clone)]
+pub struct Doors {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    env: Env,
+    speaker: Speaker,
+    directory: Directory,
+    stop: Stop,
+    routes: Routes,
+    owners: RwLock<BTreeMap<u32, Arc<dyn Door>>>,
+    links: Mutex<BTreeMap<u64, Arc<Link>>>,
+}
+
+/// What doors are made of.
+pub(crate) struct DoorsParts {
+    pub(crate) env: Env,
+    pub(crate) speaker: Speaker,
+    pub(crate) directory: Directory,
+    pub(crate) control: StateWatch,
+    pub(crate) stop: Stop,
+}
+
+impl Doors {
+    pub(crate) fn new(parts: DoorsParts) -> Self {
+        let routes = Routes::new(parts.speaker.node_id, parts.control);
+        let shared = Shared {
+            env: parts.env,
+            speaker: parts.speaker,
+            directory: parts.directory,
+            stop: parts.stop,
+            routes,
+            owners: RwLock::default(),
+            links: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Serves a group from here whenever this node leads it.
+    pub(crate) fn serve(
+        &self,
+        group: u32,
+        owner: Arc<dyn Door>,
+        leadership: watch::Receiver<Leadership>,
+    ) {
+        self.shared.owners.write().insert(group, owner);
+        self.shared.routes.follow(group, leadership);
+    }
+
+    /// Keeps a connection to each of `peers` and to nobody else.
+    pub(crate) fn keep(&self, peers: &[u64]) {
+        let mut links = self.shared.links.lock();
+        links.retain(|peer, _| peers.contains(peer));
+        for peer in peers {
+            if *peer != self.shared.speaker.node_id && !links.contains_key(peer) {
+                links.insert(*peer, Arc::new(self.start_link(*peer)));
+            }
+        }
+    }
+
+    fn start_link(&self, peer: u64) -> Link {
+        let shared = &self.shared;
+        let (speaker, directory) = (shared.speaker.clone(), shared.directory.clone());
+        Link::start(&shared.env, speaker, directory, peer, shared.stop.clone())
+    }
+
+    fn link(&self, peer: u64) -> Arc<Link> {
+        let mut links = self.shared.links.lock();
+        let link = links
+            .entry(peer)
+            .or_insert_with(|| Arc::new(self.start_link(peer)));
+        Arc::clone(link)
+    }
+
+    /// Whether the edge of `peer` can be reached from here.
+    pub(crate) fn is_connected(&self, peer: u64) -> bool {
+        self.shared
+            .links
+            .lock()
+            .get(&peer)
+            .is_some_and(|link| link.conn().is_some())
+    }
+
+    /// The owner of a group on this node, whether or not it leads.
+    fn local(&self, group: u32) -> Option<Arc<dyn Door>> {
+        self.shared.owners.read().get(&group).cloned()
+    }
+
+    /// A call that another node's edge made: answered here or not at all.
+    pub(crate) async fn call_here(&self, call: ForwardCall) -> CallAnswer {
+        match self.local(call.group) {
+            Some(owner) => owner.call(call).await,
+            None => Err(refuse::not_leader(self.shared.routes.hint(call.group))),
+        }
+    }
+
+    /// A stream that another node's edge opened: served here or not at all.
+    pub(crate) async fn open_here(&self, first: ForwardUp) -> Result<DoorStream, Refusal> {
+        match self.local(first.group) {
+            Some(owner) => owner.open(first).await,
+            None => Err(refuse::not_leader(self.shared.routes.hint(first.group))),
+        }
+    }
+
+    /// Asks one node for its own account, waiting no longer than `within`.
+    pub(crate) async fn node_status(
+        &self,
+        node: u64,
+        within: Duration,
+    ) -> Option<NodeStatusResponse> {
+        let conn = self.conn(node, Instant::now() + within).await?;
+        let call = ForwardCall {
+            deadline_ms: millis(within),
+            request: Some(forward_call::Request::NodeStatus(NodeStatusRequest {})),
+            ..ForwardCall::default()
+        };
+        match timeout_at(Instant::now() + within, conn.call(call)).await {
+            Ok(Ok(Ok(forward_answer::Response::NodeStatus(status)))) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// The connection to a peer; waits for one until `deadline`.
+    async fn conn(&self, peer: u64, deadline: Instant) -> Option<Arc<Conn>> {
+        let link = self.link(peer);
+        if let Some(conn) = link.conn() {
+            return Some(conn);
+        }
+        let mut state = link.state();
+        let up = state.wait_for(|conn| conn.as_ref().is_some_and(|conn| !conn.is_closed()));
+        let found = timeout_at(deadline, up).await.ok()?.ok()?;
+        found.clone()
+    }
+
+    async fn try_call(&self, route: Route, call: &ForwardCall, deadline: Instant) -> CallAnswer {
+        let peer = match route {
+            Route::Here => return within(deadline, self.call_here(call.clone())).await,
+            Route::Peer(peer) => peer,
+            Route::Nowhere => return Err(refuse::forming("the group")),
+        };
+        let Some(conn) = self
+            .conn(peer, deadline.min(Instant::now() + RETRY_PAUSE))
+            .await
+        else {
+            self.shared.routes.forget(call.group, peer);
+            return Err(refuse::not_leader(None));
+        };
+        let mut call = call.clone();
+        call.deadline_ms = millis(deadline.saturating_duration_since(Instant::now()));
+        let reads = is_read(&call);
+        match timeout_at(deadline, conn.call(call)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(CallEnd::NotSent(refusal))) => Err(refusal),
+            // A read that got lost can be asked again; anything else may have been done.
+            Ok(Err(CallEnd::Broken)) if reads => Err(refuse::not_leader(None)),
+            Ok(Err(CallEnd::Broken)) | Err(_) => Err(refuse::outcome_unknown()),
+        }
+    }
+
+    async fn try_open(
+        &self,
+        route: Route,
+        first: &ForwardUp,
+        deadline: Instant,
+    ) -> Result<DoorStream, Refusal> {
+        let peer = match route {
+            Route::Here => return within(deadline, self.open_here(first.clone())).await,
+            Route::Peer(peer) => peer,
+            Route::Nowhere => return Err(refuse::forming("the group")),
+        };
+        let Some(conn) = self
+            .conn(peer, deadline.min(Instant::now() + RETRY_PAUSE))
+            .await
+        else {
+            self.shared.routes.forget(first.group, peer);
+            return Err(refuse::not_leader(None));
+        };
+        let opening = conn.open(first.clone(), &self.shared.env.edge);
+        timeout_at(deadline, opening)
+            .await
+            .unwrap_or_else(|_| Err(refuse::not_leader(None)))
+    }
+
+    /// Waits for news about the leader of `group`, or a short pause. `false` when the deadline
+    /// leaves no time for another attempt.
+    async fn again(&self, group: u32, refusal: &Refusal, deadline: Instant) -> bool {
+        let hinted = refuse::leader_of(refusal);
+        let news = hinted.is_some_and(|leader| self.shared.routes.learn(group, leader));
+        if Instant::now() + RETRY_PAUSE >= deadline {
+            return false;
+        }
+        if !news {
+            let pause = self.shared.env.random.jitter(RETRY_PAUSE, RETRY_SPREAD);
+            self.shared.routes.changed(group, pause).await;
+        }
+        true
+    }
+}
+
+#[async_trait::async_trait]
+impl Door for Doors {
+    async fn call(&self, call: ForwardCall) -> CallAnswer {
+        let deadline = Instant::now() + patience(&call);
+        loop {
+            let route = self.shared.routes.find(call.group);
+            match self.try_call(route, &call, deadline).await {
+                Err(refusal) if may_try_again(&refusal) => {
+                    if !self.again(call.group, &refusal, deadline).await {
+                        return Err(refusal);
+                    }
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn open(&self, first: ForwardUp) -> Result<DoorStream, Refusal> {
+        let deadline = Instant::now() + OPEN_DEADLINE;
+        loop {
+            let route = self.shared.routes.find(first.group);
+            match self.try_open(route, &first, deadline).await {
+                Err(refusal) if may_try_again(&refusal) => {
+                    if !self.again(first.group, &refusal, deadline).await {
+                        return Err(refusal);
+                    }
+                }
+                opened => return opened,
+            }
+        }
+    }
+}
+
+/// How long a call may take; 0 asks for the most.
+fn patience(call: &ForwardCall) -> Duration {
+    match call.deadline_ms {
+        0 => CALL_DEADLINE_MAX,
+        asked => Duration::from_millis(asked).min(CALL_DEADLINE_MAX),
+    }
+}
+
+/// Whether the call was certainly not done and another node may do it.
+fn may_try_again(refusal: &Refusal) -> bool {
+    matches!(
+        refusal.reason(),
+        ErrorReason::NotLeader | ErrorReason::ClusterForming
+    )
+}
+
+/// Whether a call changes nothing, so that it can be asked again after its answer got lost.
+fn is_read(call: &ForwardCall) -> bool {
+    use forward_call::Request;
+    matches!(
+        call.request,
+        Some(
+            Request::GetTranscript(_)
+                | Request::ListEarlier(_)
+                | Request::ListQueues(_)
+                | Request::GetQueue(_)
+                | Request::ListAgents(_)
+                | Request::GetAgent(_)
+                | Request::ListConversations(_)
+                | Request::GetConversation(_)
+                | Request::GetFloorPlan(_)
+                | Request::NodeStatus(_)
+                | Request::Mark(_)
+        )
+    )
+}
+
+async fn within<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    timeout_at(deadline, work)
+        .await
+        .unwrap_or_else(|_| Err(refuse::outcome_unknown()))
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,145 @@
+//! What every node does as the control state moves on: addresses, connections, its own record.
+//! Promise: level-triggered; what was missed once is made up for at the next change.
+//! Not here: the leader's duties (`control::reconcile`), cells (`cells`).
+
+use std::time::Duration;
+
+use domain::ids::NodeId;
+use pb::raft::v1::{AnnounceRequest, ForwardCall, forward_call};
+use ports::{Door, Group, Leadership};
+use raft::Directory;
+use runtime::{Env, Stop};
+use tokio::sync::watch;
+
+use crate::cells::Cells;
+use crate::control::{CONTROL_GROUP, StateWatch};
+use crate::doors::{Doors, millis};
+use crate::join::Advertised;
+
+/// One attempt to announce.
+const ANNOUNCE_WAIT: Duration = Duration::from_secs(5);
+/// Pause after an attempt that failed.
+const ANNOUNCE_PAUSE: Duration = Duration::from_millis(500);
+/// How often readiness is looked at until it is reached.
+const READY_EVERY: Duration = Duration::from_millis(10);
+
+/// Keeps addresses and connections as the control state says.
+pub(crate) async fn addresses(
+    mut control: StateWatch,
+    us: u64,
+    directory: Directory,
+    doors: Doors,
+    stop: Stop,
+) {
+    loop {
+        {
+            let parts = control.borrow_and_update().clone();
+            for (id, node) in &parts.nodes {
+                match node.removed_wall_ms {
+                    None if id.0 != us => directory.set(id.0, node.addresses.peer.clone()),
+                    None => {}
+                    Some(_) => directory.remove(id.0),
+                }
+            }
+            if parts.cluster.is_some() {
+                let living: Vec<u64> = parts.living_nodes().map(|(id, _)| id.0).collect();
+                doors.keep(&living);
+            }
+        }
+        tokio::select! {
+            biased;
+            () = stop.stopped() => return,
+            changed = control.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Tells the control group where this node listens whenever its record says otherwise.
+pub(crate) async fn announce(
+    env: Env,
+    mut control: StateWatch,
+    us: u64,
+    advertised: Advertised,
+    doors: Doors,
+    stop: Stop,
+) {
+    let keep = async {
+        loop {
+            let differs = {
+                let parts = control.borrow_and_update();
+                parts.nodes.get(&NodeId(us)).is_some_and(|node| {
+                    node.addresses.api != advertised.api
+                        || node.addresses.peer != advertised.peer
+                        || node.program != crate::VERSION
+                })
+            };
+            if differs && !announce_once(us, &advertised, &doors).await {
+                tokio::time::sleep(env.random.jitter(ANNOUNCE_PAUSE, 0.5)).await;
+            } else if control.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.stopped() => {}
+        () = keep => {}
+    }
+}
+
+async fn announce_once(us: u64, advertised: &Advertised, doors: &Doors) -> bool {
+    let request = AnnounceRequest {
+        node_id: us,
+        api_address: advertised.api.clone(),
+        peer_address: advertised.peer.clone(),
+        version: crate::VERSION.to_owned(),
+    };
+    let call = ForwardCall {
+        group: CONTROL_GROUP,
+        deadline_ms: millis(ANNOUNCE_WAIT),
+        request: Some(forward_call::Request::Announce(request)),
+        ..ForwardCall::default()
+    };
+    match doors.call(call).await {
+        Ok(_) => true,
+        Err(refusal) => {
+            tracing::warn!(
+                reason = refusal.message,
+                "this node's addresses could not be announced"
+            );
+            false
+        }
+    }
+}
+
+/// Says that the node is ready once the control group and a cell have leaders.
+pub(crate) async fn readiness(
+    control: StateWatch,
+    leadership: watch::Receiver<Leadership>,
+    us: u64,
+    cells: Cells,
+    stop: Stop,
+) -> bool {
+    loop {
+        let member =
+            |cell: &domain::control::state::Cell| cell.members.values().any(|node| node.0 == us);
+        let known = leadership.borrow().leader.is_some();
+        let elsewhere = control
+            .borrow()
+            .cells
+            .values()
+            .any(|cell| cell.running && !member(cell));
+        let here = cells
+            .all()
+            .iter()
+            .any(|cell| cell.group.leadership().borrow().leader.is_some());
+        if known && (here || elsewhere) {
+            return true;
+        }
+        tokio::select! {
+            biased;
+            () = stop.stopped() => return false,
+            () = tokio::time::sleep(READY_EVERY) => {}
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! A listener of the node: its own accept loop, the limits that the libraries leave open, a drain
+//! that ends.
+//! Promise: the number of connections, of their streams and of their calls is bounded; a
+//! connection that says nothing is closed; at the drain's deadline nothing is left.
+//! Not here: the services (`api`, `raft`, `doors::serve`).
+
+mod preface;
+
+#[cfg(test)]
+mod listener_test;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use runtime::{BoxConn, Lane, Listener, Random, Stop, StopSource};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::Service as _;
+
+use self::preface::{Prefaced, Spoken};
+
+/// Pause after an accept that failed, for instance for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Spread of a connection's age, so that clients do not come back all at once.
+const AGE_SPREAD: f64 = 0.1;
+/// Bytes that one connection may have on its way out.
+const SEND_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// The bounds of a listener.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
+    /// Connections at a time.
+    pub(crate) connections: usize,
+    /// HTTP/2 streams of one connection.
+    pub(crate) streams: u32,
+    /// Calls of one connection under way; streams count until they have begun.
+    pub(crate) calls: usize,
+    /// Resets by our own errors before a connection is closed.
+    pub(crate) local_resets: usize,
+    /// Bytes of a request's header list.
+    pub(crate) header_bytes: u32,
+    /// Flow-control window of a stream and of a connection, bytes.
+    pub(crate) window_bytes: u32,
+    /// HTTP/2 ping to a silent client.
+    pub(crate) keepalive_every: Duration,
+    /// Without an answer for this long it is gone.
+    pub(crate) keepalive_wait: Duration,
+    /// From accepting until the client has said which protocol it speaks.
+    pub(crate) handshake_wait: Duration,
+    /// A connection is asked to be made anew after this.
+    pub(crate) age: Option<Duration>,
+}
+
+impl Bounds {
+    /// For clients.
+    pub(crate) fn api(connections: usize, age: Duration) -> Self {
+        Self {
+            connections,
+            streams: api::limits::SERVER_STREAMS_PER_CONNECTION,
+            calls: api::limits::SERVER_CALLS_PER_CONNECTION,
+            local_resets: api::limits::SERVER_LOCAL_RESETS_MAX,
+            header_bytes: api::limits::SERVER_HEADER_BYTES_MAX,
+            window_bytes: 1024 * 1024,
+            keepalive_every: api::limits::SERVER_KEEPALIVE_EVERY,
+            keepalive_wait: api::limits::SERVER_KEEPALIVE_WAIT,
+            handshake_wait: api::limits::SERVER_HANDSHAKE_WAIT,
+            age: Some(age),
+        }
+    }
+
+    /// For other nodes: four connections from each of 64, and as many that are ending.
+    pub(crate) fn peers() -> Self {
+        Self {
+            connections: 512,
+            streams: 1_024,
+            calls: 1_024,
+            local_resets: 256,
+            header_bytes: 16 * 1024,
+            window_bytes: 8 * 1024 * 1024,
+            keepalive_every: raft::KEEPALIVE_EVERY,
+            keepalive_wait: raft::KEEPALIVE_TIMEOUT,
+            handshake_wait: Duration::from_secs(5),
+            age: None,
+        }
+    }
+}
+
+/// A listener that serves.
+pub(crate) struct Server {
+    connections: Arc<Semaphore>,
+    connections_max: usize,
+    accepting: StopSource,
+    leaving: StopSource,
+    cutting: StopSource,
+}
+
+struct Shared {
+    routes: Routes,
+    bounds: Bounds,
+    lane: Lane,
+    random: Random,
+    leaving: Stop,
+    cutting: Stop,
+}
+
+impl Server {
+    /// Serves `routes` on `listener`, every task on `lane`.
+    pub(crate) fn start(
+        listener: Box<dyn Listener>,
+        routes: Routes,
+        bounds: Bounds,
+        lane: &Lane,
+        random: &Random,
+    ) -> Self {
+        let (accepting, leaving, cutting) =
+            (StopSource::new(), StopSource::new(), StopSource::new());
+        let connections_max = bounds.connections;
+        let connections = Arc::new(Semaphore::new(connections_max));
+        let shared = Arc::new(Shared {
+            routes,
+            bounds,
+            lane: lane.clone(),
+            random: random.fork(),
+            leaving: leaving.token(),
+            cutting: cutting.token(),
+        });
+        let accept = accept(listener, shared, connections.clone(), accepting.token());
+        lane.spawn("accept", accept).detach();
+        Self {
+            connections,
+            connections_max,
+            accepting,
+            leaving,
+            cutting,
+        }
+    }
+
+    /// Takes no further connections.
+    pub(crate) fn stop_accepting(&self) {
+        self.accepting.stop();
+    }
+
+    /// Connections open now.
+    pub(crate) fn open(&self) -> usize {
+        self.connections_max - self.connections.available_permits()
+    }
+
+    /// Asks every connection to finish what is under way, and cuts at `until` what is left.
+    pub(crate) async fn drain(&self, until: Instant) {
+        self.stop_accepting();
+        self.leaving.stop();
+        let all = u32::try_from(self.connections_max).unwrap_or(u32::MAX);
+        if timeout_at(until, self.connections.acquire_many(all))
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = self.open(),
+                "connections are cut at the drain's deadline"
+            );
+        }
+        self.cut();
+    }
+
+    /// Drops every connection.
+    pub(crate) fn cut(&self) {
+        self.accepting.stop();
+        self.cutting.stop();
+    }
+}
+
+async fn accept(
+    mut listener: Box<dyn Listener>,
+    shared: Arc<Shared>,
+    room: Arc<Semaphore>,
+    stop: Stop,
+) {
+    let mut full = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.stopped() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let connection = match accepted {
+            Ok((connection, _)) => connection,
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(permit) = room.clone().try_acquire_owned() else {
+            if !full {
+                tracing::warn!(
+                    limit = shared.bounds.connections,
+                    "further connections are closed at once"
+                );
+            }
+            full = true;
+            continue;
+        };
+        full = false;
+        let serving = serve(connection, shared.clone(), permit);
+        shared.lane.spawn("connection", serving).detach();
+    }
+}
+
+async fn serve(connection: BoxConn, shared: Arc<Shared>, permit: OwnedSemaphorePermit) {
+    let spoken = timeout(shared.bounds.handshake_wait, preface::read(connection));
+    let cutting = shared.cutting.clone();
+    tokio::select! {
+        biased;
+        () = cutting.stopped() => {}
+        spoken = spoken => match spoken {
+            Ok(Ok((Spoken::Http2, connection))) => serve_http2(connection, &shared).await,
+            Ok(Ok((Spoken::Http1, connection))) => serve_http1(connection, &shared).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a connection ended before it spoke"),
+            Err(_) => tracing::debug!("a connection said nothing and is closed"),
+        },
+    }
+    drop(permit);
+}
+
+/// Drives a connection until it ends; asks it to end when the node leaves or it is old.
+macro_rules! drive {
+    ($connection:expr, $shared:expr) => {{
+        let mut connection = std::pin::pin!($connection);
+        let age = age($shared);
+        let asked = tokio::select! {
+            biased;
+            () = $shared.cutting.stopped() => return,
+            ended = connection.as_mut() => Some(ended),
+            () = $shared.leaving.stopped() => None,
+            () = age => None,
+        };
+        let ended = match asked {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    biased;
+                    () = $shared.cutting.stopped() => return,
+                    ended = connection.as_mut() => ended,
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection broke");
+        }
+    }};
+}
+
+async fn serve_http2(connection: Prefaced, shared: &Arc<Shared>) {
+    let bounds = &shared.bounds;
+    let mut builder = http2::Builder::new(LaneExecutor {
+        lane: shared.lane.clone(),
+    });
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(bounds.streams)
+        .max_local_error_reset_streams(Some(bounds.local_resets))
+        .max_header_list_size(bounds.header_bytes)
+        .initial_stream_window_size(bounds.window_bytes)
+        .initial_connection_window_size(bounds.window_bytes)
+        .keep_alive_interval(Some(bounds.keepalive_every))
+        .keep_alive_timeout(bounds.keepalive_wait)
+        .max_send_buf_size(SEND_BUFFER_BYTES);
+    let calls = Arc::new(Semaphore::new(bounds.calls));
+    let routes = shared.routes.clone();
+    let service = service_fn(move |request| answer(routes.clone(), calls.clone(), request));
+    drive!(
+        builder.serve_connection(TokioIo::new(connection), service),
+        shared
+    );
+}
+
+async fn serve_http1(connection: Prefaced, shared: &Arc<Shared>) {
+    let bounds = &shared.bounds;
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(bounds.handshake_wait)
+        .max_buf_size(64 * 1024);
+    let calls = Arc::new(Semaphore::new(bounds.calls));
+    let routes = shared.routes.clone();
+    let service = service_fn(move |request| answer(routes.clone(), calls.clone(), request));
+    drive!(
+        builder.serve_connection(TokioIo::new(connection), service),
+        shared
+    );
+}
+
+async fn age(shared: &Shared) {
+    match shared.bounds.age {
+        Some(age) => tokio::time::sleep(shared.random.jitter(age, AGE_SPREAD)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One call, unless its connection has too many under way.
+async fn answer(
+    mut routes: Routes,
+    calls: Arc<Semaphore>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let Ok(_permit) = calls.try_acquire() else {
+        let status = Status::resource_exhausted("too many calls of this connection are under way");
+        return Ok(status.into_http());
+    };
+    routes.call(request).await
+}
+
+/// Lets hyper start tasks on a lane.
+#[derive(Clone)]
+struct LaneExecutor {
+    lane: Lane,
+}
+
+impl<F> Executor<F> for LaneExecutor
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.lane.spawn("http2 stream", future).detach();
+    }
+}

@@ -1,0 +1,215 @@
+//! Gathering the accounts of all nodes.
+//! Promise: every member is asked at once and none is waited for longer than a second.
+//! Not here: what follows from the accounts (`sentences`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::Floor;
+use futures::future::join_all;
+use pb::api::v1::{GetStatusResponse, GroupView, NodeView};
+use pb::raft::v1::NodeStatusResponse;
+use ports::Operator;
+use runtime::Stop;
+use tokio::time::Instant;
+
+use super::sentences::{CLOCK_OFFSET_MS_MAX, conclude, order};
+use super::{Account, Notes, OwnAccount};
+use crate::doors::Doors;
+use crate::doors::millis;
+
+/// No node is waited for longer.
+const ASK_WAIT: Duration = Duration::from_secs(1);
+/// How often a node compares its clock with its peers'.
+const CLOCK_EVERY: Duration = Duration::from_secs(10);
+/// The first comparison comes soon after the start.
+const CLOCK_FIRST: Duration = Duration::from_secs(1);
+
+/// Asks every member.
+pub(crate) struct Gatherer {
+    pub(crate) account: Arc<Account>,
+    pub(crate) doors: Doors,
+    pub(crate) floor: Arc<dyn Floor>,
+}
+
+/// An account with when it was given, measured here.
+struct Heard {
+    account: NodeStatusResponse,
+    round_trip: Duration,
+    clock_offset_ms: i64,
+}
+
+#[async_trait::async_trait]
+impl Operator for Gatherer {
+    async fn status(&self) -> GetStatusResponse {
+        let own = self.account.account();
+        let heard = self.ask_all().await;
+        let control = self.account.control.borrow().clone();
+        let us = own.node.clone().unwrap_or_default();
+        let view = |(id, node): (domain::ids::NodeId, &domain::control::state::Node)| {
+            if id.0 == us.node_id {
+                return us.clone();
+            }
+            heard
+                .get(&id.0)
+                .map_or_else(|| crate::control::node_view(id, node), |heard| heard.view())
+        };
+        let mut nodes: Vec<NodeView> = control.living_nodes().map(view).collect();
+        nodes.sort_by(|a, b| (&a.site, &a.node).cmp(&(&b.site, &b.node)));
+        let mut status = GetStatusResponse {
+            cluster: control
+                .cluster
+                .as_ref()
+                .map(|cluster| cluster.name.clone())
+                .unwrap_or_default(),
+            cluster_id: control
+                .cluster
+                .as_ref()
+                .map(|cluster| cluster.id.to_string())
+                .unwrap_or_default(),
+            profile: control
+                .cluster
+                .as_ref()
+                .map(|cluster| cluster.profile.to_string())
+                .unwrap_or_default(),
+            plan_version: control.plan_version().0,
+            nodes,
+            groups: groups(&own, &heard),
+            floor: Some(self.floor.floor()),
+            answered_by: us.node,
+            wall_ms: own.wall_ms,
+            ..GetStatusResponse::default()
+        };
+        conclude(&mut status);
+        status
+    }
+}
+
+impl Heard {
+    fn view(&self) -> NodeView {
+        let mut view = self.account.node.clone().unwrap_or_default();
+        view.reachable = true;
+        view.clock_offset_ms = self.clock_offset_ms;
+        view.round_trip_us = u64::try_from(self.round_trip.as_micros()).unwrap_or(u64::MAX);
+        view
+    }
+}
+
+impl Gatherer {
+    async fn ask_all(&self) -> BTreeMap<u64, Heard> {
+        let us = self.account.node;
+        let peers: Vec<u64> = {
+            let control = self.account.control.borrow();
+            control
+                .living_nodes()
+                .map(|(id, _)| id.0)
+                .filter(|id| *id != us)
+                .collect()
+        };
+        let asked = peers
+            .into_iter()
+            .map(|peer| async move { (peer, self.ask(peer).await) });
+        join_all(asked)
+            .await
+            .into_iter()
+            .filter_map(|(peer, heard)| Some((peer, heard?)))
+            .collect()
+    }
+
+    async fn ask(&self, peer: u64) -> Option<Heard> {
+        let start = Instant::now();
+        let account = self.doors.node_status(peer, ASK_WAIT).await?;
+        let round_trip = start.elapsed();
+        let then = account.wall_ms.saturating_add(millis(round_trip / 2));
+        let clock_offset_ms = difference(then, self.account.env.clock.now_ms());
+        Some(Heard {
+            account,
+            round_trip,
+            clock_offset_ms,
+        })
+    }
+
+    /// Compares this node's clock with its peers' for as long as the node runs; says so when it
+    /// is off, and when it is right again.
+    pub(crate) async fn watch_clock(
+        self: Arc<Self>,
+        notes: Notes,
+        notices: Vec<String>,
+        stop: Stop,
+    ) {
+        let mut pause = CLOCK_FIRST;
+        let mut told = String::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.stopped() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = CLOCK_EVERY;
+            let heard = self.ask_all().await;
+            let off = heard
+                .values()
+                .map(|heard| heard.clock_offset_ms)
+                .filter(|ms| ms.abs() > CLOCK_OFFSET_MS_MAX);
+            let off: Vec<i64> = off.collect();
+            // Off one peer it is that peer's own problem; off most of them it is ours.
+            let ours = !heard.is_empty() && off.len() * 2 > heard.len();
+            let said = match off.first() {
+                Some(ms) if ours => format!(
+                    "the wall clock is {} ms off its peers: check its time service",
+                    -ms
+                ),
+                _ => String::new(),
+            };
+            if said != told && !said.is_empty() {
+                tracing::warn!(
+                    node = self.account.node,
+                    problem = said,
+                    "the wall clock is off"
+                );
+            }
+            let sentences = notices
+                .iter()
+                .cloned()
+                .chain((!said.is_empty()).then(|| said.clone()))
+                .collect();
+            notes.set(sentences);
+            told = said;
+        }
+    }
+}
+
+/// Each group by its leader's account where that is known, else by the newest term.
+fn groups(own: &NodeStatusResponse, heard: &BTreeMap<u64, Heard>) -> Vec<GroupView> {
+    let mut best: BTreeMap<String, (bool, GroupView)> = BTreeMap::new();
+    let accounts = std::iter::once(own).chain(heard.values().map(|heard| &heard.account));
+    for account in accounts {
+        let name = account
+            .node
+            .as_ref()
+            .map(|node| node.node.as_str())
+            .unwrap_or_default();
+        for group in &account.groups {
+            let leads = !name.is_empty() && group.leader == name;
+            let better = best.get(&group.group).is_none_or(|(known_leads, known)| {
+                (group.term, leads) > (known.term, *known_leads)
+            });
+            if better && !group.members.is_empty() {
+                best.insert(group.group.clone(), (leads, group.clone()));
+            }
+        }
+    }
+    let mut groups: Vec<GroupView> = best.into_values().map(|(_, group)| group).collect();
+    for group in &mut groups {
+        if let Some(ours) = own.groups.iter().find(|ours| ours.group == group.group) {
+            group.applied = ours.applied;
+        }
+    }
+    order(&mut groups);
+    groups
+}
+
+fn difference(a: u64, b: u64) -> i64 {
+    i64::try_from(i128::from(a) - i128::from(b)).unwrap_or(i64::MAX)
+}

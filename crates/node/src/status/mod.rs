@@ -1,0 +1,171 @@
+//! The cluster's status: a node's own account, and all accounts gathered into one screen.
+//! Promise: a node that does not answer within a second is reported, never waited for.
+//! Not here: what survives what (`survive`), printing (`cli`).
+
+mod gather;
+mod resident;
+mod sentences;
+mod survive;
+
+#[cfg(test)]
+mod status_test;
+
+use std::sync::Arc;
+
+use api::Streams;
+use domain::control::ControlParts;
+use domain::ids::NodeId;
+use parking_lot::Mutex;
+use pb::api::v1::{GroupView, MemberView, NodeView};
+use pb::raft::v1::NodeStatusResponse;
+use ports::{Group, GroupStatus};
+use raft::GroupHandle;
+use runtime::Env;
+use store::{Health, Wal};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::cells::Cells;
+use crate::control::{CONTROL_GROUP, CONTROL_NAME, ControlMachine, StateWatch};
+
+pub(crate) use gather::Gatherer;
+
+/// A member that answered its leader within this time is reachable, in milliseconds.
+const REACHABLE_MS: u64 = 2_000;
+
+/// A node's own account.
+pub(crate) trait OwnAccount: Send + Sync + 'static {
+    /// What the node says of itself.
+    fn account(&self) -> NodeStatusResponse;
+}
+
+/// What a node knows of itself.
+pub(crate) struct Account {
+    pub(crate) env: Env,
+    pub(crate) node: u64,
+    pub(crate) started: Instant,
+    pub(crate) control: StateWatch,
+    pub(crate) group: GroupHandle<ControlMachine>,
+    pub(crate) cells: Cells,
+    pub(crate) streams: Streams,
+    pub(crate) wal: Wal,
+    /// Notices of the start and warnings of the clock's watch.
+    pub(crate) notes: Notes,
+}
+
+/// Sentences that a node keeps about itself. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Notes {
+    sentences: Arc<Mutex<Vec<String>>>,
+}
+
+impl Notes {
+    pub(crate) fn set(&self, sentences: Vec<String>) {
+        *self.sentences.lock() = sentences;
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.sentences.lock().clone()
+    }
+}
+
+impl OwnAccount for Account {
+    fn account(&self) -> NodeStatusResponse {
+        let control = self.control.borrow().clone();
+        let known = control.nodes.get(&NodeId(self.node));
+        let base = known
+            .map(|node| crate::control::node_view(NodeId(self.node), node))
+            .unwrap_or_default();
+        let node = NodeView {
+            node_id: self.node,
+            reachable: true,
+            version: crate::VERSION.to_owned(),
+            up_ms: crate::doors::millis(self.started.elapsed()),
+            streams: u32::try_from(self.streams.count()).unwrap_or(u32::MAX),
+            resident_mib: resident::mib(),
+            problems: self.problems(),
+            ..base
+        };
+        let status = self.group.status();
+        let mut groups = vec![group_view(CONTROL_NAME, &status, self.node, &control)];
+        groups.extend(self.cells.group_views());
+        NodeStatusResponse {
+            node: Some(node),
+            groups,
+            wall_ms: self.env.clock.now_ms(),
+        }
+    }
+}
+
+impl Account {
+    fn problems(&self) -> Vec<String> {
+        let mut problems = self.notes.all();
+        match &*self.wal.health().borrow() {
+            Health::Good => {}
+            Health::NoSpace { reason } => problems.push(format!("the disk is full: {reason}")),
+            Health::Failed { reason } => {
+                problems.push(format!("the log has failed for good: {reason}"))
+            }
+        }
+        let halted = |name: &str, halted: watch::Receiver<Option<Arc<str>>>| {
+            let reason = halted.borrow().clone()?;
+            Some(format!("the replica of {name} is halted: {reason}"))
+        };
+        problems.extend(halted(CONTROL_NAME, self.group.halted()));
+        problems.extend(
+            self.cells
+                .all()
+                .iter()
+                .filter_map(|cell| halted(&cell.name, cell.group.halted())),
+        );
+        problems
+    }
+}
+
+/// A group as one of its replicas sees it. `trails` is known to the leader alone.
+pub(crate) fn group_view(
+    name: &str,
+    status: &GroupStatus,
+    us: u64,
+    control: &ControlParts,
+) -> GroupView {
+    let node_name = |id: u64| {
+        control
+            .nodes
+            .get(&NodeId(id))
+            .map_or_else(|| format!("node {id}"), |n| n.name.to_string())
+    };
+    let leads = status.leader == Some(us);
+    let member = |(id, voter): (u64, bool)| {
+        let follower = status.followers.iter().find(|one| one.node == id);
+        let trails = match follower {
+            Some(one) if one.matched > 0 => Some(status.last_log.saturating_sub(one.matched)),
+            _ if leads && id == us => Some(0),
+            _ => None,
+        };
+        let acked = follower
+            .and_then(|one| one.last_ack_ms)
+            .is_some_and(|ms| ms <= REACHABLE_MS);
+        MemberView {
+            node: node_name(id),
+            voter,
+            trails,
+            reachable: id == us || acked,
+        }
+    };
+    let voters = status.voters.iter().map(|id| (*id, true));
+    let learners = status.learners.iter().map(|id| (*id, false));
+    GroupView {
+        group: name.to_owned(),
+        term: status.term,
+        leader: status.leader.map(node_name).unwrap_or_default(),
+        committed: status.committed,
+        applied: status.applied,
+        snapshot: status.snapshot,
+        members: voters.chain(learners).map(member).collect(),
+        ..GroupView::default()
+    }
+}
+
+/// The group number of the control group is no cell's.
+const _: () = assert!(CONTROL_GROUP == 0);
