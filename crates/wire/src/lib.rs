@@ -6,6 +6,7 @@
 pub mod cell;
 pub mod control;
 pub mod error;
+pub mod floor;
 mod ids;
 pub mod plan;
 
