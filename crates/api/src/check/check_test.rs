@@ -1,0 +1,126 @@
+//! Claims about the stateless checks.
+
+use pb::api::v1::work_request::Request;
+use pb::api::v1::{
+    AcceptOfferRequest, ErrorReason, OpenRequest, RateRequest, ReplyRequest, SendRequest,
+};
+
+use super::*;
+
+fn refused<T: std::fmt::Debug>(result: Result<T, Refusal>) -> (ErrorReason, String) {
+    let refusal = result.expect_err("should be refused");
+    let field = refusal.metadata.get("field").cloned().unwrap_or_default();
+    (refusal.reason(), field)
+}
+
+fn a_send(text: &str) -> SendRequest {
+    SendRequest {
+        request_id: "r1".into(),
+        text: text.into(),
+        ..SendRequest::default()
+    }
+}
+
+fn an_open() -> OpenRequest {
+    OpenRequest {
+        request_id: "r1".into(),
+        account: "web-cn".into(),
+        customer: "li".into(),
+        ..OpenRequest::default()
+    }
+}
+
+#[test]
+fn an_empty_message_is_refused() {
+    assert_eq!(
+        refused(customer::send(&a_send(""))).0,
+        ErrorReason::MessageEmpty
+    );
+}
+
+#[test]
+fn a_message_over_64_kib_is_refused_with_its_size_and_the_limit() {
+    assert_eq!(customer::send(&a_send(&"x".repeat(65_536))), Ok(()));
+    let refusal = customer::send(&a_send(&"x".repeat(65_537))).expect_err("too large");
+    assert_eq!(refusal.reason(), ErrorReason::MessageTooLarge);
+    assert_eq!(refusal.metadata["bytes"], "65537");
+    assert_eq!(refusal.metadata["limitBytes"], "65536");
+}
+
+#[test]
+fn a_missing_or_malformed_request_id_is_refused_by_name() {
+    for id in ["", "a b", "\u{e4}", &"x".repeat(37)] {
+        let request = SendRequest {
+            request_id: id.into(),
+            text: "hi".into(),
+            ..SendRequest::default()
+        };
+        assert_eq!(
+            refused(customer::send(&request)),
+            (ErrorReason::FieldInvalid, "request_id".into()),
+            "{id}"
+        );
+    }
+}
+
+#[test]
+fn an_open_needs_account_and_customer_and_bounded_topics() {
+    assert_eq!(customer::open(&an_open()), Ok(()));
+    let unnamed = OpenRequest {
+        customer: String::new(),
+        ..an_open()
+    };
+    assert_eq!(refused(customer::open(&unnamed)).1, "customer");
+    let nowhere = OpenRequest {
+        account: "a\n".into(),
+        ..an_open()
+    };
+    assert_eq!(refused(customer::open(&nowhere)).1, "account");
+    let chatty = OpenRequest {
+        topics: vec!["t".into(); 17],
+        ..an_open()
+    };
+    assert_eq!(refused(customer::open(&chatty)).1, "topics");
+}
+
+#[test]
+fn a_score_outside_1_to_5_is_refused() {
+    for score in [0, 6] {
+        let request = RateRequest {
+            request_id: "r1".into(),
+            score,
+            ..RateRequest::default()
+        };
+        assert_eq!(
+            refused(customer::rate(&request)).0,
+            ErrorReason::ScoreOutOfRange
+        );
+    }
+}
+
+#[test]
+fn ids_that_do_not_parse_are_refused_by_name() {
+    assert_eq!(
+        refused(conversation("17")),
+        (ErrorReason::FieldInvalid, "conversation_id".into())
+    );
+    let accept = AcceptOfferRequest {
+        request_id: "r1".into(),
+        offer_id: "c1-2".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        refused(act(&Request::Accept(accept))),
+        (ErrorReason::FieldInvalid, "offer_id".into())
+    );
+}
+
+#[test]
+fn an_act_gives_back_the_text_that_a_refusal_would_lose() {
+    let reply = ReplyRequest {
+        request_id: "r1".into(),
+        text: "hello".into(),
+        ..ReplyRequest::default()
+    };
+    assert_eq!(described(&Request::Reply(reply)).draft, "hello");
+}

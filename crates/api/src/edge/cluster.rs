@@ -1,0 +1,84 @@
+//! `ClusterService` at the edge.
+//! Promise: a plan is checked here, without asking anybody; only its version in force is asked for.
+//! Not here: the form of a plan (`wire::floor`), bringing it into force (the control group).
+
+use pb::api::v1::*;
+use rpc::api::v1::cluster_service_server::ClusterService;
+use tonic::{Request, Response, Status};
+
+use super::Edge;
+use super::calls::{CONTROL_GROUP, ask, patience};
+use crate::errors::status;
+use crate::{check, limits, plan_changes};
+
+/// `ClusterService` of one node.
+#[derive(Clone)]
+pub struct Clusters(pub Edge);
+
+/// The result of one RPC.
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl ClusterService for Clusters {
+    async fn get_status(&self, _request: Request<GetStatusRequest>) -> Answer<GetStatusResponse> {
+        Ok(Response::new(self.0.operator().status().await))
+    }
+
+    async fn get_floor_plan(
+        &self,
+        request: Request<GetFloorPlanRequest>,
+    ) -> Answer<GetFloorPlanResponse> {
+        let patience = patience(request.metadata());
+        ask!(
+            self.0,
+            CONTROL_GROUP,
+            patience,
+            GetFloorPlan(request.into_inner())
+        )
+        .map(Response::new)
+    }
+
+    async fn check_floor_plan(
+        &self,
+        request: Request<CheckFloorPlanRequest>,
+    ) -> Answer<CheckFloorPlanResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        check::bytes("toml", &request.toml, limits::PLAN_BYTES_MAX).map_err(status)?;
+        let in_force: Result<GetFloorPlanResponse, Status> = ask!(
+            self.0,
+            CONTROL_GROUP,
+            patience,
+            GetFloorPlan(GetFloorPlanRequest { version: 0 })
+        );
+        // Without the control group the cell's adopted plan is the best that is known.
+        let (current_version, current) = match in_force {
+            Ok(plan) => (plan.version, wire::floor::parse_unchecked(&plan.toml).ok()),
+            Err(_) => match self.0.floor().plan() {
+                Some(plan) => (plan.version.0, Some((*plan.plan).clone())),
+                None => (0, None),
+            },
+        };
+        let (faults, changes) = match wire::floor::parse(&request.toml) {
+            Ok(plan) => (Vec::new(), plan_changes::between(current.as_ref(), &plan)),
+            Err(faults) => (plan_changes::faults(faults), Vec::new()),
+        };
+        Ok(Response::new(CheckFloorPlanResponse {
+            faults,
+            current_version,
+            changes,
+        }))
+    }
+
+    async fn apply_floor_plan(
+        &self,
+        request: Request<ApplyFloorPlanRequest>,
+    ) -> Answer<ApplyFloorPlanResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        check::request_id(&request.request_id).map_err(status)?;
+        check::name_or_empty("staff", &request.staff).map_err(status)?;
+        check::bytes("toml", &request.toml, limits::PLAN_BYTES_MAX).map_err(status)?;
+        ask!(self.0, CONTROL_GROUP, patience, ApplyFloorPlan(request)).map(Response::new)
+    }
+}

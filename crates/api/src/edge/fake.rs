@@ -1,0 +1,163 @@
+//! An edge for tests: its owner is the test itself.
+//! Promise: everything that the edge asks is seen by the test in order.
+//! Not here: a cluster.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use domain::ids::CellId;
+use pb::api::v1::{Endpoint, FloorView, GetStatusResponse, Refusal};
+use pb::raft::v1::{ForwardCall, ForwardUp};
+use ports::{CallAnswer, Cluster, Door, DoorStream, Operator, StreamDown, StreamUp};
+use runtime::{Lane, mailbox};
+use tokio::sync::watch;
+use tonic::Status;
+
+use super::stream::Inbound;
+use super::{Edge, EdgeParts, Floor, OneCell, Streams};
+
+/// The owner's ends of a stream.
+pub(crate) struct Owned {
+    pub first: ForwardUp,
+    pub up: mailbox::Receiver<StreamUp>,
+    pub down: mailbox::Sender<StreamDown>,
+}
+
+/// What the test steers.
+#[derive(Default)]
+pub(crate) struct Fake {
+    pub calls: Mutex<Vec<ForwardCall>>,
+    pub answers: Mutex<VecDeque<CallAnswer>>,
+    pub refuse_open: Mutex<Option<Refusal>>,
+    pub opened: Mutex<VecDeque<Owned>>,
+    pub draining: AtomicBool,
+    pub silent: AtomicBool,
+    pub applied: watch::Sender<u64>,
+}
+
+#[async_trait::async_trait]
+impl Door for Fake {
+    async fn call(&self, call: ForwardCall) -> CallAnswer {
+        self.calls.lock().expect("no panic").push(call);
+        if self.silent.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        self.answers
+            .lock()
+            .expect("no panic")
+            .pop_front()
+            .expect("the test gives an answer")
+    }
+
+    async fn open(&self, first: ForwardUp) -> Result<DoorStream, Refusal> {
+        if let Some(refusal) = self.refuse_open.lock().expect("no panic").take() {
+            return Err(refusal);
+        }
+        let (up, up_end) = mailbox::bounded("fake.up", 8);
+        let (down_end, down) = mailbox::bounded("fake.down", 8);
+        self.opened.lock().expect("no panic").push_back(Owned {
+            first,
+            up: up_end,
+            down: down_end,
+        });
+        Ok(DoorStream { up, down })
+    }
+}
+
+/// A node of another site.
+pub(crate) fn elsewhere() -> Endpoint {
+    Endpoint {
+        site: "sha".into(),
+        node: "sha-n1".into(),
+        address: "127.0.0.1:7402".into(),
+    }
+}
+
+impl Cluster for Fake {
+    fn endpoints(&self) -> Vec<Endpoint> {
+        vec![elsewhere()]
+    }
+
+    fn site(&self) -> String {
+        "fra".into()
+    }
+
+    fn node_name(&self) -> String {
+        "fra-n1".into()
+    }
+
+    fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait::async_trait]
+impl Operator for Fake {
+    async fn status(&self) -> GetStatusResponse {
+        GetStatusResponse {
+            cluster: "test".into(),
+            ..GetStatusResponse::default()
+        }
+    }
+}
+
+impl Floor for Fake {
+    fn floor(&self) -> FloorView {
+        FloorView {
+            cell: "main".into(),
+            applied_index: 7,
+            ..FloorView::default()
+        }
+    }
+
+    fn plan(&self) -> Option<domain::plan::VersionedPlan> {
+        None
+    }
+
+    fn applied(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+}
+
+/// An edge and what steers it.
+pub(crate) fn edge() -> (Edge, Arc<Fake>) {
+    let fake = Arc::new(Fake::default());
+    let edge = Edge::new(EdgeParts {
+        door: fake.clone(),
+        cluster: fake.clone(),
+        operator: fake.clone(),
+        floor: fake.clone(),
+        homes: Arc::new(OneCell(CellId(1))),
+        streams: Streams::new(2),
+        lane: Lane::new("edge", tokio::runtime::Handle::current()),
+    });
+    (edge, fake)
+}
+
+/// The client's end of a stream.
+pub(crate) struct Client<Up>(pub mailbox::Sender<Result<Up, Status>>);
+
+/// A client's messages on their way in.
+pub(crate) struct Sent<Up>(mailbox::Receiver<Result<Up, Status>>);
+
+/// A client and what the edge reads of it.
+pub(crate) fn client<Up>() -> (Client<Up>, Sent<Up>) {
+    let (client, sent) = mailbox::bounded("fake.client", 64);
+    (Client(client), Sent(sent))
+}
+
+impl<Up: Send + 'static> Client<Up> {
+    pub(crate) fn send(&self, message: Up) {
+        assert!(
+            self.0.try_send(Ok(message)).is_ok(),
+            "the fake client's mailbox is full"
+        );
+    }
+}
+
+impl<Up: Send + 'static> Inbound<Up> for Sent<Up> {
+    async fn next(&mut self) -> Result<Option<Up>, Status> {
+        self.0.recv().await.transpose()
+    }
+}

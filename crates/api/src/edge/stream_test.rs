@@ -1,0 +1,512 @@
+//! Claims about streams at the edge; the test is client and owner.
+
+use std::sync::atomic::Ordering;
+
+use futures::StreamExt;
+use pb::api::v1::attach_request::Request as Ask;
+use pb::api::v1::attach_response::Response as Told;
+use pb::api::v1::work_request::Request as Act;
+use pb::api::v1::work_response::Response as Worked;
+use pb::api::v1::{
+    AttachBegin, AttachRequest, AttachResponse, AttachWelcome, ErrorReason, HeartbeatRequest, Item,
+    LogInRequest, ReplyRequest, SendRequest, WorkRequest, WorkResponse, WorkWelcome,
+};
+use tonic_types::StatusExt;
+
+use super::super::attach::AttachKind;
+use super::super::fake::{Client, Fake, Owned, client, edge, elsewhere};
+use super::super::work::WorkKind;
+use super::*;
+
+fn ask(request: Ask) -> AttachRequest {
+    AttachRequest {
+        request: Some(request),
+    }
+}
+
+fn begin(cursor: u64) -> AttachRequest {
+    ask(Ask::Begin(AttachBegin {
+        conversation_id: "c1-7".into(),
+        cursor,
+        observe: false,
+    }))
+}
+
+fn send(request_id: &str, text: &str) -> AttachRequest {
+    ask(Ask::Send(SendRequest {
+        request_id: request_id.into(),
+        text: text.into(),
+        ..SendRequest::default()
+    }))
+}
+
+fn told(response: Told) -> StreamDown {
+    StreamDown::Message(forward_down::Response::Attach(AttachResponse {
+        response: Some(response),
+    }))
+}
+
+fn item(sequence: u64) -> StreamDown {
+    told(Told::Item(Item {
+        sequence,
+        ..Item::default()
+    }))
+}
+
+fn act(request: Act) -> WorkRequest {
+    WorkRequest {
+        request: Some(request),
+    }
+}
+
+fn hello() -> WorkRequest {
+    act(Act::Hello(LogInRequest {
+        agent: "ana".into(),
+        request_id: "r0".into(),
+        device_id: "d1".into(),
+        ..LogInRequest::default()
+    }))
+}
+
+fn reason_of(status: &Status) -> String {
+    status
+        .get_error_details()
+        .error_info()
+        .map(|info| info.reason.clone())
+        .unwrap_or_default()
+}
+
+struct Attached {
+    client: Option<Client<AttachRequest>>,
+    responses: Responses<AttachResponse>,
+    owner: Owned,
+    edge: Edge,
+    fake: Arc<Fake>,
+}
+
+/// A stream of conversation c1-7 that is on, its welcome read.
+async fn attached(cursor: u64) -> Attached {
+    let (edge, fake) = edge();
+    let (client, sent) = client();
+    let mut responses = start::<AttachKind>(&edge, sent).expect("a stream");
+    client.send(begin(cursor));
+    let opening = async {
+        loop {
+            if let Some(owner) = fake.opened.lock().expect("no panic").pop_front() {
+                return owner;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let owner = opening.await;
+    assert_eq!((owner.first.group, owner.first.site.as_str()), (1, "fra"));
+    owner
+        .down
+        .try_send(told(Told::Welcome(AttachWelcome::default())))
+        .expect("room");
+    let welcome = responses
+        .next()
+        .await
+        .expect("a welcome")
+        .expect("no status");
+    let Some(Told::Welcome(welcome)) = welcome.response else {
+        panic!("not a welcome")
+    };
+    assert_eq!(
+        welcome.endpoints,
+        [elsewhere()],
+        "the first answer names other endpoints"
+    );
+    Attached {
+        client: Some(client),
+        responses,
+        owner,
+        edge,
+        fake,
+    }
+}
+
+impl Attached {
+    fn client(&self) -> &Client<AttachRequest> {
+        self.client.as_ref().expect("not gone")
+    }
+
+    async fn told(&mut self) -> Told {
+        let response = self
+            .responses
+            .next()
+            .await
+            .expect("a message")
+            .expect("no status");
+        response.response.expect("a response")
+    }
+
+    async fn status(&mut self) -> Status {
+        self.responses
+            .next()
+            .await
+            .expect("an end")
+            .expect_err("a status")
+    }
+}
+
+#[tokio::test]
+async fn messages_reach_the_owner_in_order_and_items_the_client() {
+    let mut stream = attached(0).await;
+    stream.client().send(send("r1", "one"));
+    stream.client().send(send("r2", "two"));
+    for expected in ["r1", "r2"] {
+        let Some(StreamUp::Message(forward_up::Request::Attach(up))) = stream.owner.up.recv().await
+        else {
+            panic!("not a message");
+        };
+        let Some(Ask::Send(send)) = up.request else {
+            panic!("not a send")
+        };
+        assert_eq!(send.request_id, expected);
+    }
+    stream.owner.down.try_send(item(1)).expect("room");
+    assert!(matches!(stream.told().await, Told::Item(item) if item.sequence == 1));
+}
+
+#[tokio::test]
+async fn an_empty_or_oversized_text_is_refused_and_the_stream_lives_on() {
+    let mut stream = attached(0).await;
+    stream.client().send(send("r1", ""));
+    stream
+        .client()
+        .send(send("r2", &"x".repeat(limits::TEXT_BYTES_MAX + 1)));
+    stream.client().send(send("", "hi"));
+    stream.client().send(send("r4", "fine"));
+    let expected = [
+        ("r1", ErrorReason::MessageEmpty),
+        ("r2", ErrorReason::MessageTooLarge),
+        ("", ErrorReason::FieldInvalid),
+    ];
+    for (id, reason) in expected {
+        let Told::Refused(refused) = stream.told().await else {
+            panic!("not a refusal")
+        };
+        assert_eq!(
+            (
+                refused.request_id.as_str(),
+                refused.refusal.expect("why").reason()
+            ),
+            (id, reason)
+        );
+    }
+    assert!(matches!(
+        stream.owner.up.recv().await,
+        Some(StreamUp::Message(_))
+    ));
+}
+
+#[tokio::test]
+async fn another_conversation_inside_a_stream_is_refused() {
+    let mut stream = attached(0).await;
+    let foreign = SendRequest {
+        conversation_id: "c1-8".into(),
+        request_id: "r1".into(),
+        ..SendRequest::default()
+    };
+    stream.client().send(ask(Ask::Send(foreign)));
+    let Told::Refused(refused) = stream.told().await else {
+        panic!("not a refusal")
+    };
+    assert_eq!(
+        refused.refusal.expect("why").metadata["field"],
+        "conversation_id"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_sends_garbage_ends_with_its_reason() {
+    for garbage in [AttachRequest { request: None }, begin(0)] {
+        let mut stream = attached(0).await;
+        stream.client().send(garbage);
+        let status = stream.status().await;
+        assert_eq!(
+            (status.code(), reason_of(&status).as_str()),
+            (Code::InvalidArgument, "STREAM_PROTOCOL")
+        );
+        assert!(matches!(
+            stream.owner.up.recv().await,
+            Some(StreamUp::Stop { our_fault: false })
+        ));
+    }
+    let mut stream = attached(0).await;
+    let undecodable = Status::internal("failed to decode Protobuf message");
+    stream.client().0.try_send(Err(undecodable)).expect("room");
+    assert_eq!(reason_of(&stream.status().await), "STREAM_PROTOCOL");
+}
+
+#[tokio::test]
+async fn a_first_message_that_is_not_begin_ends_the_stream() {
+    let (edge, fake) = edge();
+    let (client, sent) = client();
+    let mut responses = start::<AttachKind>(&edge, sent).expect("a stream");
+    client.send(send("r1", "hi"));
+    let status = responses
+        .next()
+        .await
+        .expect("an end")
+        .expect_err("a status");
+    assert_eq!(reason_of(&status), "STREAM_PROTOCOL");
+    assert!(
+        fake.opened.lock().expect("no panic").is_empty(),
+        "the owner was not asked"
+    );
+    assert_eq!(edge.streams().count(), 1, "until the response is dropped");
+    drop(responses);
+    assert_eq!(edge.streams().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_a_first_message_is_ended() {
+    let (edge, _fake) = edge();
+    let (_client, sent) = client::<AttachRequest>();
+    let mut responses = start::<AttachKind>(&edge, sent).expect("a stream");
+    let status = responses
+        .next()
+        .await
+        .expect("an end")
+        .expect_err("a status");
+    assert_eq!(reason_of(&status), "STREAM_PROTOCOL");
+}
+
+#[tokio::test]
+async fn an_unknown_conversation_ends_the_call_with_the_machines_reason() {
+    let (edge, fake) = edge();
+    let refusal = errors::refusal(
+        ErrorReason::ConversationNotFound,
+        "conversation c1-7 does not exist",
+    );
+    *fake.refuse_open.lock().expect("no panic") = Some(refusal);
+    let (client, sent) = client();
+    let mut responses = start::<AttachKind>(&edge, sent).expect("a stream");
+    client.send(begin(0));
+    let status = responses
+        .next()
+        .await
+        .expect("an end")
+        .expect_err("a status");
+    assert_eq!(
+        (status.code(), reason_of(&status).as_str()),
+        (Code::NotFound, "CONVERSATION_NOT_FOUND")
+    );
+    assert!(responses.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_broken_path_interrupts_and_ends_with_endpoints_and_cursor() {
+    let mut stream = attached(3).await;
+    stream.owner.down.try_send(item(4)).expect("room");
+    let (_up, down) = (
+        &stream.owner.up,
+        std::mem::replace(&mut stream.owner.down, mailbox::bounded("none", 1).0),
+    );
+    drop(down);
+    assert!(matches!(stream.told().await, Told::Item(_)));
+    assert!(matches!(stream.told().await, Told::Interrupted(_)));
+    let Told::Ended(ended) = stream.told().await else {
+        panic!("not the end")
+    };
+    assert_eq!((ended.reason(), ended.cursor), (ErrorReason::NotLeader, 4));
+    assert_eq!(ended.endpoints, [elsewhere()]);
+    assert!(ended.retry_after_ms > 0);
+    assert!(stream.responses.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_dropped_with_its_cursor() {
+    let mut stream = attached(3).await;
+    for sequence in 4..=6 {
+        stream.owner.down.try_send(item(sequence)).expect("room");
+    }
+    stream
+        .owner
+        .down
+        .try_send(StreamDown::Failed(errors::slow_consumer()))
+        .expect("room");
+    for _ in 4..=6 {
+        assert!(matches!(stream.told().await, Told::Item(_)));
+    }
+    let Told::Ended(ended) = stream.told().await else {
+        panic!("not the end")
+    };
+    assert_eq!(
+        (ended.reason(), ended.cursor),
+        (ErrorReason::SlowConsumer, 6)
+    );
+    assert_eq!(ended.endpoints, [elsewhere()]);
+}
+
+#[tokio::test]
+async fn a_stream_that_got_nothing_yet_resumes_from_the_cursor_it_came_with() {
+    let mut stream = attached(9).await;
+    stream
+        .owner
+        .down
+        .try_send(StreamDown::Failed(errors::quorum_lost()))
+        .expect("room");
+    assert!(matches!(stream.told().await, Told::Interrupted(_)));
+    let Told::Ended(ended) = stream.told().await else {
+        panic!("not the end")
+    };
+    assert_eq!((ended.reason(), ended.cursor), (ErrorReason::QuorumLost, 9));
+}
+
+#[tokio::test]
+async fn draining_ends_streams_with_endpoints_and_tells_the_owner_whose_fault_it_is() {
+    let mut stream = attached(3).await;
+    stream.fake.draining.store(true, Ordering::Relaxed);
+    stream.edge.streams().drain(std::time::Duration::ZERO).await;
+    let Told::Ended(ended) = stream.told().await else {
+        panic!("not the end")
+    };
+    assert_eq!(
+        (ended.reason(), ended.cursor),
+        (ErrorReason::NodeDraining, 3)
+    );
+    assert_eq!(ended.endpoints, [elsewhere()]);
+    assert!(ended.retry_after_ms > 0);
+    assert!(matches!(
+        stream.owner.up.recv().await,
+        Some(StreamUp::Stop { our_fault: true })
+    ));
+    let (_client, sent) = client::<AttachRequest>();
+    let refused = start::<AttachKind>(&stream.edge, sent)
+        .err()
+        .expect("no new stream");
+    assert_eq!(reason_of(&refused), "NODE_DRAINING");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_no_fault_of_ours() {
+    let Attached {
+        client,
+        responses,
+        mut owner,
+        ..
+    } = attached(0).await;
+    drop(responses);
+    assert!(matches!(
+        owner.up.recv().await,
+        Some(StreamUp::Stop { our_fault: false })
+    ));
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_client_that_has_ended_its_side_still_reads_what_is_under_way() {
+    let mut stream = attached(0).await;
+    stream.client().send(send("r1", "last words"));
+    stream.client = None;
+    assert!(matches!(
+        stream.owner.up.recv().await,
+        Some(StreamUp::Message(_))
+    ));
+    assert!(matches!(
+        stream.owner.up.recv().await,
+        Some(StreamUp::Stop { our_fault: false })
+    ));
+    stream.owner.down.try_send(item(1)).expect("room");
+    stream.owner.down = mailbox::bounded("none", 1).0;
+    assert!(matches!(stream.told().await, Told::Item(_)));
+    assert!(stream.responses.next().await.is_none(), "a quiet end");
+}
+
+#[tokio::test]
+async fn a_node_full_of_streams_refuses_with_a_retry_hint() {
+    let (edge, _fake) = edge();
+    let open: Vec<_> = (0..2)
+        .map(|_| start::<AttachKind>(&edge, client().1).expect("room"))
+        .collect();
+    let refused = start::<AttachKind>(&edge, client().1).err().expect("full");
+    assert_eq!(
+        (refused.code(), reason_of(&refused).as_str()),
+        (Code::ResourceExhausted, "RESOURCE_EXHAUSTED")
+    );
+    assert!(refused.get_error_details().retry_info().is_some());
+    drop(open);
+}
+
+fn worked(response: WorkResponse) -> (u64, Worked) {
+    (response.number, response.response.expect("a response"))
+}
+
+#[tokio::test]
+async fn an_agents_responses_are_numbered_and_a_refused_text_comes_back_as_a_draft() {
+    let (edge, fake) = edge();
+    let (client, sent) = client();
+    let mut responses = start::<WorkKind>(&edge, sent).expect("a stream");
+    client.send(hello());
+    let text = "x".repeat(limits::TEXT_BYTES_MAX + 1);
+    let reply = ReplyRequest {
+        request_id: "r1".into(),
+        conversation_id: "c1-7".into(),
+        text: text.clone(),
+        ..ReplyRequest::default()
+    };
+    client.send(act(Act::Reply(reply)));
+    client.send(act(Act::Heartbeat(HeartbeatRequest {
+        agent: "bo".into(),
+        session: 0,
+    })));
+    let (number, refused) = worked(
+        responses
+            .next()
+            .await
+            .expect("a message")
+            .expect("no status"),
+    );
+    let Worked::Refused(refused) = refused else {
+        panic!("not a refusal")
+    };
+    assert_eq!(
+        (number, refused.draft, refused.conversation_id.as_str()),
+        (1, text, "c1-7")
+    );
+    let (number, refused) = worked(
+        responses
+            .next()
+            .await
+            .expect("a message")
+            .expect("no status"),
+    );
+    let Worked::Refused(refused) = refused else {
+        panic!("not a refusal")
+    };
+    assert_eq!(
+        (
+            number,
+            refused.refusal.expect("why").metadata["field"].as_str()
+        ),
+        (2, "agent")
+    );
+    let owner = fake
+        .opened
+        .lock()
+        .expect("no panic")
+        .pop_front()
+        .expect("opened");
+    let welcome = WorkResponse {
+        number: 0,
+        response: Some(Worked::Welcome(WorkWelcome::default())),
+    };
+    owner
+        .down
+        .try_send(StreamDown::Message(forward_down::Response::Work(welcome)))
+        .expect("room");
+    let (number, welcome) = worked(
+        responses
+            .next()
+            .await
+            .expect("a message")
+            .expect("no status"),
+    );
+    let Worked::Welcome(welcome) = welcome else {
+        panic!("not a welcome")
+    };
+    assert_eq!((number, welcome.endpoints), (3, vec![elsewhere()]));
+}

@@ -1,0 +1,211 @@
+//! Unary calls at the leader of a cell.
+//! Promise: a call that changes something is one entry; one that reads is linearizable.
+//! Not here: streams (`customer`, `desk`), listings (`lists`).
+
+use conversation::MarkFrom;
+use domain::cell::command::Command;
+use domain::cell::refusal::Refusal as Domain;
+use domain::cell::reply::Done;
+use domain::ids::Sequence;
+use pb::api::v1::*;
+use pb::raft::v1::forward_answer::Response;
+use pb::raft::v1::forward_call::Request;
+use pb::raft::v1::{WorkAnswer, forward_answer};
+use ports::CallAnswer;
+
+use super::customer::display_name;
+use super::lists::not_found;
+use super::{CellOwner, desk};
+use crate::convert::{self, Speakers};
+use crate::errors::{act_error, domain as refused_by_domain, internal};
+use crate::{check, limits};
+
+impl CellOwner {
+    /// Answers a call.
+    pub(super) async fn answer(&self, request: Request, site: &str) -> CallAnswer {
+        match request {
+            Request::Open(request) => self
+                .open_conversation(request, site)
+                .await
+                .map(Response::Open),
+            Request::Send(request) => self.send(&request).await.map(Response::Send),
+            Request::Mark(request) => self.mark(&request).map(Response::Mark),
+            Request::GetTranscript(request) => {
+                self.transcript(&request).await.map(Response::GetTranscript)
+            }
+            Request::Close(request) => self
+                .done(convert::close(request)?)
+                .await
+                .map(|()| Response::Close(CloseResponse {})),
+            Request::Rate(request) => self
+                .done(convert::rate(request)?)
+                .await
+                .map(|()| Response::Rate(RateResponse {})),
+            Request::Work(request) => self.work(request, site).await.map(Response::Work),
+            Request::EndConversation(request) => {
+                let done = self.done(convert::end(request)?).await;
+                done.map(|()| Response::EndConversation(EndConversationResponse {}))
+            }
+            request => self.read(request).await,
+        }
+    }
+
+    /// Answers a call that changes nothing.
+    async fn read(&self, request: Request) -> Result<forward_answer::Response, Refusal> {
+        match request {
+            Request::ListEarlier(request) => {
+                self.list_earlier(&request).await.map(Response::ListEarlier)
+            }
+            Request::ListQueues(_) => self.list_queues().await.map(Response::ListQueues),
+            Request::GetQueue(request) => self.get_queue(&request).await.map(Response::GetQueue),
+            Request::ListAgents(request) => {
+                self.list_agents(&request).await.map(Response::ListAgents)
+            }
+            Request::GetAgent(request) => self.get_agent(&request).await.map(Response::GetAgent),
+            Request::ListConversations(request) => self
+                .list_conversations(&request)
+                .await
+                .map(Response::ListConversations),
+            Request::GetConversation(request) => self
+                .get_conversation(&request)
+                .await
+                .map(Response::GetConversation),
+            _ => Err(internal(
+                "a call has reached a cell that is not a cell's to answer",
+            )),
+        }
+    }
+
+    async fn act(&self, command: Command) -> Result<Done, Refusal> {
+        self.handle
+            .act(command)
+            .await
+            .map_err(|error| act_error(&error))
+    }
+
+    async fn done(&self, command: Command) -> Result<(), Refusal> {
+        self.act(command).await.map(drop)
+    }
+
+    async fn open_conversation(
+        &self,
+        request: OpenRequest,
+        site: &str,
+    ) -> Result<OpenResponse, Refusal> {
+        match self.act(convert::open(request, site)?).await? {
+            Done::Opened(opened) => Ok(OpenResponse {
+                conversation_id: opened.conversation.to_string(),
+                queue: opened.queue.to_string(),
+                sequence: opened.sequence.map_or(0, |sequence| sequence.0),
+                existing: opened.existing,
+                notice: opened.text,
+                endpoints: Vec::new(),
+            }),
+            _ => Err(internal("an open was answered as another command")),
+        }
+    }
+
+    async fn send(&self, request: &SendRequest) -> Result<SendResponse, Refusal> {
+        let conversation = check::conversation(&request.conversation_id)?;
+        match self.act(convert::send(request, conversation)?).await? {
+            Done::Sent(sent) => Ok(SendResponse {
+                request_id: request.request_id.clone(),
+                conversation_id: sent.conversation.to_string(),
+                sequence: sent.sequence.0,
+                wall_ms: sent.wall_ms,
+            }),
+            _ => Err(internal("a message was answered as another command")),
+        }
+    }
+
+    fn mark(&self, request: &MarkRequest) -> Result<MarkResponse, Refusal> {
+        let conversation = check::conversation(&request.conversation_id)?;
+        let read = Sequence(request.read_sequence);
+        let marked = self
+            .handle
+            .mark(conversation, MarkFrom::Customer, request.typing, read);
+        marked
+            .map(|()| MarkResponse {})
+            .map_err(|error| act_error(&error))
+    }
+
+    async fn work(&self, request: WorkRequest, site: &str) -> Result<WorkAnswer, Refusal> {
+        match request.request {
+            Some(work_request::Request::Hello(hello)) => {
+                let log_in = desk::log_in(self, &hello, site).await?;
+                Ok(WorkAnswer {
+                    done: None,
+                    log_in: Some(log_in),
+                })
+            }
+            Some(act) => Ok(WorkAnswer {
+                done: Some(desk::unary(self, act).await?),
+                log_in: None,
+            }),
+            None => Err(internal("a forwarded act is empty")),
+        }
+    }
+
+    /// A page of a transcript. Items are taken under the state's lock and converted outside of it.
+    async fn transcript(
+        &self,
+        request: &GetTranscriptRequest,
+    ) -> Result<GetTranscriptResponse, Refusal> {
+        let id = check::conversation(&request.conversation_id)?;
+        let size = limits::TRANSCRIPT_PAGE.size(request.page_size);
+        let after = Sequence(request.after);
+        let page = self.look(|cell| {
+            let state = cell.state();
+            let found = state.conversation(id).ok_or_else(|| not_found(id))?;
+            let last = found.last_sequence();
+            if after > last {
+                return Err(refused_by_domain(&Domain::CursorFromTheFuture {
+                    given: after,
+                    last,
+                }));
+            }
+            let items = found.items_after(after, size).to_vec();
+            let notes = if request.with_notes && after.0 == 0 {
+                found.remarks.clone()
+            } else {
+                Vec::new()
+            };
+            Ok((
+                convert::conversation_summary(state, found),
+                items,
+                notes,
+                last,
+                Speakers::of(found),
+            ))
+        });
+        let (conversation, items, notes, last, mut speakers) = page.await??;
+        let mut bytes = 0;
+        let page = items.iter().take_while(|item| {
+            let fits = bytes < limits::TRANSCRIPT_PAGE_BYTES;
+            bytes += item.message().map_or(0, |message| message.body.bytes.len());
+            fits
+        });
+        let items: Vec<Item> = page
+            .map(|item| {
+                convert::item(item, &mut speakers, |agent| {
+                    display_name(&self.handle, agent)
+                })
+            })
+            .collect();
+        let notes = notes
+            .iter()
+            .map(|note| {
+                convert::note(note, &mut speakers, |agent| {
+                    display_name(&self.handle, agent)
+                })
+            })
+            .collect();
+        let more = items.last().map_or(after.0, |item| item.sequence) < last.0;
+        Ok(GetTranscriptResponse {
+            conversation: Some(conversation),
+            items,
+            more,
+            notes,
+        })
+    }
+}

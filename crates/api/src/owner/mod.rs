@@ -1,0 +1,91 @@
+//! The owner's side of calls and streams: a cell's leader answers them.
+//! Promise: everything that is answered was committed; acts of one stream are proposed in its order.
+//! Not here: the edge (`edge`), the way between both (`node`), decisions (`domain`).
+
+mod acts;
+mod calls;
+mod customer;
+mod desk;
+mod desk_step;
+mod down;
+mod lists;
+mod pages;
+
+use std::time::Duration;
+
+use conversation::CellHandle;
+use domain::ids::CellId;
+use pb::api::v1::{Refusal, attach_request, work_request};
+use pb::raft::v1::{ForwardCall, ForwardUp, forward_up};
+use ports::{CallAnswer, Door, DoorStream};
+use runtime::{Lane, mailbox};
+use tokio::time::timeout;
+
+use crate::errors::{internal, outcome_unknown, stream_protocol};
+use crate::limits;
+
+/// Answers for one cell on the node that leads it; elsewhere it refuses with `NOT_LEADER`, whose
+/// `leader` value is the leader's node id where it is known.
+#[derive(Clone)]
+pub struct CellOwner {
+    pub(crate) cell: CellId,
+    pub(crate) handle: CellHandle,
+    pub(crate) lane: Lane,
+}
+
+impl CellOwner {
+    /// The owner of a cell; streams run on `lane` (the edge lane).
+    pub fn new(cell: CellId, handle: CellHandle, lane: Lane) -> Self {
+        Self { cell, handle, lane }
+    }
+}
+
+#[async_trait::async_trait]
+impl Door for CellOwner {
+    async fn call(&self, call: ForwardCall) -> CallAnswer {
+        if call.group != self.cell.0 {
+            return Err(internal("a call has reached a cell that it does not name"));
+        }
+        let Some(request) = call.request else {
+            return Err(internal("a forwarded call is empty"));
+        };
+        let patience = match call.deadline_ms {
+            0 => limits::UNARY_DEADLINE,
+            asked => Duration::from_millis(asked).min(limits::UNARY_DEADLINE),
+        };
+        // Dropped in the middle, an act may still commit.
+        timeout(patience, self.answer(request, &call.site))
+            .await
+            .unwrap_or_else(|_| Err(outcome_unknown()))
+    }
+
+    async fn open(&self, first: ForwardUp) -> Result<DoorStream, Refusal> {
+        if first.group != self.cell.0 {
+            return Err(internal(
+                "a stream has reached a cell that it does not name",
+            ));
+        }
+        let (up, upward) = mailbox::bounded("stream.up", limits::STREAM_UP_BOUND);
+        let down = match first.request {
+            Some(forward_up::Request::Attach(attach)) => match attach.request {
+                Some(attach_request::Request::Begin(begin)) => {
+                    customer::open(self, &begin, upward).await?
+                }
+                _ => return Err(stream_protocol("the first message of a stream is `begin`")),
+            },
+            Some(forward_up::Request::Work(work)) => match work.request {
+                Some(work_request::Request::Hello(hello)) => {
+                    desk::open(self, &hello, &first.site, upward).await?
+                }
+                _ => return Err(stream_protocol("the first message of a stream is `hello`")),
+            },
+            None => return Err(internal("a forwarded stream is empty")),
+        };
+        Ok(DoorStream { up, down })
+    }
+}
+
+#[cfg(test)]
+mod one_node;
+#[cfg(test)]
+mod owner_test;
