@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -18,6 +18,7 @@ use runtime::real::{Production, Threads};
 use runtime::{BoxConn, Env, Listener};
 use store::{GroupId, SnapshotStore, Wal, WalOptions};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 use tonic::transport::server::Connected;
 
 /// How long each load runs.
@@ -135,6 +136,10 @@ mod anyhow_free {
     pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the load runs on the caller's runtime"
+)]
 async fn load(group: &GroupHandle<Counter>, term: u64, in_flight: usize) {
     let until = Instant::now() + RUN;
     let began = Instant::now();
@@ -158,7 +163,7 @@ async fn load(group: &GroupHandle<Counter>, term: u64, in_flight: usize) {
     let mut all = futures::stream::iter(workers).buffer_unordered(in_flight);
     while let Some(Ok(times)) = all.next().await {
         for time in times {
-            drop(histogram.record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)));
+            let _ = histogram.record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
         }
     }
     let count = histogram.len() as f64;

@@ -210,7 +210,8 @@ async fn an_appended_proposal_without_a_quorum_is_of_unknown_outcome_and_holds_i
         }
     }
     let group = cluster.nodes[&leader].group.clone();
-    let first = tokio::spawn({
+    let lane = runtime::Lane::new("caller", tokio::runtime::Handle::current());
+    let first = lane.spawn("first", {
         let group = group.clone();
         async move { group.propose(term, Bytes::from_static(b"two")).await }
     });

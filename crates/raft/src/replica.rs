@@ -149,7 +149,7 @@ pub(crate) enum SnapshotBody {
     /// The current snapshot of this node.
     Stored(store::Snapshot),
     /// Received from a leader and not yet the current one.
-    Arriving(SnapshotWriter),
+    Arriving(Box<SnapshotWriter>),
 }
 
 /// One replica of one group.

@@ -149,7 +149,7 @@ enum Step {
 
 /// A snapshot between its beginning and its end.
 struct Arriving {
-    writer: SnapshotWriter,
+    writer: Box<SnapshotWriter>,
     vote: Vote,
     meta: SnapshotMeta,
     next: u32,
@@ -189,7 +189,7 @@ impl<M: Machine> Taking<M> {
         let begun = place.store.begin(place.group, stored.into()).await;
         let writer = begun.map_err(|error| storage(&error))?;
         Ok(Arriving {
-            writer,
+            writer: Box::new(writer),
             vote: wire::vote_from(vote),
             meta,
             next: 0,

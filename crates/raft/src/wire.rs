@@ -185,12 +185,12 @@ where
         .map(entry_from)
         .collect::<Result<_, _>>()?;
     let prev_log_id = call.prev_log_id.map(log_id_from);
-    let mut next = prev_log_id.as_ref().map_or(0, |id| id.index + 1);
-    for entry in &entries {
-        if entry.log_id.index != next {
-            return Err(BadMessage::new("entries with a gap"));
-        }
-        next += 1;
+    let first = prev_log_id.as_ref().map_or(0, |id| id.index + 1);
+    if !(first..)
+        .zip(&entries)
+        .all(|(index, entry)| entry.log_id.index == index)
+    {
+        return Err(BadMessage::new("entries with a gap"));
     }
     Ok(AppendEntriesRequest {
         vote: needed_vote(call.vote)?,

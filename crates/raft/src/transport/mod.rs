@@ -84,6 +84,9 @@ impl Lane {
     }
 }
 
+/// The links of a node, by peer and lane.
+type Links = BTreeMap<(u64, Lane), Arc<Link>>;
+
 /// A node's end of all its lanes.
 #[derive(Clone)]
 pub(crate) struct Transport {
@@ -92,7 +95,7 @@ pub(crate) struct Transport {
     pub(crate) directory: Directory,
     pub(crate) stop: Stop,
     groups: Arc<RwLock<BTreeMap<u32, Arc<dyn Inbound>>>>,
-    links: Arc<Mutex<BTreeMap<(u64, Lane), Arc<Link>>>>,
+    links: Arc<Mutex<Links>>,
 }
 
 impl Transport {

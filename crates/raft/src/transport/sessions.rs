@@ -77,7 +77,7 @@ impl<S> Session<S> {
         R: Send + Sync + 'static,
         S: Stream<Item = AppendEntriesRequest<Types<R>>> + Unpin,
     {
-        while !self.over && !(self.input_ended && self.sent.is_empty()) {
+        while !self.over && (!self.input_ended || !self.sent.is_empty()) {
             let outcome = match self.event().await {
                 Event::Answer(answer) => Some(self.on_answer(answer)),
                 Event::Input(None) => {

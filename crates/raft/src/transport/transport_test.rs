@@ -51,7 +51,8 @@ impl Inbound for Hoarder {
     fn appends(&self, mut calls: mpsc::Receiver<pb::AppendCall>) -> BoxStream<'static, Answer> {
         let (answer_from, held_max) = (self.answer_from, self.held_max.clone());
         let (answers, out) = mpsc::channel(64);
-        tokio::spawn(async move {
+        let lane = runtime::Lane::new("far", tokio::runtime::Handle::current());
+        let hoarding = async move {
             let mut held = 0;
             while let Some(_call) = calls.recv().await {
                 held += 1;
@@ -61,7 +62,8 @@ impl Inbound for Hoarder {
                     let _ = answers.send(matched(1)).await;
                 }
             }
-        });
+        };
+        lane.spawn("hoarder", hoarding).detach();
         tokio_stream::wrappers::ReceiverStream::new(out).boxed()
     }
 
