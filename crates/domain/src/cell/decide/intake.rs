@@ -28,6 +28,8 @@ use crate::plan::{FloorPlan, QueuePlan};
 const TOPICS_MAX: usize = 16;
 /// Bytes of a topic or a customer's name.
 const TEXT_BYTES_MAX: usize = 256;
+/// Episodes of a customer in which the id of an `open` is looked for: one a day for most of a year.
+const EPISODES_MAX: usize = 256;
 /// A full line is tried again after this long.
 const FULL_RETRY_MS: u64 = 5_000;
 
@@ -81,12 +83,12 @@ fn known_message(
     let (Some(record), Some(body)) = (record, &open.body) else {
         return Ok(None);
     };
-    let known = [record.open, record.last];
-    for conversation in known
-        .into_iter()
-        .flatten()
-        .filter_map(|id| state.conversation(id))
-    {
+    let mut next = record.last;
+    for _ in 0..EPISODES_MAX {
+        let Some(conversation) = next.and_then(|id| state.conversation(id)) else {
+            break;
+        };
+        next = conversation.previous;
         let sent = recall_message(conversation, &open.request_id, &Author::Customer, body)?;
         if let Some(sent) = sent {
             let queue = conversation.queue.clone();

@@ -1,1 +1,21 @@
-//! x
+//! Tests of the cell machine, one file for each part of the domain's rules.
+//! Promise: each test is named as the claim that it shows; no clock, no randomness.
+//! Not here: replication and streams.
+
+mod support;
+
+mod agent_test;
+mod capacity_test;
+mod conversation_test;
+mod counters_test;
+mod dedup_test;
+mod defect_test;
+mod leader_test;
+mod lease_test;
+mod matching_test;
+mod offer_test;
+mod plan_test;
+mod property_test;
+mod snapshot_test;
+mod timers_test;
+mod transfer_test;

@@ -1,0 +1,166 @@
+//! Logins and devices.
+
+use super::support::*;
+use crate::cell::command::*;
+use crate::cell::refusal::Refusal;
+use crate::cell::reply::{Done, LoggedIn};
+use crate::ids::*;
+
+fn log_in(floor: &mut Floor, device_name: &str, session: Option<Session>) -> Result<Done, Refusal> {
+    let request_id = floor.fresh();
+    floor.ask(Command::LogIn(LogIn {
+        agent: agent("ana"),
+        request_id,
+        device: device(device_name),
+        session,
+        intent: Intent::Ready,
+        site: site("fra"),
+    }))
+}
+
+#[test]
+fn a_session_is_the_log_index_of_its_login() {
+    let mut floor = Floor::new();
+    let session = floor.log_in("ana");
+    assert_eq!(session, Session(floor.index));
+}
+
+#[test]
+fn a_second_device_joins_the_session_and_keeps_the_intent() {
+    let mut floor = Floor::new();
+    let session = floor.log_in("ana");
+    floor.not_ready("ana");
+    let joined = log_in(&mut floor, "phone", None);
+    assert_eq!(
+        joined,
+        Ok(Done::LoggedIn(LoggedIn {
+            session,
+            resumed: true
+        }))
+    );
+    let found = floor.state().agent(&agent("ana")).unwrap();
+    assert_eq!(found.devices, [device("desk"), device("phone")]);
+    assert!(matches!(found.intent, Intent::NotReady { .. }));
+}
+
+#[test]
+fn a_device_with_an_older_session_is_refused() {
+    let mut floor = Floor::new();
+    let old = floor.log_in("ana");
+    let request_id = floor.fresh();
+    floor
+        .ask(Command::LogOut(LogOut {
+            agent: agent("ana"),
+            request_id,
+            session: old,
+            device: None,
+        }))
+        .unwrap();
+    let none = log_in(&mut floor, "desk", Some(old));
+    assert_eq!(
+        none,
+        Err(Refusal::StaleSession {
+            agent: agent("ana"),
+            session: old,
+            current: Session(0)
+        })
+    );
+    let current = floor.log_in("ana");
+    let refused = log_in(&mut floor, "desk", Some(old));
+    assert_eq!(
+        refused,
+        Err(Refusal::StaleSession {
+            agent: agent("ana"),
+            session: old,
+            current
+        })
+    );
+}
+
+#[test]
+fn losing_one_of_three_devices_changes_nothing() {
+    let mut floor = Floor::new();
+    let session = floor.log_in("ana");
+    for name in ["phone", "tablet"] {
+        log_in(&mut floor, name, Some(session)).unwrap();
+    }
+    let id = floor.active("zoe");
+    let request_id = floor.fresh();
+    let leave = LogOut {
+        agent: agent("ana"),
+        request_id,
+        session,
+        device: Some(device("desk")),
+    };
+    floor.ask(Command::LogOut(leave)).unwrap();
+    let found = floor.state().agent(&agent("ana")).unwrap();
+    assert_eq!(
+        (found.session, found.intent.clone()),
+        (Some(session), Intent::Ready)
+    );
+    floor.agent_says(id, "from my phone");
+}
+
+#[test]
+fn acts_of_a_stale_session_are_refused() {
+    let mut floor = Floor::new();
+    let old = floor.log_in("ana");
+    let request_id = floor.fresh();
+    floor
+        .ask(Command::LogOut(LogOut {
+            agent: agent("ana"),
+            request_id,
+            session: old,
+            device: None,
+        }))
+        .unwrap();
+    floor.log_in("ana");
+    let mut set = floor.intent_command("ana", Intent::Ready);
+    set.session = Some(old);
+    assert!(matches!(
+        floor.ask(Command::SetIntent(set)),
+        Err(Refusal::StaleSession { .. })
+    ));
+    let id = floor.active("zoe");
+    let stale = Actor::Agent {
+        agent: agent("ana"),
+        session: old,
+        owner_epoch: floor.epoch(id),
+    };
+    assert!(matches!(
+        floor.try_send(id, stale, "hi"),
+        Err(Refusal::StaleSession { .. })
+    ));
+}
+
+#[test]
+fn going_not_ready_gives_an_open_offer_back_without_a_miss() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.open("zoe");
+    floor.not_ready("ana");
+    assert!(floor.offered_to(id).is_none());
+    assert!(
+        floor
+            .state()
+            .agent(&agent("ana"))
+            .unwrap()
+            .channels
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_supervisor_sets_an_agents_intent_and_that_heals_no_pause() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    floor.open("zoe");
+    floor.wait_ms(20_000);
+    let mut set = floor.intent_command("ana", Intent::Ready);
+    (set.session, set.staff) = (None, Some(staff()));
+    floor.ask(Command::SetIntent(set)).unwrap();
+    assert_eq!(
+        floor.state().agent(&agent("ana")).unwrap().channels.len(),
+        1
+    );
+}

@@ -1,0 +1,122 @@
+//! A planted panic sets one conversation aside and harms nothing else.
+
+use super::support::*;
+use crate::cell::command::*;
+use crate::cell::conversation::Phase;
+use crate::cell::defects;
+use crate::cell::event::{Alarm, Event};
+use crate::cell::refusal::Refusal;
+use crate::ids::*;
+
+fn named(floor: &mut Floor, customer: &str, name: &str) -> ConversationId {
+    let mut open = floor.open_command(customer);
+    open.display_name = name.into();
+    floor.opened(open).conversation
+}
+
+#[test]
+fn a_panic_in_decide_quarantines_its_conversation_and_the_line_goes_on() {
+    let mut floor = Floor::new();
+    let sick = floor.open("a");
+    let well = floor.open("b");
+    let epoch = floor.epoch(sick);
+    let refused = floor.try_send(sick, Actor::Customer, defects::IN_DECIDE);
+    let index = LogIndex(floor.index);
+    assert_eq!(
+        refused,
+        Err(Refusal::MachineDefect {
+            conversation: Some(sick),
+            index,
+            retry_after_ms: 30_000
+        })
+    );
+    assert_eq!(floor.conversation(sick).quarantined, Some(index));
+    assert!(floor.epoch(sick) > epoch);
+    floor.log_in("ana");
+    assert!(floor.offered_to(sick).is_none());
+    assert!(floor.offered_to(well).is_some());
+    let refused = floor.try_send(sick, Actor::Customer, "hello?");
+    assert!(matches!(refused, Err(Refusal::MachineDefect { .. })));
+    assert_eq!(floor.texts(sick), ["hello"], "the transcript stays");
+}
+
+#[test]
+fn a_panic_while_matching_quarantines_the_candidate_and_serves_the_next() {
+    let mut floor = Floor::new();
+    let sick = named(&mut floor, "a", defects::IN_MATCHING);
+    let well = floor.open("b");
+    floor.log_in("ana");
+    assert!(floor.conversation(sick).quarantined.is_some());
+    assert_eq!(floor.offered_to(well).as_deref(), Some("ana"));
+}
+
+#[test]
+fn a_panic_in_a_deadline_takes_the_deadline_out_and_fires_the_next() {
+    let mut floor = Floor::new();
+    let sick = named(&mut floor, "a", defects::IN_DEADLINE);
+    let well = floor.open("b");
+    floor.gone(sick, false);
+    floor.gone(well, false);
+    floor.wait_ms(120_000);
+    let found = floor.conversation(sick);
+    assert!(found.quarantined.is_some() && found.deadline.is_none());
+    assert!(matches!(floor.phase(well), Phase::Closed(_)));
+}
+
+#[test]
+fn an_active_conversation_that_breaks_frees_its_units() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("a");
+    floor
+        .try_send(id, Actor::Customer, defects::IN_DECIDE)
+        .unwrap_err();
+    assert_eq!((floor.used("ana"), floor.owner(id)), (0, None));
+}
+
+#[test]
+fn a_command_without_a_conversation_is_answered_alone() {
+    let mut floor = Floor::new();
+    let mut open = floor.open_command("a");
+    open.display_name = defects::IN_DECIDE.into();
+    let refused = floor.ask(Command::Open(open));
+    assert!(matches!(
+        refused,
+        Err(Refusal::MachineDefect {
+            conversation: None,
+            ..
+        })
+    ));
+    assert!(floor.last.contains(&Event::Alarm(Alarm::Defect {
+        index: LogIndex(floor.index)
+    })));
+    floor.open("b");
+}
+
+#[test]
+fn a_supervisor_releases_it_to_its_old_place_or_closes_it() {
+    let mut floor = Floor::new();
+    let sick = floor.open("a");
+    floor.at += 1_000;
+    let younger = floor.open("b");
+    floor
+        .try_send(sick, Actor::Customer, defects::IN_DECIDE)
+        .unwrap_err();
+    assert_eq!(floor.line("sales"), [younger]);
+    let request_id = floor.fresh();
+    let release = Release {
+        conversation: sick,
+        request_id,
+        staff: staff(),
+    };
+    floor.ask(Command::Release(release)).unwrap();
+    assert_eq!(floor.line("sales"), [sick, younger]);
+    floor
+        .try_send(sick, Actor::Customer, defects::IN_DECIDE)
+        .unwrap_err();
+    assert!(floor.close_by(sick, Actor::Customer).is_err());
+    floor.close_by(sick, supervisor()).unwrap();
+    assert!(matches!(floor.phase(sick), Phase::Closed(_)));
+    let next = floor.open("a");
+    assert_ne!(next, sick);
+}

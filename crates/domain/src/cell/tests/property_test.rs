@@ -1,0 +1,389 @@
+//! Random interleavings of everything that can happen; invariants after each step, replay twice.
+
+use proptest::prelude::{any, prop_assert, prop_assert_eq, prop_oneof};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use super::support::*;
+use crate::cell::command::*;
+use crate::cell::conversation::Phase;
+use crate::cell::invariants::{check_invariants, check_step};
+use crate::cell::{Applied, Cell};
+use crate::ids::*;
+use crate::plan::*;
+
+/// One random step: what, and numbers that choose among what there is.
+#[derive(Debug, Clone)]
+struct Step {
+    kind: u8,
+    a: u8,
+    b: u8,
+    ms: u64,
+}
+
+const AGENTS: [&str; 4] = ["ana", "ben", "cem", "dea"];
+
+fn random_plan(n: u8) -> FloorPlan {
+    let mut plan = plan();
+    plan.agents.insert(agent("dea"), agent_plan("dea", 50));
+    for (at, (_, profile)) in plan.agents.iter_mut().enumerate() {
+        if at % 2 == 0 {
+            profile.skills.insert(skill("law"), Level(1 + n % 3));
+        }
+        profile.capacity = if n & 4 == 0 { 100 } else { 50 };
+    }
+    if n & 8 != 0 {
+        plan.agents.remove(&agent("dea"));
+    }
+    if n & 16 != 0 {
+        plan.queues.remove(&queue("billing"));
+    }
+    if let Some(billing) = plan.queues.get_mut(&queue("billing")) {
+        billing.requires = vec![Requirement::Skill(skill("law"), Level(2))];
+        billing.strategy = crate::plan::Strategy::LeastLoad;
+        billing.on_agent_lost = OnAgentLost::Hold;
+    }
+    let sales = plan.queues.get_mut(&queue("sales")).unwrap();
+    sales.paused = n & 32 != 0;
+    sales.wrap_up = if n & 64 != 0 {
+        WrapUpMode::Mandatory
+    } else {
+        WrapUpMode::Optional
+    };
+    plan
+}
+
+/// Turns a step into a command that fits what there is.
+fn resolve(floor: &mut Floor, step: &Step) -> Command {
+    let ids: Vec<ConversationId> = floor
+        .state()
+        .conversations()
+        .map(|found| found.id)
+        .collect();
+    let live: Vec<ConversationId> = ids
+        .iter()
+        .copied()
+        .filter(|id| !floor.phase(*id).is_over())
+        .collect();
+    let pool = if live.is_empty() || step.b % 16 == 0 {
+        &ids
+    } else {
+        &live
+    };
+    let name = AGENTS[usize::from(step.a) % AGENTS.len()];
+    let customer = format!("c{}", step.a % 12);
+    let Some(id) = pool.get(usize::from(step.a) % pool.len().max(1)).copied() else {
+        return Command::Open(floor.open_command(&customer));
+    };
+    let owner = floor.owner(id);
+    let by = owner
+        .as_ref()
+        .map_or(Actor::Customer, |owner| floor.actor(id, owner));
+    match step.kind {
+        0..=3 => {
+            let mut open = floor.open_command(&customer);
+            open.queue = (step.b % 3 == 0).then(|| queue("billing"));
+            open.account =
+                AccountId::new(["web", "app", "voice"][usize::from(step.b) % 3]).unwrap();
+            open.bot_first = step.b % 11 == 0;
+            open.boost_ms = u64::from(step.b) * 100;
+            Command::Open(open)
+        }
+        4..=7 => {
+            let author = if step.b % 2 == 0 { Actor::Customer } else { by };
+            Command::Send(floor.send_command(id, author, "text"))
+        }
+        8..=13 => answer(floor, step, id),
+        14 => Command::CustomerPresence(CustomerPresence {
+            conversation: id,
+            attached: step.b % 3 == 0,
+            our_fault: step.b % 3 == 1,
+        }),
+        15 => {
+            let states = [
+                LeaseState::Suspect,
+                LeaseState::Lost,
+                LeaseState::Alive,
+                LeaseState::Gone,
+            ];
+            let state = states[usize::from(step.b) % 4];
+            Command::Lease(Lease {
+                agent: agent(name),
+                session: floor.session(name),
+                state,
+                our_fault: false,
+            })
+        }
+        16 => Command::Transfer(Transfer {
+            conversation: id,
+            request_id: floor.fresh(),
+            by: if step.b % 2 == 0 { by } else { supervisor() },
+            target: match step.b % 4 {
+                0 | 1 => Target::Agent {
+                    agent: agent(name),
+                    wait: step.b % 8 < 4,
+                },
+                2 => Target::Queue(queue("billing")),
+                _ => Target::Queue(queue("sales")),
+            },
+            note: (step.b % 5 == 0).then(|| Body::clear("please")),
+        }),
+        17 => Command::Hold(floor.act(id, by)),
+        18 => Command::Resume(floor.act(id, by)),
+        19 | 20 => {
+            let by = if step.b % 3 == 0 { Actor::Customer } else { by };
+            Command::Close(Close {
+                conversation: id,
+                request_id: floor.fresh(),
+                by,
+                reason: String::new(),
+                wrap_up: false,
+            })
+        }
+        21 => Command::AdoptPlan(VersionedPlan {
+            version: PlanVersion(floor.state().meta().plan.0 + 1),
+            plan: std::sync::Arc::new(random_plan(step.a)),
+        }),
+        22 => Command::LeaderStarted(LeaderStarted {
+            wall_ms: 0,
+            without_leader_ms: u64::from(step.b) * 10,
+            after_restart_of_all: step.b % 7 == 0,
+        }),
+        23 | 24 => people(floor, step, name),
+        25 => Command::FinishWrapUp(floor.act(id, by)),
+        26 => Command::HandOff(HandOff {
+            conversation: id,
+            request_id: floor.fresh(),
+            owner_epoch: floor.epoch(id),
+        }),
+        27 => Command::MatchMore,
+        28 => Command::Release(Release {
+            conversation: id,
+            request_id: floor.fresh(),
+            staff: staff(),
+        }),
+        _ => Command::Tick,
+    }
+}
+
+fn answer(floor: &mut Floor, step: &Step, id: ConversationId) -> Command {
+    let offered: Vec<ConversationId> = floor
+        .state()
+        .conversations()
+        .filter(|found| matches!(found.phase, Phase::Offered(_)))
+        .map(|found| found.id)
+        .collect();
+    let Some(id) = offered
+        .get(usize::from(step.b) % offered.len().max(1))
+        .copied()
+    else {
+        return Command::Send(floor.send_command(id, Actor::Customer, "still there?"));
+    };
+    match step.kind {
+        8..=10 => Command::Accept(floor.accept_command(id)),
+        11 => Command::Decline(Decline {
+            request_id: floor.fresh(),
+            offer: floor.offer_ref(id),
+            reason: String::new(),
+        }),
+        12 => Command::OfferShown(floor.offer_ref(id)),
+        _ => Command::Tick,
+    }
+}
+
+fn people(floor: &mut Floor, step: &Step, name: &str) -> Command {
+    let (session, request_id) = (floor.session(name), floor.fresh());
+    let intent = if step.b % 3 == 0 {
+        Intent::NotReady {
+            reason: "tea".into(),
+        }
+    } else {
+        Intent::Ready
+    };
+    match step.b % 7 {
+        0 => Command::LogOut(LogOut {
+            agent: agent(name),
+            request_id,
+            session,
+            device: None,
+        }),
+        1 => Command::SetIntent(SetIntent {
+            agent: agent(name),
+            request_id,
+            session: Some(session),
+            staff: None,
+            intent,
+        }),
+        2 => Command::SetNextStatus(SetIntent {
+            agent: agent(name),
+            request_id,
+            session: Some(session),
+            staff: None,
+            intent,
+        }),
+        _ => Command::LogIn(LogIn {
+            agent: agent(name),
+            request_id,
+            device: device("desk"),
+            session: None,
+            intent,
+            site: site("fra"),
+        }),
+    }
+}
+
+fn sessions(floor: &mut Floor) {
+    floor.sessions = floor
+        .state()
+        .agents()
+        .filter_map(|agent| Some((agent.name.clone(), agent.session?)))
+        .collect();
+}
+
+/// Runs the steps; the log that they made.
+fn run(steps: &[Step]) -> (Floor, Vec<Entry>, Vec<Applied>) {
+    let mut floor = Floor::with(|plan| *plan = random_plan(4));
+    let first = Entry {
+        at: CellTime(1_000_000),
+        wall_ms: 1_700_001_000_000,
+        command: Command::AdoptPlan(VersionedPlan {
+            version: PlanVersion(1),
+            plan: std::sync::Arc::new(random_plan(4)),
+        }),
+    };
+    floor.cell = Cell::new(CELL);
+    floor.index = 0;
+    let mut log = Vec::new();
+    let mut applied = Vec::new();
+    let mut next = Some(first);
+    for step in steps {
+        let entry = next.take().unwrap_or_else(|| {
+            floor.at += step.ms;
+            sessions(&mut floor);
+            let command = resolve(&mut floor, step);
+            Entry {
+                at: CellTime(floor.at),
+                wall_ms: 1_700_000_000_000 + floor.at,
+                command,
+            }
+        });
+        let before = floor.cell.state().clone();
+        floor.index += 1;
+        let done = floor.cell.apply(LogIndex(floor.index), &entry);
+        for broken in [
+            check_invariants(floor.cell.state()),
+            check_step(&before, floor.cell.state()),
+        ] {
+            broken.unwrap_or_else(|broken| panic!("{broken} after {entry:?}: {done:?}"));
+        }
+        log.push(entry);
+        applied.push(done);
+    }
+    (floor, log, applied)
+}
+
+fn steps(count: std::ops::Range<usize>) -> impl Generated<Value = Vec<Step>> {
+    let ms = prop_oneof![4 => 0_u64..500, 3 => 500..15_000_u64, 1 => 15_000..200_000_u64];
+    let step = (0_u8..32, any::<u8>(), any::<u8>(), ms).prop_map(|(kind, a, b, ms)| Step {
+        kind,
+        a,
+        b,
+        ms,
+    });
+    proptest::collection::vec(step, count)
+}
+
+use proptest::strategy::Strategy as Generated;
+
+fn runner(cases: u32) -> TestRunner {
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 2_000,
+        ..Config::default()
+    };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]))
+}
+
+#[test]
+fn every_invariant_holds_after_every_step_of_any_interleaving() {
+    runner(60)
+        .run(&steps(50..220), |steps| {
+            run(&steps);
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn the_same_log_gives_the_same_state_through_a_snapshot_at_any_point() {
+    runner(25)
+        .run(&(steps(50..220), any::<u16>()), |(steps, cut)| {
+            let (floor, log, applied) = run(&steps);
+            let cut = usize::from(cut) % log.len();
+            let mut twin = Cell::new(CELL);
+            for (at, entry) in log.iter().enumerate() {
+                if at == cut {
+                    let frozen = twin.freeze();
+                    twin = Cell::from_parts(frozen.parts()).unwrap();
+                }
+                let done = twin.apply(LogIndex(at as u64 + 1), entry);
+                prop_assert_eq!(&done, &applied[at], "entry {} differs", at + 1);
+            }
+            prop_assert!(twin == floor.cell, "the states differ");
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn when_everybody_is_there_every_line_drains() {
+    runner(15)
+        .run(&steps(50..150), |steps| {
+            let (mut floor, _, _) = run(&steps);
+            let version = floor.state().meta().plan.0 + 1;
+            let mut content = random_plan(1);
+            content.queues.get_mut(&queue("sales")).unwrap().wrap_up = WrapUpMode::Optional;
+            floor.adopt(version, content);
+            sessions(&mut floor);
+            for name in AGENTS {
+                floor.log_in(name);
+                floor.ready(name);
+            }
+            for _ in 0..4_000 {
+                let offered = floor
+                    .state()
+                    .conversations()
+                    .find(|found| matches!(found.phase, Phase::Offered(_)))
+                    .map(|found| found.id);
+                let active = floor
+                    .state()
+                    .conversations()
+                    .find(|found| matches!(found.phase, Phase::Active(_)))
+                    .map(|found| found.id);
+                let wrap_up = floor
+                    .state()
+                    .conversations()
+                    .find(|found| matches!(found.phase, Phase::WrapUp(_)))
+                    .map(|found| found.id);
+                if let Some(id) = offered {
+                    floor.accept(id);
+                } else if let Some(id) = active {
+                    floor.close_by(id, supervisor()).unwrap();
+                } else if let Some(id) = wrap_up {
+                    let act = floor.act(id, supervisor());
+                    floor.ask(Command::FinishWrapUp(act)).unwrap();
+                } else {
+                    break;
+                }
+            }
+            floor.wait_ms(120_000);
+            let left = floor
+                .state()
+                .conversations()
+                .filter(|found| found.is_waiting())
+                .count();
+            prop_assert_eq!(left, 0, "a line did not drain");
+            Ok(())
+        })
+        .unwrap();
+}

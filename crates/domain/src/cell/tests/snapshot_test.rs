@@ -1,0 +1,60 @@
+//! Freezing, exporting and loading.
+
+use super::support::*;
+use crate::cell::{Cell, LoadError, Part};
+use crate::ids::*;
+
+#[test]
+fn a_frozen_cell_does_not_change_with_the_living_one() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    let frozen = floor.cell.freeze();
+    let before: Vec<Part> = frozen.parts().collect();
+    floor.customer_says(id, "later");
+    floor.open("yan");
+    let after: Vec<Part> = frozen.parts().collect();
+    assert!(before == after);
+}
+
+#[test]
+fn parts_come_in_a_fixed_order_and_load_to_the_same_state() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    (0..20).for_each(|n| drop(floor.open(&format!("c{n}"))));
+    let parts: Vec<Part> = floor.cell.freeze().parts().collect();
+    let again: Vec<Part> = floor.cell.freeze().parts().collect();
+    assert!(parts == again);
+    let mut loaded = Cell::from_parts(parts).unwrap();
+    assert!(loaded == floor.cell);
+    crate::cell::invariants::check_invariants(loaded.state()).unwrap();
+    let entry = crate::cell::command::Entry {
+        at: CellTime(floor.at + 30_000),
+        wall_ms: 0,
+        command: crate::cell::command::Command::Tick,
+    };
+    let index = LogIndex(floor.index + 1);
+    assert_eq!(loaded.apply(index, &entry), floor.cell.apply(index, &entry));
+}
+
+#[test]
+fn parts_without_the_cells_numbers_or_the_plan_are_refused() {
+    let floor = Floor::new();
+    let parts: Vec<Part> = floor.cell.freeze().parts().collect();
+    assert_eq!(
+        Cell::from_parts(parts[1..].to_vec()),
+        Err(LoadError::NoMeta)
+    );
+    let without = parts
+        .iter()
+        .filter(|part| !matches!(part, Part::Plan(_)))
+        .cloned();
+    assert_eq!(
+        Cell::from_parts(without),
+        Err(LoadError::PlanMissing {
+            version: PlanVersion(1)
+        })
+    );
+    let twice = [parts[0].clone(), parts[0].clone()];
+    assert_eq!(Cell::from_parts(twice), Err(LoadError::SecondMeta));
+}

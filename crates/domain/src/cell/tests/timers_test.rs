@@ -1,0 +1,202 @@
+//! The timer table.
+
+use super::support::*;
+use crate::cell::command::*;
+use crate::cell::conversation::{Ending, Phase};
+use crate::cell::event::{Event, Warning};
+use crate::cell::reply::Done;
+use crate::cell::transcript::HoldReason;
+
+fn warned(floor: &Floor, warning: Warning) -> bool {
+    floor
+        .last
+        .iter()
+        .any(|event| matches!(event, Event::Warned { warning: found, .. } if *found == warning))
+}
+
+#[test]
+fn a_first_reply_is_asked_for_after_60_s_and_reclaimed_after_120_s() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    let aged_from = floor.conversation(id).aged_from;
+    floor.wait_ms(60_000);
+    assert!(warned(&floor, Warning::FirstReply));
+    floor.not_ready("ana");
+    floor.wait_ms(59_999);
+    assert!(matches!(floor.phase(id), Phase::Active(_)));
+    floor.wait_ms(1);
+    assert!(matches!(floor.phase(id), Phase::Queued(_)));
+    assert_eq!(
+        floor.conversation(id).aged_from,
+        aged_from,
+        "back to its place"
+    );
+    floor.ready("ana");
+    assert_eq!(
+        floor.offered_to(id).as_deref(),
+        Some("ana"),
+        "the same agent may win it again"
+    );
+}
+
+#[test]
+fn a_reply_in_time_is_not_reclaimed() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    floor.agent_says(id, "hello");
+    floor.customer_says(id, "hello");
+    floor.wait_ms(500_000);
+    assert!(matches!(floor.phase(id), Phase::Active(_)));
+}
+
+#[test]
+fn a_silent_customer_is_warned_of_after_3_minutes_and_held_after_10() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    floor.agent_says(id, "are you there?");
+    floor.wait_ms(180_000);
+    assert!(warned(&floor, Warning::CustomerSilent));
+    floor.wait_ms(419_999);
+    assert!(matches!(floor.phase(id), Phase::Active(_)));
+    floor.wait_ms(1);
+    assert!(
+        matches!(floor.phase(id), Phase::OnHold(hold) if hold.reason == HoldReason::CustomerSilent)
+    );
+    assert_eq!(floor.used("ana"), 0);
+}
+
+#[test]
+fn a_customers_word_starts_the_silence_anew() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    floor.agent_says(id, "a");
+    floor.wait_ms(170_000);
+    floor.customer_says(id, "b");
+    floor.agent_says(id, "c");
+    floor.wait_ms(179_999);
+    assert!(!warned(&floor, Warning::CustomerSilent));
+    floor.wait_ms(1);
+    assert!(warned(&floor, Warning::CustomerSilent));
+}
+
+#[test]
+fn a_conversation_on_hold_for_a_day_is_closed() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    floor.hold(id).unwrap();
+    floor.wait_ms(86_399_999);
+    assert!(matches!(floor.phase(id), Phase::OnHold(_)));
+    floor.wait_ms(1);
+    assert!(matches!(floor.phase(id), Phase::Closed(closed) if closed.how == Ending::HoldOver));
+}
+
+#[test]
+fn a_waiting_customer_who_is_gone_abandons_after_the_channels_time() {
+    for (account, our_fault, after_ms) in [
+        ("web", false, 120_000),
+        ("app", false, 600_000),
+        ("web", true, 600_000),
+    ] {
+        let mut floor = Floor::new();
+        let id = floor.open_on("zoe", account);
+        floor.gone(id, our_fault);
+        floor.wait_ms(after_ms - 1);
+        assert!(matches!(floor.phase(id), Phase::Queued(_)), "{account}");
+        floor.wait_ms(1);
+        assert!(
+            matches!(floor.phase(id), Phase::Closed(closed) if matches!(closed.how, Ending::Abandoned { .. }))
+        );
+    }
+}
+
+#[test]
+fn a_customer_who_comes_back_in_time_has_not_abandoned() {
+    let mut floor = Floor::new();
+    let id = floor.open("zoe");
+    floor.gone(id, false);
+    floor.wait_ms(119_000);
+    let back = CustomerPresence {
+        conversation: id,
+        attached: true,
+        our_fault: false,
+    };
+    floor.ask(Command::CustomerPresence(back)).unwrap();
+    floor.wait_ms(600_000);
+    assert!(matches!(floor.phase(id), Phase::Queued(_)));
+}
+
+#[test]
+fn the_grace_for_our_fault_counts_from_its_last_report() {
+    let mut floor = Floor::new();
+    let id = floor.open("zoe");
+    floor.gone(id, true);
+    floor.wait_ms(500_000);
+    floor.gone(id, true);
+    floor.wait_ms(599_999);
+    assert!(matches!(floor.phase(id), Phase::Queued(_)));
+    floor.wait_ms(1);
+    assert!(matches!(floor.phase(id), Phase::Closed(_)));
+}
+
+#[test]
+fn waiting_alone_never_ends_a_conversation() {
+    let mut floor = Floor::new();
+    let id = floor.open("zoe");
+    floor.wait_ms(30 * 86_400_000);
+    assert!(matches!(floor.phase(id), Phase::Queued(_)));
+}
+
+#[test]
+fn a_preference_ends_and_others_are_asked() {
+    let mut floor = Floor::with(|plan| plan.agents.get_mut(&agent("ana")).unwrap().capacity = 25);
+    floor.log_in("ana");
+    let held = floor.active("zoe");
+    floor.hold(held).unwrap();
+    floor.active("yan");
+    floor.log_in("ben");
+    floor.customer_says(held, "back");
+    floor.wait_ms(29_999);
+    assert!(floor.offered_to(held).is_none());
+    floor.wait_ms(1);
+    assert_eq!(floor.offered_to(held).as_deref(), Some("ben"));
+}
+
+#[test]
+fn a_tick_fires_at_most_256_deadlines_in_order_and_says_that_more_are_due() {
+    let mut floor = Floor::new();
+    let ids: Vec<_> = (0..300).map(|n| floor.open(&format!("c{n}"))).collect();
+    for id in &ids {
+        floor.index += 1;
+        let presence = CustomerPresence {
+            conversation: *id,
+            attached: false,
+            our_fault: false,
+        };
+        let entry = Entry {
+            at: crate::ids::CellTime(floor.at),
+            wall_ms: 0,
+            command: Command::CustomerPresence(presence),
+        };
+        floor
+            .cell
+            .apply(crate::ids::LogIndex(floor.index), &entry)
+            .reply
+            .unwrap();
+    }
+    floor.at += 120_000;
+    let Ok(Done::Ticked(ticked)) = floor.ask(Command::Tick) else {
+        panic!("no tick")
+    };
+    assert_eq!((ticked.fired, ticked.more_due), (256, true));
+    assert!(matches!(floor.phase(ids[255]), Phase::Closed(_)));
+    assert!(matches!(floor.phase(ids[256]), Phase::Queued(_)));
+    let Ok(Done::Ticked(ticked)) = floor.ask(Command::Tick) else {
+        panic!("no tick")
+    };
+    assert_eq!((ticked.fired, ticked.more_due), (44, false));
+}

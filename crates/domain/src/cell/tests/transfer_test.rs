@@ -1,0 +1,202 @@
+//! Passing a conversation on: to a queue, to an agent, to an agent's own line.
+
+use super::support::*;
+use crate::cell::command::*;
+use crate::cell::conversation::{Held, Phase};
+use crate::cell::refusal::Refusal;
+use crate::plan::*;
+
+fn to(name: &str, wait: bool) -> Target {
+    Target::Agent {
+        agent: agent(name),
+        wait,
+    }
+}
+
+#[test]
+fn a_transfer_to_a_queue_keeps_the_full_age() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    floor.agent_says(id, "hello");
+    let aged_from = floor.conversation(id).aged_from;
+    floor.wait_ms(60_000);
+    floor.not_ready("ana");
+    let younger = floor.open_in("yan", "billing");
+    let by = floor.owner_actor(id);
+    floor
+        .transfer(id, by, Target::Queue(queue("billing")))
+        .unwrap();
+    assert_eq!(
+        floor.line("billing"),
+        [id, younger],
+        "older work is first in the new line"
+    );
+    let found = floor.conversation(id);
+    assert_eq!(found.aged_from, aged_from);
+    assert_eq!(found.entered_at.0, floor.at, "the second clock starts anew");
+    assert_eq!(floor.used("ana"), 0);
+}
+
+#[test]
+fn a_transfer_to_an_agent_offers_it_to_that_agent_alone_with_units_taken() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    floor.log_in("ben");
+    floor.log_in("cem");
+    let by = floor.owner_actor(id);
+    floor.transfer(id, by, to("cem", false)).unwrap();
+    assert_eq!(floor.offered_to(id).as_deref(), Some("cem"));
+    assert_eq!((floor.used("ana"), floor.used("cem")), (0, 25));
+    floor.accept(id);
+    assert_eq!(floor.texts(id), ["hello"], "the transcript comes along");
+}
+
+#[test]
+fn a_transfer_to_an_agent_who_is_full_not_ready_or_out_of_reach_is_refused_and_changes_nothing() {
+    let mut floor = Floor::with(|plan| plan.agents.get_mut(&agent("ben")).unwrap().capacity = 10);
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    let by = floor.owner_actor(id);
+    let before = floor.conversation(id).clone();
+    let refused = floor.transfer(id, by.clone(), to("ben", false));
+    assert_eq!(
+        refused,
+        Err(Refusal::AgentNotLoggedIn {
+            agent: agent("ben")
+        })
+    );
+    floor.log_in("ben");
+    let refused = floor.transfer(id, by.clone(), to("ben", false));
+    assert_eq!(
+        refused,
+        Err(Refusal::AgentAtCapacity {
+            agent: agent("ben"),
+            free: 10,
+            needed: 25
+        })
+    );
+    floor.log_in("cem");
+    floor.not_ready("cem");
+    let refused = floor.transfer(id, by.clone(), to("cem", false));
+    assert_eq!(
+        refused,
+        Err(Refusal::AgentNotReady {
+            agent: agent("cem")
+        })
+    );
+    floor.lease("cem", LeaseState::Suspect).unwrap();
+    let refused = floor.transfer(id, by, to("cem", false));
+    assert_eq!(
+        refused,
+        Err(Refusal::AgentUnreachable {
+            agent: agent("cem")
+        })
+    );
+    assert_eq!(*floor.conversation(id), before);
+}
+
+#[test]
+fn a_transfer_to_an_agent_without_the_skill_is_refused() {
+    let mut floor = Floor::with(|plan| {
+        let law = Requirement::Skill(skill("law"), Level(1));
+        plan.queues.get_mut(&queue("sales")).unwrap().requires = vec![law];
+        plan.agents
+            .get_mut(&agent("ana"))
+            .unwrap()
+            .skills
+            .insert(skill("law"), Level(1));
+    });
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    floor.log_in("ben");
+    let by = floor.owner_actor(id);
+    let refused = floor.transfer(id, by, to("ben", true));
+    assert_eq!(
+        refused,
+        Err(Refusal::AgentNotSkilled {
+            agent: agent("ben"),
+            queue: queue("sales")
+        })
+    );
+}
+
+#[test]
+fn who_asks_to_wait_waits_in_the_agents_own_line() {
+    let mut floor = Floor::with(|plan| plan.agents.get_mut(&agent("ben")).unwrap().capacity = 25);
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    floor.not_ready("ana");
+    floor.log_in("ben");
+    let busy = floor.active("yan");
+    floor.agent_says(busy, "hello");
+    floor.ready("ana");
+    let by = floor.owner_actor(id);
+    floor.transfer(id, by, to("ben", true)).unwrap();
+    assert!(matches!(floor.phase(id), Phase::Queued(waiting) if waiting.held == Held::OwnLine));
+    floor.wait_ms(100_000);
+    assert!(
+        floor.offered_to(id).is_none(),
+        "ana is free, but it waits for ben"
+    );
+    floor.close_by(busy, supervisor()).unwrap();
+    floor.finish(busy).unwrap();
+    assert_eq!(floor.offered_to(id).as_deref(), Some("ben"));
+}
+
+#[test]
+fn an_own_line_is_let_go_when_its_agent_is_lost() {
+    let mut floor = Floor::with(|plan| plan.agents.get_mut(&agent("ben")).unwrap().capacity = 25);
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    floor.not_ready("ana");
+    floor.log_in("ben");
+    floor.active("yan");
+    let by = floor.owner_actor(id);
+    floor.transfer(id, by, to("ben", true)).unwrap();
+    floor.ready("ana");
+    floor.lease("ben", LeaseState::Lost).unwrap();
+    assert_eq!(floor.offered_to(id).as_deref(), Some("ana"));
+}
+
+#[test]
+fn a_transfer_into_a_paused_queue_is_refused_and_the_owner_stays() {
+    let mut floor =
+        Floor::with(|plan| plan.queues.get_mut(&queue("billing")).unwrap().paused = true);
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    let by = floor.owner_actor(id);
+    let refused = floor.transfer(id, by, Target::Queue(queue("billing")));
+    assert!(matches!(refused, Err(Refusal::QueuePaused { .. })));
+    assert_eq!(floor.owner(id).as_deref(), Some("ana"));
+}
+
+#[test]
+fn a_supervisor_moves_waiting_work_and_a_customer_does_not() {
+    let mut floor = Floor::new();
+    let id = floor.open("zoe");
+    floor
+        .transfer(id, supervisor(), Target::Queue(queue("billing")))
+        .unwrap();
+    assert_eq!(floor.line("billing"), [id]);
+    assert!(floor.line("sales").is_empty());
+    let refused = floor.transfer(id, Actor::Customer, Target::Queue(queue("sales")));
+    assert!(matches!(refused, Err(Refusal::NotAllowed { .. })));
+}
+
+#[test]
+fn a_declined_transfer_goes_to_the_line_with_its_age() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    let aged_from = floor.conversation(id).aged_from;
+    floor.log_in("ben");
+    floor.at += 5_000;
+    let by = floor.owner_actor(id);
+    floor.transfer(id, by, to("ben", false)).unwrap();
+    floor.not_ready("ana");
+    floor.decline(id).unwrap();
+    assert!(matches!(floor.phase(id), Phase::Queued(_)));
+    assert_eq!(floor.conversation(id).aged_from, aged_from);
+}
