@@ -1,0 +1,112 @@
+//! Dialogues: what customers and agents said to each other, one JSON object a line.
+//! Promise: a line that does not fit is named by file and line; nothing is left out silently.
+//! Not here: playing them (`play`).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+
+/// A line is at most 4 MiB: 2,000 turns of 2 KiB, the most that one conversation holds.
+const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Writes in.
+    Customer,
+    /// Answers.
+    Agent,
+}
+
+/// One message of a dialogue.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Turn {
+    /// Who says it.
+    pub from: Side,
+    /// What is said.
+    pub text: String,
+}
+
+/// One dialogue.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Dialogue {
+    /// Its name in the file.
+    pub id: String,
+    /// The customer's language tag.
+    pub language: String,
+    /// Topics, which choose the queue.
+    #[serde(default)]
+    pub topics: Vec<String>,
+    /// What is said, in order.
+    pub turns: Vec<Turn>,
+}
+
+/// Reads all dialogues of `files`, in order.
+pub fn read(files: &[impl AsRef<Path>]) -> anyhow::Result<Vec<Arc<Dialogue>>> {
+    let mut dialogues = Vec::new();
+    for file in files {
+        let file = file.as_ref();
+        let name = file.display();
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+        for (at, line) in text.lines().enumerate() {
+            if line.trim().is_empty() {
+                continue;
+            }
+            let dialogue = parse(line).with_context(|| format!("{name}, line {}", at + 1))?;
+            dialogues.push(Arc::new(dialogue));
+        }
+    }
+    if dialogues.is_empty() {
+        bail!("the files hold no dialogue");
+    }
+    Ok(dialogues)
+}
+
+fn parse(line: &str) -> anyhow::Result<Dialogue> {
+    if line.len() > LINE_BYTES_MAX {
+        bail!("the line exceeds {LINE_BYTES_MAX} bytes");
+    }
+    let dialogue: Dialogue = serde_json::from_str(line)?;
+    if dialogue.turns.is_empty() {
+        bail!("dialogue {} has no turn", dialogue.id);
+    }
+    if let Some(at) = dialogue.turns.iter().position(|turn| turn.text.is_empty()) {
+        bail!("dialogue {}: turn {} has no text", dialogue.id, at + 1);
+    }
+    Ok(dialogue)
+}
+
+impl Dialogue {
+    /// The text to open with: none when the agent speaks first.
+    pub fn opening(&self) -> &str {
+        match self.turns.first() {
+            Some(turn) if turn.from == Side::Customer => &turn.text,
+            _ => "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"id":"a","language":"en","topics":["x"],
+        "turns":[{"from":"agent","text":"Hi!"},{"from":"customer","text":"Hello"}]}"#;
+
+    #[test]
+    fn a_dialogue_that_the_agent_begins_opens_without_text() {
+        let dialogue = parse(LINE).unwrap();
+        assert_eq!(dialogue.opening(), "");
+        assert_eq!(dialogue.turns[1].from, Side::Customer);
+    }
+
+    #[test]
+    fn a_turn_without_text_is_named() {
+        let bad = LINE.replace("Hello", "");
+        let error = parse(&bad).unwrap_err().to_string();
+        assert_eq!(error, "dialogue a: turn 2 has no text");
+    }
+}
