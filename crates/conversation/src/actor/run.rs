@@ -1,0 +1,375 @@
+//! The loop of an actor: it awaits what `step` has decided about.
+//! Promise: everything that was taken from the mailbox is answered, also at passivation and at the
+//! loss of leadership.
+//! Not here: decisions (`step`, the machine).
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use domain::cell::command::{Actor, Command, CustomerPresence};
+use domain::cell::event::Event;
+use domain::cell::refusal::Refusal;
+use domain::cell::reply::{Done, Reply};
+use domain::ids::{ConversationId, Sequence};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use ports::{Committed, ProposeError};
+use runtime::{mailbox, supervise};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::step::{Presence, Streams};
+use super::{Answer, IDLE_MS, MAILBOX_MAX, PROPOSALS_MAX, ToActor};
+use crate::concern;
+use crate::error::{ActError, RETRY_FULL_MS};
+use crate::handle::Core;
+use crate::hub::{ActorRef, Serving};
+use crate::stream::{AttachEvent, Attachment, DeskEvent, EndReason, Leave, MarkFrom};
+
+type Proposal = BoxFuture<'static, (Option<Answer<Done>>, Result<Committed<Reply>, ProposeError>)>;
+
+struct ConversationActor {
+    id: ConversationId,
+    core: Arc<Core>,
+    me: ActorRef,
+    term: u64,
+    streams: Streams,
+    proposals: FuturesUnordered<Proposal>,
+}
+
+/// Starts the actor of a conversation in `term`.
+pub(crate) fn activate(core: &Arc<Core>, id: ConversationId, term: u64) -> ActorRef {
+    let (sender, receiver) = mailbox::bounded("conversation", MAILBOX_MAX);
+    let me = ActorRef {
+        mailbox: sender,
+        missed: Arc::default(),
+        customer: Arc::default(),
+    };
+    let actor = ConversationActor {
+        id,
+        core: core.clone(),
+        me: me.clone(),
+        term,
+        streams: Streams::new(core.view.shared.mono_ms()),
+        proposals: FuturesUnordered::new(),
+    };
+    let (panicked, failed) = (core.clone(), me.clone());
+    let task = supervise(
+        &core.env.edge,
+        "conversation",
+        actor.run(receiver),
+        move |_panic| {
+            let hub = &panicked.view.shared.hub;
+            hub.forget(id, &failed);
+            hub.panics.fetch_add(1, Ordering::Relaxed);
+        },
+    );
+    task.detach();
+    me
+}
+
+enum Wake {
+    Serving,
+    Proposed(Option<Answer<Done>>, Result<Committed<Reply>, ProposeError>),
+    Message(Option<ToActor>),
+    Timer,
+}
+
+impl ConversationActor {
+    async fn run(mut self, mut receiver: mailbox::Receiver<ToActor>) {
+        let mut serving = self.core.view.shared.hub.watch_serving();
+        let mut check_at = Instant::now() + Duration::from_millis(IDLE_MS);
+        loop {
+            match self.wake(&mut serving, &mut receiver, check_at).await {
+                Wake::Serving => {
+                    let now = *serving.borrow_and_update();
+                    if self.left(now) {
+                        break;
+                    }
+                }
+                Wake::Proposed(answer, outcome) => answer_proposal(answer, outcome),
+                Wake::Message(Some(message)) => self.message(message),
+                Wake::Message(None) => break,
+                Wake::Timer => {
+                    check_at = Instant::now() + Duration::from_millis(IDLE_MS);
+                    if let Some(presence) = self.streams.sweep() {
+                        self.propose_presence(presence);
+                    }
+                    if self.rests(&receiver) {
+                        break;
+                    }
+                }
+            }
+            self.read_what_was_missed();
+            self.me
+                .customer
+                .store(self.streams.customer_streams() > 0, Ordering::Release);
+            self.start_proposals().await;
+        }
+        self.close(receiver).await;
+    }
+
+    async fn wake(
+        &mut self,
+        serving: &mut watch::Receiver<Serving>,
+        receiver: &mut mailbox::Receiver<ToActor>,
+        check_at: Instant,
+    ) -> Wake {
+        let room = self.proposals.len() < PROPOSALS_MAX;
+        tokio::select! {
+            biased;
+            _ = serving.changed() => Wake::Serving,
+            Some((answer, outcome)) = self.proposals.next() => Wake::Proposed(answer, outcome),
+            message = receiver.recv(), if room => Wake::Message(message),
+            () = sleep_until(check_at) => Wake::Timer,
+        }
+    }
+
+    /// Whether this actor's term has passed; passes an interruption on otherwise.
+    fn left(&mut self, now: Serving) -> bool {
+        match now {
+            Serving::Yes {
+                term,
+                interrupted_ms,
+            } if term == self.term => {
+                let event = match interrupted_ms {
+                    Some(since_ms) => AttachEvent::Interrupted { since_ms },
+                    None => AttachEvent::Resumed,
+                };
+                self.streams.tell(&event);
+                false
+            }
+            Serving::Lapsed { .. } => {
+                self.streams.end(EndReason::QuorumLost);
+                true
+            }
+            _ => {
+                self.streams.end(EndReason::NotLeader);
+                true
+            }
+        }
+    }
+
+    fn message(&mut self, message: ToActor) {
+        match message {
+            ToActor::Act { command, answer } => self.act(*command, answer),
+            ToActor::Attach {
+                cursor,
+                observe,
+                answer,
+            } => self.attach(cursor, observe, answer),
+            ToActor::Leave { key, our_fault } => {
+                if let Some(presence) = self.streams.leave(key, our_fault) {
+                    self.propose_presence(presence);
+                }
+            }
+            ToActor::Mark { from, typing, read } => self.mark(from, typing, read),
+            ToActor::Applied(event) => self.applied(&event),
+            #[cfg(test)]
+            ToActor::Panic => panic!("a planted defect"),
+        }
+    }
+
+    fn act(&mut self, command: Command, answer: Answer<Done>) {
+        let now_ms = self.core.view.shared.mono_ms();
+        self.streams.worked(now_ms);
+        if is_customers(&command) {
+            let (max, window_ms) = self.core.customer_limit();
+            if let Err(retry_after_ms) = self.streams.window.take(now_ms, max, window_ms) {
+                let refusal = Refusal::TooManyRequests { retry_after_ms };
+                let _ = answer.send(Err(ActError::Refused(refusal)));
+                return;
+            }
+        }
+        self.propose(command, Some(answer));
+    }
+
+    fn propose(&mut self, command: Command, answer: Option<Answer<Done>>) {
+        let payload = self.core.stamp(command);
+        let group = self.core.group.clone();
+        let term = self.term;
+        self.proposals
+            .push(async move { (answer, group.propose(term, payload).await) }.boxed());
+    }
+
+    /// Polls new proposals once, so that they enter the log in the order in which they were made.
+    async fn start_proposals(&mut self) {
+        if self.proposals.is_empty() {
+            return;
+        }
+        let ready = poll_fn(|context| match self.proposals.poll_next_unpin(context) {
+            Poll::Ready(done) => Poll::Ready(done),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await;
+        if let Some((answer, outcome)) = ready {
+            answer_proposal(answer, outcome);
+        }
+    }
+
+    fn propose_presence(&mut self, presence: Presence) {
+        let command = Command::CustomerPresence(CustomerPresence {
+            conversation: self.id,
+            attached: presence.attached,
+            our_fault: presence.our_fault,
+        });
+        self.propose(command, None);
+    }
+
+    fn attach(&mut self, cursor: Sequence, observe: bool, answer: Answer<Attachment>) {
+        self.streams.worked(self.core.view.shared.mono_ms());
+        if !self.streams.has_room() {
+            let _ = answer.send(Err(ActError::Exhausted {
+                retry_after_ms: RETRY_FULL_MS,
+            }));
+            return;
+        }
+        let id = self.id;
+        let read = self
+            .core
+            .view
+            .with(|cell, _| concern::items_after(cell, id, cursor));
+        let Some(read) = read else {
+            let _ = answer.send(Err(
+                Refusal::ConversationNotFound { conversation: id }.into()
+            ));
+            return;
+        };
+        if cursor > read.last {
+            let refusal = Refusal::CursorFromTheFuture {
+                given: cursor,
+                last: read.last,
+            };
+            let _ = answer.send(Err(refusal.into()));
+            return;
+        }
+        let first = !observe && self.streams.customer_streams() == 0;
+        let key = self.core.view.shared.hub.next_key();
+        let reader = self.streams.attach(key, observe, read.last);
+        let leave = Leave {
+            actor: self.me.mailbox.clone(),
+            key,
+            our_fault: false,
+        };
+        let attachment = Attachment {
+            backlog: read.items,
+            events: reader.events,
+            leave,
+            why: reader.why,
+        };
+        if answer.send(Ok(attachment)).is_err() {
+            self.streams.leave(key, false);
+        } else if first && read.open && !read.attached {
+            self.propose_presence(Presence {
+                attached: true,
+                our_fault: false,
+            });
+        }
+    }
+
+    fn mark(&mut self, from: MarkFrom, typing: bool, read: Sequence) {
+        self.streams.worked(self.core.view.shared.mono_ms());
+        self.streams.mark(&from, typing, read);
+        if from == MarkFrom::Customer {
+            let id = self.id;
+            let owner = self.core.view.with(|cell, _| concern::owner(cell, id));
+            if let Some(agent) = owner {
+                let event = DeskEvent::Marker {
+                    conversation: id,
+                    from,
+                    typing,
+                    read,
+                };
+                self.core.view.shared.hub.tell_agent(&agent, &event);
+            }
+        }
+    }
+
+    fn applied(&mut self, event: &Event) {
+        match concern::item(event) {
+            Some(item) => {
+                if !self.streams.item(item) {
+                    self.me.missed.store(true, Ordering::Release);
+                }
+            }
+            None => {
+                if concern::changes_summary(event) {
+                    self.streams.tell(&AttachEvent::Changed);
+                }
+            }
+        }
+    }
+
+    /// After a full mailbox: gives the streams what the state has and they lack.
+    fn read_what_was_missed(&mut self) {
+        if !self.me.missed.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let Some(from) = self.streams.complete_to() else {
+            return;
+        };
+        let id = self.id;
+        let read = self
+            .core
+            .view
+            .with(|cell, _| concern::items_after(cell, id, from));
+        for item in read.iter().flat_map(|read| &read.items) {
+            self.streams.item(item);
+        }
+        self.streams.tell(&AttachEvent::Changed);
+    }
+
+    fn rests(&self, receiver: &mailbox::Receiver<ToActor>) -> bool {
+        self.proposals.is_empty()
+            && receiver.is_empty()
+            && self.streams.may_rest(self.core.view.shared.mono_ms())
+    }
+
+    /// Leaves the table, then answers whatever still waits.
+    async fn close(mut self, mut receiver: mailbox::Receiver<ToActor>) {
+        self.core.view.shared.hub.forget(self.id, &self.me);
+        receiver.close();
+        let leader = match self.core.view.shared.hub.serving() {
+            Serving::No { leader } => leader,
+            Serving::Yes { .. } | Serving::Lapsed { .. } => None,
+        };
+        while let Some(message) = receiver.try_recv() {
+            match message {
+                ToActor::Act { answer, .. } => {
+                    drop(answer.send(Err(ActError::NotLeader { leader })))
+                }
+                ToActor::Attach { answer, .. } => {
+                    drop(answer.send(Err(ActError::NotLeader { leader })))
+                }
+                _ => {}
+            }
+        }
+        while let Some((answer, outcome)) = self.proposals.next().await {
+            answer_proposal(answer, outcome);
+        }
+    }
+}
+
+fn answer_proposal(answer: Option<Answer<Done>>, outcome: Result<Committed<Reply>, ProposeError>) {
+    let Some(answer) = answer else { return };
+    let reply = match outcome {
+        Ok(committed) => committed.reply.map_err(ActError::Refused),
+        Err(error) => Err(error.into()),
+    };
+    // Nobody waits any more: the caller's deadline has passed, the outcome stands in the log.
+    let _ = answer.send(reply);
+}
+
+/// Whether a command counts against its customer's limit.
+fn is_customers(command: &Command) -> bool {
+    match command {
+        Command::Send(send) => send.author == Actor::Customer,
+        Command::Close(close) => close.by == Actor::Customer,
+        Command::Rate(_) => true,
+        _ => false,
+    }
+}

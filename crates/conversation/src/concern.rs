@@ -1,0 +1,217 @@
+//! Whom an event concerns, and the few questions that streams and duties ask of the state.
+//! Promise: every event of the machine is looked at here and nowhere else in this crate.
+//! Not here: changing anything.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::cell::Cell;
+use domain::cell::command::{Command, LeaseState, OfferRef};
+use domain::cell::event::Event;
+use domain::cell::transcript::Item;
+use domain::ids::{AgentId, ConversationId, Sequence, Session, SiteId};
+
+use crate::leases::{Known, Periods};
+
+/// A session without any word ends after this, in milliseconds: a shift.
+const GONE_MS: u64 = 12 * 3_600_000;
+
+/// The conversation that an event belongs to.
+pub(crate) fn conversation(event: &Event) -> Option<ConversationId> {
+    match event {
+        Event::Opened { conversation } => Some(conversation.id),
+        Event::ItemAdded { conversation, .. }
+        | Event::RemarkAdded { conversation, .. }
+        | Event::PhaseChanged { conversation, .. }
+        | Event::OwnerChanged { conversation, .. }
+        | Event::QueueEntered { conversation, .. }
+        | Event::OfferShown { conversation, .. }
+        | Event::OfferEnded { conversation, .. }
+        | Event::CustomerPresence { conversation, .. }
+        | Event::Warned { conversation, .. }
+        | Event::Ended { conversation, .. }
+        | Event::Rated { conversation, .. }
+        | Event::Quarantined { conversation, .. }
+        | Event::Released { conversation } => Some(*conversation),
+        Event::Continued { from, .. } => Some(*from),
+        Event::OfferMade(offer) => Some(offer.conversation),
+        _ => None,
+    }
+}
+
+/// The agents whose streams want an event; `owner` owns its conversation after the batch.
+pub(crate) fn agents(event: &Event, owner: Option<AgentId>) -> Vec<AgentId> {
+    match event {
+        Event::OfferMade(offer) => vec![offer.agent.clone()],
+        Event::OfferEnded { agent, .. } => vec![agent.clone()],
+        Event::AgentChanged { agent } => vec![agent.name.clone()],
+        Event::OwnerChanged { before, owner, .. } => {
+            let mut both: Vec<AgentId> = before.iter().chain(owner).cloned().collect();
+            both.dedup();
+            both
+        }
+        Event::ItemAdded { .. }
+        | Event::RemarkAdded { .. }
+        | Event::PhaseChanged { .. }
+        | Event::CustomerPresence { .. }
+        | Event::Warned { .. }
+        | Event::Ended { .. }
+        | Event::Continued { .. }
+        | Event::Rated { .. }
+        | Event::Quarantined { .. } => owner.into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The item that an event adds to a transcript.
+pub(crate) fn item(event: &Event) -> Option<&Arc<Item>> {
+    match event {
+        Event::ItemAdded { item, .. } => Some(item),
+        _ => None,
+    }
+}
+
+/// Whether a customer's stream reads the conversation's summary again after an event.
+pub(crate) fn changes_summary(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::PhaseChanged { .. }
+            | Event::OwnerChanged { .. }
+            | Event::QueueEntered { .. }
+            | Event::Ended { .. }
+            | Event::Continued { .. }
+            | Event::Rated { .. }
+            | Event::Quarantined { .. }
+            | Event::Released { .. }
+    )
+}
+
+/// What a stream that is attached at a cursor needs.
+pub(crate) struct Unread {
+    pub(crate) items: Vec<Arc<Item>>,
+    pub(crate) last: Sequence,
+    /// It has not ended for its customer.
+    pub(crate) open: bool,
+    /// The machine believes that the customer is there.
+    pub(crate) attached: bool,
+}
+
+/// The items after a cursor and where the conversation stands.
+pub(crate) fn items_after(cell: &Cell, id: ConversationId, cursor: Sequence) -> Option<Unread> {
+    cell.conversation(id).map(|found| Unread {
+        items: found.items_after(cursor, usize::MAX).to_vec(),
+        last: found.last_sequence(),
+        open: !found.phase.is_over(),
+        attached: found.gone.is_none(),
+    })
+}
+
+/// The agent who owns a conversation, on hold and wrap-up included.
+pub(crate) fn owner(cell: &Cell, id: ConversationId) -> Option<AgentId> {
+    cell.conversation(id)
+        .and_then(|found| found.phase.owner().cloned())
+}
+
+/// The last item's place.
+pub(crate) fn last_sequence(cell: &Cell, id: ConversationId) -> Option<Sequence> {
+    cell.conversation(id).map(|found| found.last_sequence())
+}
+
+/// Whether the cell has this conversation.
+pub(crate) fn exists(cell: &Cell, id: ConversationId) -> bool {
+    cell.conversation(id).is_some()
+}
+
+/// The session in force of an agent.
+pub(crate) fn session(cell: &Cell, agent: &AgentId) -> Option<Session> {
+    cell.state().agent(agent).and_then(|found| found.session)
+}
+
+/// The conversation whose actor takes a command; `None` for what belongs to no conversation.
+pub(crate) fn subject(cell: &Cell, command: &Command) -> Option<ConversationId> {
+    match command {
+        Command::Send(send) => Some(send.conversation),
+        Command::CustomerPresence(presence) => Some(presence.conversation),
+        Command::Close(close) => Some(close.conversation),
+        Command::Rate(rate) => Some(rate.conversation),
+        Command::HandOff(hand_off) => Some(hand_off.conversation),
+        Command::Note(note) => Some(note.conversation),
+        Command::Hold(act) | Command::Resume(act) | Command::FinishWrapUp(act) => {
+            Some(act.conversation)
+        }
+        Command::Transfer(transfer) => Some(transfer.conversation),
+        Command::Release(release) => Some(release.conversation),
+        Command::Accept(accept) => offered(cell, &accept.offer),
+        Command::Decline(decline) => offered(cell, &decline.offer),
+        Command::OfferShown(offer) => offered(cell, offer),
+        _ => None,
+    }
+}
+
+fn offered(cell: &Cell, offer: &OfferRef) -> Option<ConversationId> {
+    let offered = cell.state().offered(offer.offer).map(|found| found.id);
+    offered.or_else(|| {
+        cell.state()
+            .ended_offer(offer.offer)
+            .map(|ended| ended.conversation)
+    })
+}
+
+/// Commands of one customer and the window in milliseconds, by the plan in force.
+pub(crate) fn customer_limit(cell: &Cell) -> (u32, u64) {
+    cell.state().plan().map_or((0, 1), |plan| {
+        (
+            plan.policy.customer_commands_max,
+            plan.policy.customer_window_ms,
+        )
+    })
+}
+
+/// Every session with the lease periods that hold for it.
+pub(crate) fn sessions(cell: &Cell) -> Vec<Known> {
+    let state = cell.state();
+    let Some(plan) = state.plan() else {
+        return Vec::new();
+    };
+    state
+        .agents()
+        .filter_map(|agent| {
+            let session = agent.session?;
+            let lost_ms = state.lost_after_ms(&agent.name);
+            let periods = Periods {
+                suspect_ms: plan.policy.suspect_ms,
+                lost_ms,
+                gone_ms: GONE_MS,
+            };
+            let lease = match agent.lease {
+                LeaseState::Gone => return None,
+                other => other,
+            };
+            Some(Known {
+                agent: agent.name.clone(),
+                session,
+                lease,
+                periods,
+            })
+        })
+        .collect()
+}
+
+/// Conversations that have not ended and whose customer the machine believes to be there.
+pub(crate) fn believed_attached(cell: &Cell) -> Vec<ConversationId> {
+    let open = cell
+        .state()
+        .conversations()
+        .filter(|found| !found.phase.is_over());
+    open.filter(|found| found.gone.is_none())
+        .map(|found| found.id)
+        .collect()
+}
+
+/// The site of each agent's last login.
+pub(crate) fn sites(cell: &Cell) -> BTreeMap<AgentId, SiteId> {
+    cell.state()
+        .agents()
+        .map(|agent| (agent.name.clone(), agent.site.clone()))
+        .collect()
+}

@@ -1,0 +1,341 @@
+//! The cell as the API sees it: act, read, attach, sit at a desk.
+//! Promise: every call ends with an answer that says whether the act was done; nothing waits
+//! without a bound.
+//! Not here: the leader's own duties (`leader`).
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use domain::cell::Cell;
+use domain::cell::command::{Command, Entry, Open};
+use domain::cell::refusal::Refusal;
+use domain::cell::reply::{Done, Reply};
+use domain::ids::{AgentId, CellId, ConversationId, Sequence, Session};
+use domain::plan::VersionedPlan;
+use parking_lot::Mutex;
+use ports::Group;
+use runtime::{Env, Stop, Task, mailbox};
+use tokio::sync::{oneshot, watch};
+
+use crate::actor::{ToActor, activate};
+use crate::concern;
+use crate::error::{ActError, RETRY_FULL_MS};
+use crate::hub::{ActorRef, Serving};
+use crate::leader;
+use crate::leases::Leases;
+use crate::limits::Openers;
+use crate::replica::View;
+use crate::stream::{Attachment, DESK_EVENTS_MAX, Desk, MarkFrom, Outlet};
+
+/// How often an act looks for another actor after it met one at its passivation.
+const ACTOR_TRIES: usize = 4;
+/// Acts outside any conversation under way on one node: logins, opens, intents.
+const DIRECT_MAX: usize = 4_096;
+
+/// What a cell needs from its node.
+pub struct CellParts {
+    /// The cell.
+    pub cell: CellId,
+    /// The node's outside.
+    pub env: Env,
+    /// The cell's group.
+    pub group: Arc<dyn Group<Reply>>,
+    /// The reader of its replica.
+    pub view: View,
+    /// The newest floor plan of the control group.
+    pub plan: watch::Receiver<Option<VersionedPlan>>,
+    /// Whose fault a lost client is.
+    pub faults: Arc<dyn leader::Faults>,
+    /// After how long without a quorum streams are told, in milliseconds: one election time-out.
+    pub interrupted_after_ms: u64,
+    /// Ends the cell's tasks.
+    pub stop: Stop,
+}
+
+/// What actors, the leader's duties and callers share.
+pub(crate) struct Core {
+    pub(crate) env: Env,
+    pub(crate) group: Arc<dyn Group<Reply>>,
+    pub(crate) view: View,
+    pub(crate) leases: Mutex<Leases>,
+    openers: Mutex<Openers>,
+    direct: tokio::sync::Semaphore,
+}
+
+impl Core {
+    /// Stamps a command with cell time and encodes it as an entry.
+    pub(crate) fn stamp(&self, command: Command) -> Bytes {
+        let shared = &self.view.shared;
+        let at = shared.clock.lock().stamp(shared.mono_ms());
+        let entry = Entry {
+            at,
+            wall_ms: self.env.clock.now_ms(),
+            command,
+        };
+        Bytes::from(wire::cell::encode_entry(&entry))
+    }
+
+    /// Commands of one customer and the window in milliseconds, by the plan in force.
+    pub(crate) fn customer_limit(&self) -> (u32, u64) {
+        self.view.with(|cell, _| concern::customer_limit(cell))
+    }
+
+    async fn propose(&self, term: u64, command: Command) -> Result<Done, ActError> {
+        let payload = self.stamp(command);
+        let committed = self.group.propose(term, payload).await?;
+        Ok(committed.reply?)
+    }
+}
+
+/// A cell on this node. Cheap to clone.
+#[derive(Clone)]
+pub struct CellHandle {
+    core: Arc<Core>,
+}
+
+/// Starts a cell's duties on this node; the task ends when `stop` says so.
+pub fn start(parts: CellParts) -> (CellHandle, Task<()>) {
+    let core = Arc::new(Core {
+        env: parts.env,
+        group: parts.group,
+        view: parts.view,
+        leases: Mutex::new(Leases::default()),
+        openers: Mutex::new(Openers::default()),
+        direct: tokio::sync::Semaphore::new(DIRECT_MAX),
+    });
+    let duties = leader::Duties {
+        core: core.clone(),
+        plan: parts.plan,
+        faults: parts.faults,
+        interrupted_after_ms: parts.interrupted_after_ms,
+        stop: parts.stop,
+    };
+    let task = core.env.raft.spawn("leader", leader::run(duties));
+    (CellHandle { core }, task)
+}
+
+impl CellHandle {
+    /// The local replica, possibly stale.
+    pub fn view(&self) -> View {
+        self.core.view.clone()
+    }
+
+    /// The cell's group.
+    pub fn group(&self) -> Arc<dyn Group<Reply>> {
+        self.core.group.clone()
+    }
+
+    /// Whether this node serves the cell: it leads and its first entry is applied.
+    pub fn serves(&self) -> bool {
+        matches!(self.core.view.shared.hub.serving(), Serving::Yes { .. })
+    }
+
+    fn term(&self) -> Result<u64, ActError> {
+        match self.core.view.shared.hub.serving() {
+            Serving::Yes { term, .. } => Ok(term),
+            Serving::No { leader } => Err(ActError::NotLeader { leader }),
+            Serving::Lapsed { .. } => Err(ActError::QuorumLost),
+        }
+    }
+
+    /// Proposes a command and gives the machine's answer.
+    ///
+    /// # Errors
+    /// See [`ActError`].
+    pub async fn act(&self, command: Command) -> Result<Done, ActError> {
+        let term = self.term()?;
+        if let Command::Open(open) = &command {
+            self.admit(open)?;
+        }
+        let subject = self
+            .core
+            .view
+            .with(|cell, _| concern::subject(cell, &command));
+        let Some(conversation) = subject else {
+            let _permit = self
+                .core
+                .direct
+                .try_acquire()
+                .map_err(|_| ActError::Exhausted {
+                    retry_after_ms: RETRY_FULL_MS,
+                })?;
+            return self.core.propose(term, command).await;
+        };
+        let mut command = Box::new(command);
+        for _ in 0..ACTOR_TRIES {
+            let actor = self.actor(conversation, term)?;
+            let (answer, answered) = oneshot::channel();
+            match actor.mailbox.try_send(ToActor::Act { command, answer }) {
+                Ok(()) => return answered.await.unwrap_or(Err(ActError::OutcomeUnknown)),
+                Err(mailbox::SendError::Full(_)) => {
+                    return Err(ActError::Exhausted {
+                        retry_after_ms: RETRY_FULL_MS,
+                    });
+                }
+                Err(mailbox::SendError::Closed(ToActor::Act { command: back, .. })) => {
+                    self.core.view.shared.hub.forget(conversation, &actor);
+                    command = back;
+                }
+                Err(mailbox::SendError::Closed(_)) => break,
+            }
+        }
+        Err(ActError::Exhausted {
+            retry_after_ms: RETRY_FULL_MS,
+        })
+    }
+
+    /// The customers' limit for opens, which have no actor yet.
+    fn admit(&self, open: &Open) -> Result<(), ActError> {
+        let limit = self.core.customer_limit();
+        let now_ms = self.core.view.shared.mono_ms();
+        let taken = self.core.openers.lock().take(
+            open.account.as_str(),
+            open.customer.as_str(),
+            now_ms,
+            limit,
+        );
+        taken.map_err(|retry_after_ms| Refusal::TooManyRequests { retry_after_ms }.into())
+    }
+
+    fn actor(&self, id: ConversationId, term: u64) -> Result<ActorRef, ActError> {
+        let hub = &self.core.view.shared.hub;
+        if let Some(actor) = hub.live(id) {
+            return Ok(actor);
+        }
+        if !self.core.view.with(|cell, _| concern::exists(cell, id)) {
+            return Err(Refusal::ConversationNotFound { conversation: id }.into());
+        }
+        Ok(hub.actor(id, || activate(&self.core, id, term)))
+    }
+
+    /// Reads the state, linearizable; on the leader only.
+    ///
+    /// # Errors
+    /// See [`ActError`]; never `OutcomeUnknown`.
+    pub async fn read<T: Send>(&self, read: impl FnOnce(&Cell) -> T + Send) -> Result<T, ActError> {
+        self.term()?;
+        self.core.group.linearize().await?;
+        Ok(self.core.view.with(|cell, _| read(cell)))
+    }
+
+    /// Attaches a stream to a conversation after `cursor`; an observer is no customer.
+    ///
+    /// # Errors
+    /// See [`ActError`]; a cursor ahead of the transcript is refused.
+    pub async fn attach(
+        &self,
+        conversation: ConversationId,
+        cursor: Sequence,
+        observe: bool,
+    ) -> Result<Attachment, ActError> {
+        let term = self.term()?;
+        let last = self
+            .core
+            .view
+            .with(|cell, _| concern::last_sequence(cell, conversation));
+        if last.is_none_or(|last| cursor > last) {
+            // A leader that was deposed without knowing it must not call a good cursor bad.
+            self.core.group.linearize().await?;
+        }
+        for _ in 0..ACTOR_TRIES {
+            let actor = self.actor(conversation, term)?;
+            let (answer, answered) = oneshot::channel();
+            match actor.mailbox.try_send(ToActor::Attach {
+                cursor,
+                observe,
+                answer,
+            }) {
+                Ok(()) => {
+                    if let Ok(attached) = answered.await {
+                        return attached;
+                    }
+                }
+                Err(mailbox::SendError::Full(_)) => {
+                    return Err(ActError::Exhausted {
+                        retry_after_ms: RETRY_FULL_MS,
+                    });
+                }
+                Err(mailbox::SendError::Closed(_)) => {}
+            }
+            self.core.view.shared.hub.forget(conversation, &actor);
+        }
+        Err(ActError::Exhausted {
+            retry_after_ms: RETRY_FULL_MS,
+        })
+    }
+
+    /// Opens the stream of an agent's device; counts as a word of the agent.
+    ///
+    /// # Errors
+    /// A session that is not in force is refused.
+    pub fn desk(&self, agent: &AgentId, session: Session) -> Result<Desk, ActError> {
+        self.heartbeat(agent, session)?;
+        let (sender, events) = mailbox::bounded("desk", DESK_EVENTS_MAX);
+        let why = Arc::new(OnceLock::new());
+        let hub = self.core.view.shared.hub.clone();
+        let key = hub.next_key();
+        hub.add_desk(
+            agent,
+            key,
+            Outlet {
+                sender,
+                why: why.clone(),
+            },
+        );
+        Ok(Desk {
+            events,
+            why,
+            hub,
+            agent: agent.clone(),
+            key,
+        })
+    }
+
+    /// Notes that an agent's client is alive.
+    ///
+    /// # Errors
+    /// A session that is not in force is refused.
+    pub fn heartbeat(&self, agent: &AgentId, session: Session) -> Result<(), ActError> {
+        self.term()?;
+        let current = self.core.view.with(|cell, _| concern::session(cell, agent));
+        let refusal = match current {
+            Some(current) if current == session => {
+                let now_ms = self.core.view.shared.mono_ms();
+                self.core.leases.lock().hear(agent, session, now_ms);
+                return Ok(());
+            }
+            Some(current) => Refusal::StaleSession {
+                agent: agent.clone(),
+                session,
+                current,
+            },
+            None => Refusal::AgentNotLoggedIn {
+                agent: agent.clone(),
+            },
+        };
+        Err(refusal.into())
+    }
+
+    /// Passes a marker on to whoever is there; nobody there is no error.
+    ///
+    /// # Errors
+    /// `NotLeader` where this node does not serve.
+    pub fn mark(
+        &self,
+        conversation: ConversationId,
+        from: MarkFrom,
+        typing: bool,
+        read: Sequence,
+    ) -> Result<(), ActError> {
+        self.term()?;
+        if let Some(actor) = self.core.view.shared.hub.live(conversation) {
+            // A marker is worth nothing late: a full mailbox drops it.
+            let _ = actor.mailbox.try_send(ToActor::Mark { from, typing, read });
+        } else if from == MarkFrom::Customer {
+            self.actor(conversation, self.term()?).map(|actor| {
+                drop(actor.mailbox.try_send(ToActor::Mark { from, typing, read }));
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! Where committed events meet the streams that want them: actors by conversation, desks by agent.
+//! Promise: giving an event never waits; an actor that cannot take one is told to read the state again.
+//! Not here: what an actor does with an event (`actor`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use domain::cell::event::Event;
+use domain::ids::{AgentId, ConversationId};
+use parking_lot::Mutex;
+use runtime::mailbox;
+use tokio::sync::watch;
+
+use crate::actor::ToActor;
+use crate::concern;
+use crate::replica::Owners;
+use crate::stream::{DeskEvent, EndReason, Outlet};
+
+/// Shards of the actor table, so that appliers and callers seldom wait for each other.
+const SHARDS: usize = 64;
+
+/// Whether this node serves the cell, and how well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Serving {
+    /// It does not lead, or its first entry is not applied yet.
+    No {
+        /// The leader's node id, if known.
+        leader: Option<u64>,
+    },
+    /// It serves in this term.
+    Yes {
+        /// The term in which it proposes.
+        term: u64,
+        /// Milliseconds since a quorum last confirmed it, when that is too long ago.
+        interrupted_ms: Option<u64>,
+    },
+    /// It leads, but no quorum has answered for an election time-out.
+    Lapsed {
+        /// The term in which it led.
+        term: u64,
+    },
+}
+
+/// An actor as others see it.
+#[derive(Clone)]
+pub(crate) struct ActorRef {
+    pub(crate) mailbox: mailbox::Sender<ToActor>,
+    /// An event could not be given: the actor reads the state again.
+    pub(crate) missed: Arc<AtomicBool>,
+    /// A stream of the customer is attached.
+    pub(crate) customer: Arc<AtomicBool>,
+}
+
+type DeskOutlets = Vec<(u64, Outlet<DeskEvent>)>;
+
+/// The table of live actors and desks of one cell on this node.
+pub(crate) struct Hub {
+    actors: Vec<Mutex<BTreeMap<ConversationId, ActorRef>>>,
+    desks: Mutex<BTreeMap<AgentId, DeskOutlets>>,
+    keys: AtomicU64,
+    serving: watch::Sender<Serving>,
+    /// Actors whose task panicked since the start.
+    pub(crate) panics: AtomicU64,
+}
+
+impl Hub {
+    pub(crate) fn new() -> Self {
+        Self {
+            actors: (0..SHARDS).map(|_| Mutex::new(BTreeMap::new())).collect(),
+            desks: Mutex::new(BTreeMap::new()),
+            keys: AtomicU64::new(1),
+            serving: watch::Sender::new(Serving::No { leader: None }),
+            panics: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn serving(&self) -> Serving {
+        *self.serving.borrow()
+    }
+
+    pub(crate) fn watch_serving(&self) -> watch::Receiver<Serving> {
+        self.serving.subscribe()
+    }
+
+    /// Changes what is served; actors and desks learn of it.
+    pub(crate) fn set_serving(&self, next: Serving) {
+        let mut before = next;
+        self.serving.send_if_modified(|now| {
+            before = std::mem::replace(now, next);
+            before != next
+        });
+        match (before, next) {
+            (Serving::Yes { term, .. }, Serving::Yes { term: now, .. }) if term != now => {
+                self.end_all(EndReason::NotLeader);
+            }
+            (Serving::Yes { .. }, Serving::No { .. }) => self.end_all(EndReason::NotLeader),
+            (Serving::Yes { .. }, Serving::Lapsed { .. }) => self.end_all(EndReason::QuorumLost),
+            (
+                Serving::Yes {
+                    interrupted_ms: None,
+                    ..
+                },
+                Serving::Yes {
+                    interrupted_ms: Some(since_ms),
+                    ..
+                },
+            ) => {
+                self.tell_desks(&DeskEvent::Interrupted { since_ms });
+            }
+            (
+                Serving::Yes {
+                    interrupted_ms: Some(_),
+                    ..
+                },
+                Serving::Yes {
+                    interrupted_ms: None,
+                    ..
+                },
+            ) => {
+                self.tell_desks(&DeskEvent::Resumed);
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets every actor and ends every desk; actors see the change of serving by themselves.
+    fn end_all(&self, why: EndReason) {
+        for shard in &self.actors {
+            shard.lock().clear();
+        }
+        self.end_desks(why);
+    }
+
+    /// Ends every desk for a reason.
+    pub(crate) fn end_desks(&self, why: EndReason) {
+        let desks = std::mem::take(&mut *self.desks.lock());
+        for (_, outlet) in desks.values().flatten() {
+            outlet.end(why);
+        }
+    }
+
+    pub(crate) fn next_key(&self) -> u64 {
+        self.keys.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn shard(&self, id: ConversationId) -> &Mutex<BTreeMap<ConversationId, ActorRef>> {
+        let at = usize::try_from(id.index.0 % SHARDS as u64).unwrap_or(0);
+        &self.actors[at]
+    }
+
+    /// The actor of a conversation, made by `make` if there is none.
+    pub(crate) fn actor(&self, id: ConversationId, make: impl FnOnce() -> ActorRef) -> ActorRef {
+        self.shard(id).lock().entry(id).or_insert_with(make).clone()
+    }
+
+    /// The live actor of a conversation.
+    pub(crate) fn live(&self, id: ConversationId) -> Option<ActorRef> {
+        self.shard(id).lock().get(&id).cloned()
+    }
+
+    /// Whether a stream of the conversation's customer is attached here.
+    pub(crate) fn has_customer(&self, id: ConversationId) -> bool {
+        self.live(id)
+            .is_some_and(|actor| actor.customer.load(Ordering::Acquire))
+    }
+
+    /// Takes an actor out of the table if it is still the one that asks.
+    pub(crate) fn forget(&self, id: ConversationId, actor: &ActorRef) {
+        let mut shard = self.shard(id).lock();
+        if shard
+            .get(&id)
+            .is_some_and(|known| Arc::ptr_eq(&known.missed, &actor.missed))
+        {
+            shard.remove(&id);
+        }
+    }
+
+    /// Live actors now.
+    pub(crate) fn actors(&self) -> usize {
+        self.actors.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    pub(crate) fn add_desk(&self, agent: &AgentId, key: u64, outlet: Outlet<DeskEvent>) {
+        self.desks
+            .lock()
+            .entry(agent.clone())
+            .or_default()
+            .push((key, outlet));
+    }
+
+    pub(crate) fn forget_desk(&self, agent: &AgentId, key: u64) {
+        let mut desks = self.desks.lock();
+        if let Some(outlets) = desks.get_mut(agent) {
+            outlets.retain(|(known, _)| *known != key);
+            if outlets.is_empty() {
+                desks.remove(agent);
+            }
+        }
+    }
+
+    fn tell_desks(&self, event: &DeskEvent) {
+        let mut desks = self.desks.lock();
+        for outlets in desks.values_mut() {
+            outlets.retain(|(_, outlet)| outlet.give(event.clone()));
+        }
+    }
+
+    /// Gives a desk event to one agent's streams.
+    pub(crate) fn tell_agent(&self, agent: &AgentId, event: &DeskEvent) {
+        let mut desks = self.desks.lock();
+        if let Some(outlets) = desks.get_mut(agent) {
+            outlets.retain(|(_, outlet)| outlet.give(event.clone()));
+        }
+    }
+
+    /// Gives committed events to the actors and desks that they concern.
+    pub(crate) fn publish(&self, events: Vec<Event>, owners: &impl Owners) {
+        if !matches!(self.serving(), Serving::Yes { .. }) {
+            return;
+        }
+        for event in events {
+            let event = Arc::new(event);
+            let conversation = concern::conversation(&event);
+            if let Some(actor) = conversation.and_then(|id| self.live(id))
+                && actor
+                    .mailbox
+                    .try_send(ToActor::Applied(event.clone()))
+                    .is_err()
+            {
+                actor.missed.store(true, Ordering::Release);
+            }
+            let owner = conversation.and_then(|id| owners.owner(id));
+            for agent in concern::agents(&event, owner) {
+                self.tell_agent(&agent, &DeskEvent::Event(event.clone()));
+            }
+        }
+    }
+}

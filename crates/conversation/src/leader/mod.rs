@@ -1,0 +1,32 @@
+//! The leader's own duties in its cell: the barrier, time, matching, plans, leases, presence.
+//! Promise: duties are level-triggered; a lost or repeated one harms nobody.
+//! Not here: what clients ask for (`actor`).
+
+mod run;
+mod step;
+
+use std::sync::Arc;
+
+use domain::ids::SiteId;
+use domain::plan::VersionedPlan;
+use runtime::Stop;
+use tokio::sync::watch;
+
+pub(crate) use run::run;
+
+use crate::handle::Core;
+
+/// Whose fault it is when a client is silent: the one place that decides it.
+pub trait Faults: Send + Sync + 'static {
+    /// Whether this node has had no connection to any edge of the site for two seconds.
+    fn our_fault(&self, site: &SiteId) -> bool;
+}
+
+/// What the duties need.
+pub(crate) struct Duties {
+    pub(crate) core: Arc<Core>,
+    pub(crate) plan: watch::Receiver<Option<VersionedPlan>>,
+    pub(crate) faults: Arc<dyn Faults>,
+    pub(crate) interrupted_after_ms: u64,
+    pub(crate) stop: Stop,
+}

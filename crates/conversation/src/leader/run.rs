@@ -1,0 +1,359 @@
+//! The loop of a cell's leader: it proposes what `step` finds due and watches leases and quorum.
+//! Promise: nothing is served before the leader's first entry is applied, nothing after its term.
+//! Not here: decisions (`step`, `leases`).
+
+use std::time::Duration;
+
+use domain::cell::command::{Command, CustomerPresence, LeaderStarted, Lease, LeaseState};
+use domain::cell::reply::{Done, Reply};
+use domain::ids::{ConversationId, PlanVersion};
+use domain::plan::VersionedPlan;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use ports::{Committed, Leadership, ProposeError};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Duties;
+use super::step::{Duty, Facts, Quorum, due, quorum, sleep_ms};
+use crate::concern;
+use crate::hub::Serving;
+
+/// Leases, quorum and duties are looked at this often even when nothing happens, in milliseconds.
+const ROUND_MS: u64 = 100;
+/// Leases are compared every so many rounds.
+const LEASE_ROUNDS: u64 = 5;
+/// Lease entries under way.
+const LEASE_PROPOSALS_MAX: usize = 256;
+/// The state is looked at no more often than this while entries stream in, in milliseconds.
+const LOOK_MS: u64 = 2;
+/// A new leader gives customers' clients this long to come back before it counts them, in milliseconds.
+const RETURN_MS: u64 = 15_000;
+/// Conversations looked at in one round of that count.
+const COUNT_PER_ROUND: usize = 256;
+/// Pause after a first entry that failed, in milliseconds.
+const AGAIN_MS: u64 = 20;
+
+type Outcome = Result<Committed<Reply>, ProposeError>;
+type Proposal = BoxFuture<'static, (Option<Duty>, Outcome)>;
+
+/// Follows leadership for as long as the cell runs here.
+pub(crate) async fn run(duties: Duties) {
+    let mut leadership = duties.core.group.leadership();
+    let mut history = History {
+        leaderless_since: Some(Instant::now()),
+        met_a_leader: false,
+    };
+    loop {
+        let now = *leadership.borrow_and_update();
+        if now.is_self {
+            Term::new(&duties, now.term)
+                .serve(&mut leadership, &history)
+                .await;
+            history = History {
+                leaderless_since: Some(Instant::now()),
+                met_a_leader: true,
+            };
+            if !duties.stop.is_stopped() && *leadership.borrow() != now {
+                continue;
+            }
+        }
+        history.note(now);
+        let leader = now.leader.filter(|_| !now.is_self);
+        duties
+            .core
+            .view
+            .shared
+            .hub
+            .set_serving(Serving::No { leader });
+        if duties.stop.is_stopped() {
+            break;
+        }
+        tokio::select! {
+            biased;
+            () = duties.stop.stopped() => break,
+            changed = leadership.changed() => if changed.is_err() { break },
+        }
+    }
+    duties
+        .core
+        .view
+        .shared
+        .hub
+        .set_serving(Serving::No { leader: None });
+}
+
+/// What this node saw of leaders before it leads.
+struct History {
+    leaderless_since: Option<Instant>,
+    met_a_leader: bool,
+}
+
+impl History {
+    fn note(&mut self, now: Leadership) {
+        if now.leader.is_some() {
+            self.leaderless_since = None;
+            self.met_a_leader = true;
+        } else if self.leaderless_since.is_none() {
+            self.leaderless_since = Some(Instant::now());
+        }
+    }
+
+    fn first_entry(&self, wall_ms: u64) -> LeaderStarted {
+        let without = self
+            .leaderless_since
+            .map_or(Duration::ZERO, |since| since.elapsed());
+        LeaderStarted {
+            wall_ms,
+            without_leader_ms: u64::try_from(without.as_millis()).unwrap_or(u64::MAX),
+            after_restart_of_all: !self.met_a_leader,
+        }
+    }
+}
+
+/// One term in which this node leads.
+struct Term<'a> {
+    duties: &'a Duties,
+    term: u64,
+    proposals: FuturesUnordered<Proposal>,
+    under_way: Vec<Duty>,
+    rounds: u64,
+    started: Instant,
+    quorum_ok_at: Instant,
+    /// Conversations whose customer is still to be counted; `None` until the time has come.
+    to_count: Option<Vec<ConversationId>>,
+}
+
+impl<'a> Term<'a> {
+    fn new(duties: &'a Duties, term: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            duties,
+            term,
+            proposals: FuturesUnordered::new(),
+            under_way: Vec::new(),
+            rounds: 0,
+            started: now,
+            quorum_ok_at: now,
+            to_count: None,
+        }
+    }
+
+    async fn serve(mut self, leadership: &mut watch::Receiver<Leadership>, history: &History) {
+        if !pass_the_barrier(self.duties, self.term, leadership, history).await {
+            return;
+        }
+        let shared = &self.duties.core.view.shared;
+        self.quorum_ok_at = Instant::now();
+        shared.hub.set_serving(Serving::Yes {
+            term: self.term,
+            interrupted_ms: None,
+        });
+        let mut applied = self.duties.core.view.applied();
+        let mut plan = self.duties.plan.clone();
+        let mut round_at = Instant::now() + Duration::from_millis(ROUND_MS);
+        let mut looked_at = Instant::now();
+        loop {
+            let facts = self.look(&mut plan);
+            looked_at = looked_at.max(Instant::now());
+            self.propose_due(facts, &plan);
+            let wake_at = sleep_ms(facts).map_or(round_at, |ms| {
+                round_at.min(Instant::now() + Duration::from_millis(ms.max(1)))
+            });
+            let look_at = looked_at + Duration::from_millis(LOOK_MS);
+            tokio::select! {
+                biased;
+                () = self.duties.stop.stopped() => return,
+                _ = leadership.changed() => {
+                    let now = *leadership.borrow_and_update();
+                    if !now.is_self || now.term != self.term {
+                        return;
+                    }
+                }
+                Some((duty, outcome)) = self.proposals.next() => self.proposed(duty, &outcome),
+                _ = plan.changed() => {}
+                () = changed_after(&mut applied, look_at) => looked_at = Instant::now(),
+                () = sleep_until(wake_at) => {
+                    if Instant::now() >= round_at {
+                        round_at = Instant::now() + Duration::from_millis(ROUND_MS);
+                        self.round();
+                    }
+                }
+            }
+        }
+    }
+
+    fn look(&self, plan: &mut watch::Receiver<Option<VersionedPlan>>) -> Facts {
+        let shared = &self.duties.core.view.shared;
+        let now = shared.clock.lock().stamp(shared.mono_ms());
+        let newest = plan
+            .borrow_and_update()
+            .as_ref()
+            .map_or(PlanVersion(0), |plan| plan.version);
+        self.duties.core.view.with(|cell, _| Facts {
+            now,
+            deadline: cell.next_deadline(),
+            more_due: cell.more_due(),
+            adopted: cell.state().meta().plan,
+            newest,
+        })
+    }
+
+    fn propose_due(&mut self, facts: Facts, plan: &watch::Receiver<Option<VersionedPlan>>) {
+        for duty in due(facts, &self.under_way) {
+            let command = match duty {
+                Duty::MatchMore => Command::MatchMore,
+                Duty::Tick => Command::Tick,
+                Duty::AdoptPlan => match plan.borrow().clone() {
+                    Some(newest) => Command::AdoptPlan(newest),
+                    None => continue,
+                },
+            };
+            self.under_way.push(duty);
+            self.propose(Some(duty), command);
+        }
+    }
+
+    fn propose(&mut self, duty: Option<Duty>, command: Command) {
+        let payload = self.duties.core.stamp(command);
+        let group = self.duties.core.group.clone();
+        let term = self.term;
+        self.proposals
+            .push(async move { (duty, group.propose(term, payload).await) }.boxed());
+    }
+
+    fn proposed(&mut self, duty: Option<Duty>, outcome: &Outcome) {
+        self.under_way.retain(|under_way| Some(*under_way) != duty);
+        if let Ok(Committed {
+            reply: Err(refusal),
+            index,
+        }) = outcome
+        {
+            tracing::debug!(index, %refusal, "a duty of the leader was refused");
+        }
+        if let Ok(Committed {
+            reply: Ok(Done::Ticked(ticked)),
+            index,
+        }) = outcome
+        {
+            tracing::trace!(index, fired = ticked.fired, "deadlines fired");
+        }
+    }
+
+    fn round(&mut self) {
+        self.rounds += 1;
+        self.watch_quorum();
+        if self.rounds.is_multiple_of(LEASE_ROUNDS) {
+            self.compare_leases();
+        }
+        if self.started.elapsed() >= Duration::from_millis(RETURN_MS) {
+            self.count_customers();
+        }
+    }
+
+    fn watch_quorum(&mut self) {
+        let ok = self.duties.core.group.status().quorum_ok;
+        if ok {
+            self.quorum_ok_at = Instant::now();
+        }
+        let since = u64::try_from(self.quorum_ok_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let next = match quorum(ok, 0, since, self.duties.interrupted_after_ms) {
+            Quorum::Held => Serving::Yes {
+                term: self.term,
+                interrupted_ms: None,
+            },
+            Quorum::Lapsed { since_ms } => Serving::Yes {
+                term: self.term,
+                interrupted_ms: Some(since_ms),
+            },
+            Quorum::Lost => Serving::Lapsed { term: self.term },
+        };
+        self.duties.core.view.shared.hub.set_serving(next);
+    }
+
+    fn compare_leases(&mut self) {
+        let core = &self.duties.core;
+        let room = LEASE_PROPOSALS_MAX.saturating_sub(self.proposals.len());
+        let (sessions, sites) = core
+            .view
+            .with(|cell, _| (concern::sessions(cell), concern::sites(cell)));
+        let now_ms = core.view.shared.mono_ms();
+        let changes = core.leases.lock().changes(&sessions, now_ms);
+        for (agent, session, state) in changes.into_iter().take(room) {
+            let our_fault = state != LeaseState::Alive
+                && sites
+                    .get(&agent)
+                    .is_some_and(|site| self.duties.faults.our_fault(site));
+            self.propose(
+                None,
+                Command::Lease(Lease {
+                    agent,
+                    session,
+                    state,
+                    our_fault,
+                }),
+            );
+        }
+    }
+
+    /// After a change of leader: customers of whom no stream has come back are gone by our fault.
+    fn count_customers(&mut self) {
+        let core = &self.duties.core;
+        let mut waiting = self
+            .to_count
+            .take()
+            .unwrap_or_else(|| core.view.with(|cell, _| concern::believed_attached(cell)));
+        let rest = waiting.split_off(waiting.len().min(COUNT_PER_ROUND));
+        self.to_count = Some(rest);
+        for conversation in waiting {
+            if !self.duties.core.view.shared.hub.has_customer(conversation) {
+                self.propose(None, gone(conversation));
+            }
+        }
+    }
+}
+
+/// Proposes the first entry until it is applied; false when the term has passed.
+async fn pass_the_barrier(
+    duties: &Duties,
+    term: u64,
+    leadership: &mut watch::Receiver<Leadership>,
+    history: &History,
+) -> bool {
+    let core = &duties.core;
+    let shared = &core.view.shared;
+    let now = core.view.with(|cell, _| cell.now());
+    shared.clock.lock().lead(now, shared.mono_ms());
+    loop {
+        let first = Command::LeaderStarted(history.first_entry(core.env.clock.now_ms()));
+        let payload = core.stamp(first);
+        match core.group.propose(term, payload).await {
+            Ok(_) => return true,
+            Err(ProposeError::Stopped { .. }) => return false,
+            // A lapsed lease also says `NotLeader`: leadership alone tells whether the term has passed.
+            Err(_) => {}
+        }
+        let seen = *leadership.borrow_and_update();
+        if !seen.is_self || seen.term != term || duties.stop.is_stopped() {
+            return false;
+        }
+        sleep(Duration::from_millis(AGAIN_MS)).await;
+    }
+}
+
+fn gone(conversation: ConversationId) -> Command {
+    Command::CustomerPresence(CustomerPresence {
+        conversation,
+        attached: false,
+        our_fault: true,
+    })
+}
+
+/// Resolves when the applied index has moved, not before `look_at`.
+async fn changed_after(applied: &mut watch::Receiver<u64>, look_at: Instant) {
+    sleep_until(look_at).await;
+    if applied.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,133 @@
+//! Which duties are due, decided from plain facts.
+//! Promise: at most one entry of each kind is under way.
+//! Not here: proposing (`run`).
+
+use domain::ids::{CellTime, PlanVersion};
+
+/// What the leader sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Cell time by the leader's clock.
+    pub(crate) now: CellTime,
+    /// The first deadline of the state.
+    pub(crate) deadline: Option<CellTime>,
+    /// Matches are left.
+    pub(crate) more_due: bool,
+    /// The plan that the cell has in force.
+    pub(crate) adopted: PlanVersion,
+    /// The newest plan of the control group.
+    pub(crate) newest: PlanVersion,
+}
+
+/// Kinds of duties; one entry of each at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Duty {
+    /// Go on matching, ahead of other work.
+    MatchMore,
+    /// Bring the newest plan into force.
+    AdoptPlan,
+    /// Fire due deadlines.
+    Tick,
+}
+
+/// Duties that are due and not under way, in the order in which they are proposed.
+pub(crate) fn due(facts: Facts, under_way: &[Duty]) -> Vec<Duty> {
+    let mut duties = Vec::new();
+    if facts.more_due {
+        duties.push(Duty::MatchMore);
+    }
+    if facts.newest > facts.adopted {
+        duties.push(Duty::AdoptPlan);
+    }
+    if facts.deadline.is_some_and(|deadline| deadline <= facts.now) {
+        duties.push(Duty::Tick);
+    }
+    duties.retain(|duty| !under_way.contains(duty));
+    duties
+}
+
+/// Milliseconds until the first deadline; `None` without one.
+pub(crate) fn sleep_ms(facts: Facts) -> Option<u64> {
+    facts.deadline.map(|deadline| deadline.since_ms(facts.now))
+}
+
+/// How the quorum lease of a leader stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quorum {
+    /// Confirmed lately.
+    Held,
+    /// Not confirmed for so many milliseconds: streams are told.
+    Lapsed { since_ms: u64 },
+    /// Not confirmed for an election time-out: streams are ended.
+    Lost,
+}
+
+/// Judges the quorum lease from when it was last held.
+pub(crate) fn quorum(ok: bool, last_ok_ms: u64, now_ms: u64, limit_ms: u64) -> Quorum {
+    let since_ms = now_ms.saturating_sub(last_ok_ms);
+    if ok {
+        Quorum::Held
+    } else if since_ms < limit_ms {
+        Quorum::Lapsed { since_ms }
+    } else {
+        Quorum::Lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Facts = Facts {
+        now: CellTime(1_000),
+        deadline: None,
+        more_due: false,
+        adopted: PlanVersion(3),
+        newest: PlanVersion(3),
+    };
+
+    #[test]
+    fn nothing_is_due_in_an_idle_cell() {
+        assert_eq!(due(IDLE, &[]), []);
+        assert_eq!(sleep_ms(IDLE), None);
+    }
+
+    #[test]
+    fn matching_goes_ahead_of_a_plan_and_a_plan_ahead_of_deadlines() {
+        let facts = Facts {
+            more_due: true,
+            newest: PlanVersion(4),
+            deadline: Some(CellTime(1_000)),
+            ..IDLE
+        };
+        assert_eq!(
+            due(facts, &[]),
+            [Duty::MatchMore, Duty::AdoptPlan, Duty::Tick]
+        );
+        assert_eq!(
+            due(facts, &[Duty::AdoptPlan]),
+            [Duty::MatchMore, Duty::Tick]
+        );
+    }
+
+    #[test]
+    fn a_deadline_is_not_due_early_and_an_older_plan_is_never_adopted() {
+        let facts = Facts {
+            deadline: Some(CellTime(1_001)),
+            newest: PlanVersion(2),
+            ..IDLE
+        };
+        assert_eq!(due(facts, &[]), []);
+        assert_eq!(sleep_ms(facts), Some(1));
+    }
+
+    #[test]
+    fn a_quorum_lease_lapses_and_is_lost_after_one_election_time_out() {
+        assert_eq!(quorum(true, 0, 5_000, 300), Quorum::Held);
+        assert_eq!(
+            quorum(false, 1_000, 1_100, 300),
+            Quorum::Lapsed { since_ms: 100 }
+        );
+        assert_eq!(quorum(false, 1_000, 1_300, 300), Quorum::Lost);
+    }
+}

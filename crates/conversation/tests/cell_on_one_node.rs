@@ -1,0 +1,520 @@
+//! The cell on its leader, over a group of one that commits at once.
+//! Promise: what streams, acts and the leader's duties owe their callers.
+//! Not here: consensus (`raft`), rules of the business (`domain`).
+
+mod group;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conversation::{
+    ActError, AttachEvent, CellHandle, CellParts, DeskEvent, EndReason, Faults, MarkFrom,
+};
+use domain::cell::command::{Accept, Actor, Command, Intent, LogIn, OfferRef, Open, Send};
+use domain::cell::event::{Event, OfferMade};
+use domain::cell::refusal::Refusal;
+use domain::cell::reply::Done;
+use domain::ids::{
+    AccountId, AgentId, Body, CellId, ConversationId, CustomerKey, DeviceId, LogIndex, PlanVersion,
+    RequestId, Sequence, Session, SiteId,
+};
+use domain::plan::VersionedPlan;
+use group::LocalGroup;
+use runtime::StopSource;
+use tokio::sync::watch;
+
+struct NoFault;
+
+impl Faults for NoFault {
+    fn our_fault(&self, _site: &SiteId) -> bool {
+        false
+    }
+}
+
+struct Floor {
+    cell: CellHandle,
+    group: Arc<LocalGroup>,
+    _plan: watch::Sender<Option<VersionedPlan>>,
+    _stop: StopSource,
+    requests: std::cell::Cell<u32>,
+}
+
+impl Floor {
+    async fn new() -> Self {
+        let (replica, view) = conversation::replica(CellId(1));
+        let group = Arc::new(LocalGroup::new(replica));
+        let mut plan = wire::floor::parse(wire::floor::SAMPLE).expect("the sample has no fault");
+        plan.policy.customer_commands_max = 16;
+        let (plan, newest) = watch::channel(Some(VersionedPlan {
+            version: PlanVersion(1),
+            plan: Arc::new(plan),
+        }));
+        let stop = StopSource::new();
+        let (cell, task) = conversation::start(CellParts {
+            cell: CellId(1),
+            env: runtime::memory::env(1),
+            group: group.clone(),
+            view,
+            plan: newest,
+            faults: Arc::new(NoFault),
+            interrupted_after_ms: 300,
+            stop: stop.token(),
+        });
+        task.detach();
+        let floor = Self {
+            cell,
+            group,
+            _plan: plan,
+            _stop: stop,
+            requests: std::cell::Cell::new(0),
+        };
+        floor.group.lead(1);
+        floor
+            .until(|floor| {
+                floor
+                    .cell
+                    .view()
+                    .with(|cell, _| cell.state().meta().plan == PlanVersion(1))
+            })
+            .await;
+        floor
+    }
+
+    /// Waits until something holds; the paused clock moves on by itself.
+    async fn until(&self, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..100_000 {
+            if holds(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("it never came to hold");
+    }
+
+    fn request(&self) -> RequestId {
+        self.requests.set(self.requests.get() + 1);
+        RequestId::new(&format!("r{}", self.requests.get())).expect("well formed")
+    }
+
+    async fn open(&self, customer: &str) -> ConversationId {
+        let open = Command::Open(Open {
+            request_id: self.request(),
+            account: AccountId::new("web-de").expect("well formed"),
+            customer: CustomerKey::new(customer).expect("well formed"),
+            display_name: String::new(),
+            site: SiteId::new("fra").expect("well formed"),
+            queue: None,
+            language: Some(domain::ids::LanguageId::new("de").expect("well formed")),
+            topics: Vec::new(),
+            boost_ms: 0,
+            bot_first: false,
+            body: None,
+            sent_ms: 0,
+            instance: None,
+        });
+        match self.cell.act(open).await {
+            Ok(Done::Opened(opened)) => opened.conversation,
+            other => panic!("not opened: {other:?}"),
+        }
+    }
+
+    fn send(&self, conversation: ConversationId, text: &str) -> Command {
+        Command::Send(Send {
+            conversation,
+            request_id: self.request(),
+            author: Actor::Customer,
+            body: Body::clear(text),
+            sent_ms: 0,
+            instance: None,
+        })
+    }
+
+    async fn log_in(&self, agent: &AgentId) -> Session {
+        let log_in = Command::LogIn(LogIn {
+            agent: agent.clone(),
+            request_id: self.request(),
+            device: DeviceId::new("d1").expect("well formed"),
+            session: None,
+            intent: Intent::Ready,
+            site: SiteId::new("fra").expect("well formed"),
+        });
+        match self.cell.act(log_in).await {
+            Ok(Done::LoggedIn(logged_in)) => logged_in.session,
+            other => panic!("not logged in: {other:?}"),
+        }
+    }
+
+    /// An agent of the sample plan who may serve the queue of a conversation.
+    fn eligible(&self, conversation: ConversationId) -> AgentId {
+        self.cell.view().with(|cell, _| {
+            let queue = &cell.conversation(conversation).expect("it is open").queue;
+            let plan = cell.state().plan().expect("a plan is in force");
+            let requires = &plan.queues[queue].requires;
+            let mut agents = cell.state().agents();
+            let found = agents.find(|agent| domain::cell::capacity::is_eligible(agent, requires));
+            found.expect("somebody may serve it").name.clone()
+        })
+    }
+}
+
+async fn next_text(attachment: &mut conversation::Attachment) -> (u64, String) {
+    loop {
+        match attachment.events.recv().await.expect("the stream is open") {
+            AttachEvent::Item(item) => {
+                let text = item
+                    .message()
+                    .map(|message| String::from_utf8_lossy(&message.body.bytes).into_owned());
+                return (item.sequence.0, text.unwrap_or_default());
+            }
+            _ => continue,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_gets_its_backlog_and_then_every_item_once() {
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    floor
+        .cell
+        .act(floor.send(conversation, "one"))
+        .await
+        .expect("stored");
+    let mut attachment = floor
+        .cell
+        .attach(conversation, Sequence(0), false)
+        .await
+        .expect("attached");
+    let before = attachment
+        .backlog
+        .last()
+        .expect("the message is there")
+        .sequence
+        .0;
+    floor
+        .cell
+        .act(floor.send(conversation, "two"))
+        .await
+        .expect("stored");
+    floor
+        .cell
+        .act(floor.send(conversation, "three"))
+        .await
+        .expect("stored");
+    assert_eq!(
+        next_text(&mut attachment).await,
+        (before + 1, "two".to_owned())
+    );
+    assert_eq!(
+        next_text(&mut attachment).await,
+        (before + 2, "three".to_owned())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_from_the_future_and_an_unknown_conversation_are_refused() {
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    let ahead = floor
+        .cell
+        .attach(conversation, Sequence(99), false)
+        .await
+        .map(drop);
+    assert!(
+        matches!(
+            ahead,
+            Err(ActError::Refused(Refusal::CursorFromTheFuture { .. }))
+        ),
+        "{ahead:?}"
+    );
+    let unknown = ConversationId {
+        cell: CellId(1),
+        index: LogIndex(4_242),
+    };
+    let nobody = floor
+        .cell
+        .attach(unknown, Sequence(0), false)
+        .await
+        .map(drop);
+    assert_eq!(
+        nobody,
+        Err(Refusal::ConversationNotFound {
+            conversation: unknown
+        }
+        .into())
+    );
+    let sent = floor.cell.act(floor.send(unknown, "hello")).await;
+    assert_eq!(
+        sent,
+        Err(Refusal::ConversationNotFound {
+            conversation: unknown
+        }
+        .into())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_falls_behind_is_ended_with_a_reason_and_resumes_from_its_cursor() {
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    let mut slow = floor
+        .cell
+        .attach(conversation, Sequence(0), true)
+        .await
+        .expect("attached");
+    for n in 0..400 {
+        floor
+            .cell
+            .act(floor.send(conversation, &format!("m{n}")))
+            .await
+            .expect("stored");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let mut last = slow.backlog.last().map_or(0, |item| item.sequence.0);
+    while let Some(event) = slow.events.recv().await {
+        if let AttachEvent::Item(item) = event {
+            assert_eq!(item.sequence.0, last + 1, "a gap before the end");
+            last = item.sequence.0;
+        }
+    }
+    assert_eq!(slow.why(), EndReason::SlowConsumer);
+    let again = floor
+        .cell
+        .attach(conversation, Sequence(last), true)
+        .await
+        .expect("attached");
+    let rest: Vec<u64> = again.backlog.iter().map(|item| item.sequence.0).collect();
+    assert_eq!(rest.first(), Some(&(last + 1)));
+    assert!(rest.windows(2).all(|pair| pair[1] == pair[0] + 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_leadership_ends_streams_and_answers_acts_for_certain() {
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    let mut attachment = floor
+        .cell
+        .attach(conversation, Sequence(0), false)
+        .await
+        .expect("attached");
+    floor.group.follow(2, Some(7));
+    while attachment.events.recv().await.is_some() {}
+    assert_eq!(attachment.why(), EndReason::NotLeader);
+    let refused = floor.cell.act(floor.send(conversation, "late")).await;
+    assert_eq!(refused, Err(ActError::NotLeader { leader: Some(7) }));
+    floor.group.lead(3);
+    floor.until(|floor| floor.cell.serves()).await;
+    floor
+        .cell
+        .act(floor.send(conversation, "again"))
+        .await
+        .expect("stored by the new leader");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_actor_is_passivated_and_comes_back_for_the_next_command() {
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    floor
+        .cell
+        .act(floor.send(conversation, "one"))
+        .await
+        .expect("stored");
+    assert_eq!(floor.cell.view().actors(), 1);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(floor.cell.view().actors(), 0);
+    floor
+        .cell
+        .act(floor.send(conversation, "two"))
+        .await
+        .expect("stored");
+    assert_eq!(floor.cell.view().actors(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_customer_who_floods_is_refused_before_anything_is_proposed() {
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    for n in 0..16 {
+        floor
+            .cell
+            .act(floor.send(conversation, &format!("m{n}")))
+            .await
+            .expect("stored");
+    }
+    let before = floor.group.proposed();
+    let refused = floor
+        .cell
+        .act(floor.send(conversation, "one too many"))
+        .await;
+    assert!(
+        matches!(
+            refused,
+            Err(ActError::Refused(Refusal::TooManyRequests {
+                retry_after_ms: 1..
+            }))
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(floor.group.proposed(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_offer_reaches_the_agent_s_desk_and_expires_by_the_leader_s_tick() {
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    let agent = floor.eligible(conversation);
+    let waiting = floor
+        .cell
+        .attach(conversation, Sequence(0), false)
+        .await
+        .expect("attached");
+    let session = floor.log_in(&agent).await;
+    let mut desk = floor
+        .cell
+        .desk(&agent, session)
+        .expect("the session is in force");
+    let offer = floor
+        .cell
+        .view()
+        .with(|cell, _| cell.conversation(conversation).cloned())
+        .expect("open");
+    assert!(
+        matches!(offer.phase, domain::cell::conversation::Phase::Offered(_)),
+        "{:?}",
+        offer.phase
+    );
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        floor.cell.heartbeat(&agent, session).expect("in force");
+    }
+    let ended = async {
+        loop {
+            if let Some(DeskEvent::Event(event)) = desk.events.recv().await
+                && let Event::OfferEnded { outcome, .. } = &*event
+            {
+                return *outcome;
+            }
+        }
+    };
+    assert_eq!(ended.await.word(), "expired");
+    drop(waiting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accept_moves_the_conversation_to_the_agent_s_desk() {
+    let floor = Floor::new().await;
+    let first = floor.open("anna").await;
+    let agent = floor.eligible(first);
+    let session = floor.log_in(&agent).await;
+    let mut desk = floor
+        .cell
+        .desk(&agent, session)
+        .expect("the session is in force");
+    let second = floor.open("bert").await;
+    let offer: OfferMade = loop {
+        if let Some(DeskEvent::Event(event)) = desk.events.recv().await
+            && let Event::OfferMade(offer) = &*event
+        {
+            break (**offer).clone();
+        }
+    };
+    assert_eq!(offer.conversation, second);
+    let accept = Command::Accept(Accept {
+        request_id: floor.request(),
+        offer: OfferRef {
+            offer: offer.offer,
+            agent: agent.clone(),
+            session,
+        },
+        owner_epoch: offer.owner_epoch,
+    });
+    assert!(matches!(floor.cell.act(accept).await, Ok(Done::Owned(_))));
+    floor
+        .cell
+        .act(floor.send(second, "hello"))
+        .await
+        .expect("stored");
+    let text = loop {
+        if let Some(DeskEvent::Event(event)) = desk.events.recv().await
+            && let Event::ItemAdded { item, .. } = &*event
+            && let Some(message) = item.message()
+        {
+            break String::from_utf8_lossy(&message.body.bytes).into_owned();
+        }
+    };
+    assert_eq!(text, "hello");
+    floor
+        .cell
+        .mark(second, MarkFrom::Customer, true, Sequence(0))
+        .expect("passed on");
+    let marked = loop {
+        if let Some(DeskEvent::Marker {
+            conversation,
+            typing,
+            ..
+        }) = desk.events.recv().await
+        {
+            break (conversation, typing);
+        }
+    };
+    assert_eq!(marked, (second, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_agent_becomes_suspect_and_a_word_makes_alive_again() {
+    use domain::cell::command::LeaseState;
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    let agent = floor.eligible(conversation);
+    let session = floor.log_in(&agent).await;
+    let lease = |floor: &Floor| {
+        floor
+            .cell
+            .view()
+            .with(|cell, _| cell.state().agent(&agent).map(|found| found.lease))
+    };
+    floor.cell.heartbeat(&agent, session).expect("in force");
+    tokio::time::sleep(Duration::from_millis(14_000)).await;
+    assert_eq!(lease(&floor), Some(LeaseState::Alive));
+    floor
+        .until(|floor| lease(floor) == Some(LeaseState::Suspect))
+        .await;
+    floor.cell.heartbeat(&agent, session).expect("in force");
+    floor
+        .until(|floor| lease(floor) == Some(LeaseState::Alive))
+        .await;
+    let stale = floor.cell.heartbeat(&agent, Session(1));
+    assert!(
+        matches!(stale, Err(ActError::Refused(Refusal::StaleSession { .. }))),
+        "{stale:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lapsed_quorum_is_told_at_once_and_ends_streams_after_an_election_time_out() {
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    let mut attachment = floor
+        .cell
+        .attach(conversation, Sequence(0), false)
+        .await
+        .expect("attached");
+    floor.group.quorum(false);
+    let told = loop {
+        match attachment.events.recv().await {
+            Some(AttachEvent::Interrupted { since_ms }) => break since_ms,
+            Some(_) => continue,
+            None => panic!("ended before it was told"),
+        }
+    };
+    assert!(told < 300, "told after {told} ms");
+    while attachment.events.recv().await.is_some() {}
+    assert_eq!(attachment.why(), EndReason::QuorumLost);
+    assert_eq!(
+        floor.cell.act(floor.send(conversation, "x")).await,
+        Err(ActError::QuorumLost)
+    );
+    floor.group.quorum(true);
+    floor.until(|floor| floor.cell.serves()).await;
+}

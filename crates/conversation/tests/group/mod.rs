@@ -1,0 +1,105 @@
+//! A group of one: what is proposed in the right term commits at once.
+//! Promise: the same contract as a real group, with leadership and quorum set by hand.
+//! Not here: more than one replica.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use conversation::CellReplica;
+use domain::cell::reply::Reply;
+use parking_lot::Mutex;
+use ports::{
+    Committed, Group, GroupStatus, Leadership, Machine, Position, ProposeError, ReadError,
+};
+use tokio::sync::watch;
+
+pub struct LocalGroup {
+    replica: Mutex<CellReplica>,
+    index: AtomicU64,
+    quorum: AtomicBool,
+    leadership: watch::Sender<Leadership>,
+    applied: watch::Sender<u64>,
+}
+
+impl LocalGroup {
+    pub fn new(replica: CellReplica) -> Self {
+        Self {
+            replica: Mutex::new(replica),
+            index: AtomicU64::new(0),
+            quorum: AtomicBool::new(true),
+            leadership: watch::Sender::new(Leadership::default()),
+            applied: watch::Sender::new(0),
+        }
+    }
+
+    pub fn lead(&self, term: u64) {
+        self.leadership.send_replace(Leadership {
+            term,
+            leader: Some(1),
+            is_self: true,
+        });
+    }
+
+    pub fn follow(&self, term: u64, leader: Option<u64>) {
+        self.leadership.send_replace(Leadership {
+            term,
+            leader,
+            is_self: false,
+        });
+    }
+
+    pub fn quorum(&self, ok: bool) {
+        self.quorum.store(ok, Ordering::Release);
+    }
+
+    pub fn proposed(&self) -> u64 {
+        self.index.load(Ordering::Acquire)
+    }
+}
+
+#[async_trait::async_trait]
+impl Group<Reply> for LocalGroup {
+    async fn propose(&self, term: u64, payload: Bytes) -> Result<Committed<Reply>, ProposeError> {
+        let now = *self.leadership.borrow();
+        if !now.is_self || now.term != term {
+            return Err(ProposeError::NotLeader { leader: now.leader });
+        }
+        let mut replica = self.replica.lock();
+        let index = self.index.fetch_add(1, Ordering::AcqRel) + 1;
+        let reply = replica.apply(Position { index, term }, &payload);
+        replica.flush();
+        self.applied.send_replace(index);
+        Ok(Committed { index, reply })
+    }
+
+    async fn linearize(&self) -> Result<u64, ReadError> {
+        let now = *self.leadership.borrow();
+        if !self.quorum.load(Ordering::Acquire) {
+            return Err(ReadError::QuorumLost);
+        }
+        if now.is_self {
+            Ok(self.proposed())
+        } else {
+            Err(ReadError::NotLeader { leader: now.leader })
+        }
+    }
+
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.subscribe()
+    }
+
+    fn applied(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+
+    fn status(&self) -> GroupStatus {
+        GroupStatus {
+            quorum_ok: self.quorum.load(Ordering::Acquire),
+            ..GroupStatus::default()
+        }
+    }
+
+    async fn transfer_leadership(&self) -> Result<(), ReadError> {
+        Err(ReadError::NotLeader { leader: None })
+    }
+}
