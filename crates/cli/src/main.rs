@@ -1,2 +1,103 @@
-//! Placeholder.
-fn main() {}
+//! The `antiphon` command.
+//! Promise: data goes to stdout, talk to stderr; the exit code says how it ended (`failure`).
+//! Not here: what a command does (a module each).
+
+mod agent;
+mod args;
+mod bench;
+mod conversation;
+mod failure;
+mod floor;
+mod json;
+mod local;
+mod queue;
+mod reach;
+mod replay;
+mod status;
+mod table;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+use crate::failure::{Exit, Failure};
+use crate::reach::Reach;
+use crate::terminal::Terminal;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let wrong = error.use_stderr();
+            error.print().ok();
+            return if wrong { Exit::Usage } else { Exit::Ok }.into();
+        }
+    };
+    let terminal = Terminal::of_process();
+    let code = match run(cli, terminal) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            eprint!("{}", failure.render(terminal));
+            failure.exit
+        }
+    };
+    code.into()
+}
+
+/// Commands that start a node build its runtimes themselves; all others are clients.
+fn run(cli: Cli, terminal: Terminal) -> Result<Exit, Failure> {
+    match cli.command {
+        Command::Dev(args) => local::dev(args, terminal),
+        Command::Init(args) => local::init(args),
+        Command::Serve(args) => local::serve(args),
+        Command::Join(args) => local::join(args),
+        Command::Check(args) => local::check(args, terminal),
+        Command::Config(args) => local::config(args),
+        command => client_runtime()?.block_on(ask(command, terminal)),
+    }
+}
+
+fn client_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::plain(format!("the runtime does not start: {error}")))
+}
+
+async fn ask(command: Command, terminal: Terminal) -> Result<Exit, Failure> {
+    match command {
+        Command::Status(args) => {
+            let reach = Reach::of(&args.reach)?;
+            status::run(&reach, &args, terminal).await
+        }
+        Command::Floor(args) => floor::run(args, terminal).await,
+        Command::Queue(args) => queue::run(args, terminal).await,
+        Command::Agent(args) => agent::run(args, terminal).await,
+        Command::Conversation(args) => conversation::run(args, terminal).await,
+        Command::Replay(args) => replay::run(args, terminal).await,
+        Command::Bench(args) => bench::run(args, terminal).await,
+        Command::Version(args) => version(&args),
+        Command::Dev(_)
+        | Command::Init(_)
+        | Command::Serve(_)
+        | Command::Join(_)
+        | Command::Check(_)
+        | Command::Config(_) => Err(Failure::plain("this command starts a node")),
+    }
+}
+
+fn version(args: &args::VersionArgs) -> Result<Exit, Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    match args.output {
+        args::Output::Table => println!("antiphon {version}   api antiphon.api.v1"),
+        args::Output::Json => {
+            println!(
+                "{}",
+                serde_json::json!({"version": version, "api": "antiphon.api.v1"})
+            );
+        }
+    }
+    Ok(Exit::Ok)
+}

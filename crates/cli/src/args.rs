@@ -1,0 +1,509 @@
+//! Arguments: the tree of commands, every word one word.
+//! Promise: what clap accepts here is all that the commands get; nothing else reads the command line.
+//! Not here: configuration of a node (`node::config`).
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The port of the first node.
+const ADDR_DEFAULT: &str = "127.0.0.1:7400";
+
+/// A contact center on several sites that answers as one.
+#[derive(Debug, Parser)]
+#[command(
+    name = "antiphon",
+    version,
+    about,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Three sites in one process, with a sample floor and dialogues; nothing to install.
+    Dev(DevArgs),
+    /// Found a cluster: claim an empty data directory for its first node.
+    Init(InitArgs),
+    /// Run this node.
+    Serve(ServeArgs),
+    /// Become a member of a cluster through one of its nodes, then run.
+    Join(JoinArgs),
+    /// The whole cluster on one screen.
+    Status(StatusArgs),
+    /// Look for what would keep this node from starting.
+    Check(CheckArgs),
+    /// The floor plan: queues, skills, agents.
+    Floor(FloorArgs),
+    /// Lines of work.
+    Queue(QueueArgs),
+    /// People who answer.
+    Agent(AgentArgs),
+    /// Exchanges with customers.
+    Conversation(ConversationArgs),
+    /// Play recorded dialogues through a cluster and compare what it kept with what was said.
+    Replay(ReplayArgs),
+    /// Measure a cluster of three processes on this machine.
+    Bench(BenchArgs),
+    /// Configuration of a node: the defaults, a check, the values in force.
+    Config(ConfigArgs),
+    /// The version of this program.
+    Version(VersionArgs),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// The names of the API, for programs.
+    Json,
+}
+
+/// Which cluster is asked.
+#[derive(Clone, Debug, Args)]
+pub struct ReachArgs {
+    /// Nodes to ask, best first, parted by commas.
+    #[arg(long, env = "ANTIPHON_ADDR", default_value = ADDR_DEFAULT, value_delimiter = ',', value_name = "HOST:PORT")]
+    pub addr: Vec<String>,
+    /// The form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Keep everything in this folder; without it everything is in memory.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The API port of the first site; the others follow.
+    #[arg(long, default_value_t = 7400)]
+    pub port: u16,
+    /// Print the addresses and errors alone.
+    #[arg(long)]
+    pub headless: bool,
+    /// Play no sample dialogues.
+    #[arg(long)]
+    pub no_demo: bool,
+    /// Delay what the sites say to each other like three continents do.
+    #[arg(long)]
+    pub wan: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProfileArg {
+    /// Sites in one metropolitan area.
+    #[default]
+    Lan,
+    /// Round trips up to 60 ms.
+    Regional,
+    /// Round trips up to 250 ms.
+    Global,
+}
+
+impl ProfileArg {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Lan => "lan",
+            Self::Regional => "regional",
+            Self::Global => "global",
+        }
+    }
+}
+
+/// Where a node's configuration comes from: a flag wins over the environment (`ANTIPHON_SITE_NAME`),
+/// that over the file, that over the default.
+#[derive(Clone, Debug, Default, Args)]
+pub struct NodeArgs {
+    /// The configuration file; without it `antiphon.toml`, where there is one.
+    #[arg(long, env = "ANTIPHON_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// `cluster.name`.
+    #[arg(long, value_name = "CLUSTER")]
+    pub name: Option<String>,
+    /// `site.name`.
+    #[arg(long, value_name = "SITE")]
+    pub site: Option<String>,
+    /// `site.region`.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// `node.name`.
+    #[arg(long, value_name = "NODE")]
+    pub node: Option<String>,
+    /// `node.data_dir`.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<String>,
+    /// `listen.api`.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub api: Option<String>,
+    /// `listen.peer`.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub peer: Option<String>,
+    /// Any key, as SECTION.KEY=VALUE; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Founds a cluster. A configuration file that does not exist yet is written from the flags.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Timing of the whole cluster; cannot be changed later.
+    #[arg(long, value_enum, default_value_t)]
+    pub profile: ProfileArg,
+    /// The first floor plan; the sample without it.
+    #[arg(long, value_name = "FILE")]
+    pub floor: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// Peer addresses of members, parted by commas.
+    #[arg(required = true, value_delimiter = ',', value_name = "HOST:PORT")]
+    pub members: Vec<String>,
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// Ask again every second.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// The form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct FloorArgs {
+    #[command(subcommand)]
+    pub command: FloorCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum FloorCommand {
+    /// Print the plan in force.
+    Show {
+        /// An earlier version that is still kept.
+        #[arg(long, default_value_t = 0)]
+        version: u64,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Check a plan and say what applying it would change.
+    Check {
+        /// The plan; `-` reads it from standard input.
+        file: PathBuf,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Bring a plan into force.
+    Apply {
+        /// The plan; `-` reads it from standard input.
+        file: PathBuf,
+        /// The version that it was made against; without it the one in force now.
+        #[arg(long)]
+        expect: Option<u64>,
+        /// Check alone, change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct QueueArgs {
+    #[command(subcommand)]
+    pub command: QueueCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum QueueCommand {
+    /// List queues, worst first.
+    List {
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    #[command(subcommand)]
+    pub command: AgentCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// List agents by name.
+    List {
+        /// Only of this site.
+        #[arg(long, default_value = "")]
+        site: String,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ConversationArgs {
+    #[command(subcommand)]
+    pub command: ConversationCommand,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StateArg {
+    Queued,
+    Offered,
+    Active,
+    Held,
+    Wrapup,
+    Closed,
+    Abandoned,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConversationCommand {
+    /// List conversations that have not ended, longest waiting first.
+    List {
+        /// Only of this queue.
+        #[arg(long, default_value = "")]
+        queue: String,
+        /// Only of this agent.
+        #[arg(long, default_value = "")]
+        agent: String,
+        /// Only in this state; ended ones come newest first.
+        #[arg(long, value_enum)]
+        state: Option<StateArg>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Show one conversation: where it stands, why it went there, what was said.
+    Show {
+        id: String,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Follow what is said until it ends.
+    Tail {
+        id: String,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// End a conversation.
+    Close {
+        id: String,
+        /// Why, for the record.
+        #[arg(long, default_value = "closed by an operator")]
+        reason: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+}
+
+/// How fast dialogues are played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Speed {
+    /// Each turn as soon as the one before has arrived.
+    Max,
+    /// So many times as fast as people type.
+    Times(f64),
+}
+
+fn speed(text: &str) -> Result<Speed, String> {
+    match text {
+        "max" => Ok(Speed::Max),
+        number => match number.parse::<f64>() {
+            Ok(times) if times > 0.0 && times.is_finite() => Ok(Speed::Times(times)),
+            Ok(_) | Err(_) => Err(format!("`{number}` is neither a positive number nor `max`")),
+        },
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Dialogues, one JSON object a line.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// At most so many agents of the plan take a seat.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub agents: Option<u32>,
+    /// Dialogues at a time.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub concurrency: u32,
+    /// `max`, or how many times as fast as people type.
+    #[arg(long, default_value = "max", value_parser = speed, value_name = "X|max")]
+    pub speed: Speed,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    pub command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Acknowledged messages over streams, at the leader's node and at another one.
+    Messages(MessagesArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct MessagesArgs {
+    /// Messages on the way at once, each in another conversation.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    pub in_flight: u32,
+    /// How long is measured, after 2 s of warm-up.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub seconds: u32,
+    /// Open conversations.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub conversations: u32,
+    /// Keep the nodes' data here instead of a folder that is removed at the end.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every key with its default.
+    Default,
+    /// Check a configuration without starting anything.
+    Check {
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Print the values in force and where each comes from.
+    Show {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// The form of the answer.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct VersionArgs {
+    /// The form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_tree_is_consistent_and_every_word_is_one_word() {
+        Cli::command().debug_assert();
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_name().chars().all(|c| c.is_ascii_lowercase()));
+        }
+    }
+
+    #[test]
+    fn the_commands_are_exactly_these() {
+        let root = Cli::command();
+        let names: Vec<&str> = root
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        let expected = "dev init serve join status check floor queue agent conversation replay bench config version";
+        assert_eq!(names.join(" "), expected);
+    }
+
+    #[test]
+    fn several_addresses_are_given_in_one_word() {
+        let cli =
+            parse("antiphon replay a.jsonl --addr h1:1,h2:2,h3:3 --speed 4 --agents 8").unwrap();
+        let Command::Replay(args) = cli.command else {
+            panic!("replay was asked for")
+        };
+        assert_eq!(args.reach.addr, ["h1:1", "h2:2", "h3:3"]);
+        assert_eq!(args.speed, Speed::Times(4.0));
+        assert_eq!(args.agents, Some(8));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for line in [
+            "antiphon",
+            "antiphon replay",
+            "antiphon replay a --speed 0",
+            "antiphon replay a --speed fast",
+            "antiphon replay a --concurrency 0",
+            "antiphon bench messages",
+            "antiphon bench messages --in-flight 0",
+            "antiphon status --output yaml",
+            "antiphon floor apply",
+            "antiphon conversation list --limit 0",
+            "antiphon join",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_manual() {
+        let Command::Bench(bench) = parse("antiphon bench messages --in-flight 64")
+            .unwrap()
+            .command
+        else {
+            panic!("bench was asked for")
+        };
+        let BenchCommand::Messages(messages) = bench.command;
+        assert_eq!((messages.seconds, messages.conversations), (10, 10_000));
+        let Command::Init(init) = parse("antiphon init").unwrap().command else {
+            panic!("init was asked for")
+        };
+        assert_eq!(init.profile, ProfileArg::Lan);
+    }
+}

@@ -1,0 +1,356 @@
+//! `antiphon conversation`: exchanges with customers.
+//! Promise: `show` prints why a conversation went where it went; `tail` loses nothing when a node dies.
+//! Not here: answering customers (the agent's desk does).
+
+use client::Event;
+use client::api::{self, ConversationState};
+
+use crate::args::{ConversationArgs, ConversationCommand, Output, StateArg};
+use crate::failure::{Exit, Failure};
+use crate::json;
+use crate::reach::Reach;
+use crate::table::{clock, columns, indented, or_dash, short, span};
+use crate::terminal::{Terminal, staff};
+
+/// A queue, a customer or an agent has room for so many characters in a list.
+const CELL_CHARS: usize = 24;
+
+pub async fn run(args: ConversationArgs, terminal: Terminal) -> Result<Exit, Failure> {
+    match args.command {
+        ConversationCommand::List {
+            queue,
+            agent,
+            state,
+            limit,
+            reach,
+        } => {
+            let request = api::ListConversationsRequest {
+                queue,
+                agent,
+                state: state
+                    .map_or(ConversationState::Unspecified, state_of)
+                    .into(),
+                page_size: limit,
+                page_token: String::new(),
+            };
+            list(&Reach::of(&reach)?, request).await
+        }
+        ConversationCommand::Show { id, reach } => show(&Reach::of(&reach)?, id).await,
+        ConversationCommand::Tail { id, reach } => tail(&Reach::of(&reach)?, &id).await,
+        ConversationCommand::Close {
+            id,
+            reason,
+            yes,
+            reach,
+        } => {
+            let reach = Reach::of(&reach)?;
+            terminal.confirm(&format!("End conversation {id}?"), yes)?;
+            let request = api::EndConversationRequest {
+                conversation_id: id,
+                staff: staff(),
+                reason,
+                ..Default::default()
+            };
+            let ended = reach.client.supervisor().end_conversation(request).await?;
+            match reach.output {
+                Output::Json => json::print("EndConversationResponse", &ended)?,
+                Output::Table => eprintln!("ended"),
+            }
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn state_of(state: StateArg) -> ConversationState {
+    match state {
+        StateArg::Queued => ConversationState::Queued,
+        StateArg::Offered => ConversationState::Offered,
+        StateArg::Active => ConversationState::Active,
+        StateArg::Held => ConversationState::OnHold,
+        StateArg::Wrapup => ConversationState::WrapUp,
+        StateArg::Closed => ConversationState::Closed,
+        StateArg::Abandoned => ConversationState::Abandoned,
+    }
+}
+
+fn state_word(state: ConversationState) -> &'static str {
+    match state {
+        ConversationState::Unspecified => "unknown",
+        ConversationState::Bot => "bot",
+        ConversationState::Queued => "queued",
+        ConversationState::Offered => "offered",
+        ConversationState::Active => "active",
+        ConversationState::OnHold => "on hold",
+        ConversationState::WrapUp => "wrap-up",
+        ConversationState::Closed => "closed",
+        ConversationState::Abandoned => "abandoned",
+    }
+}
+
+async fn list(reach: &Reach, request: api::ListConversationsRequest) -> Result<Exit, Failure> {
+    let listed = reach
+        .client
+        .supervisor()
+        .list_conversations(request)
+        .await?;
+    if reach.output == Output::Json {
+        json::print("ListConversationsResponse", &listed)?;
+        return Ok(Exit::Ok);
+    }
+    let mut table = columns(&[
+        "CONVERSATION",
+        "STATE",
+        "QUEUE",
+        "PLACE>",
+        "WAITED>",
+        "AGE>",
+        "CUSTOMER",
+        "AGENT",
+        "ITEMS>",
+    ]);
+    for one in &listed.conversations {
+        let place = match one.position {
+            0 => "-".to_owned(),
+            place => place.to_string(),
+        };
+        table.add_row([
+            one.conversation_id.clone(),
+            flagged(one),
+            short(&one.queue, CELL_CHARS),
+            place,
+            clock(one.waited_ms),
+            span(one.age_ms),
+            short(&one.customer, CELL_CHARS),
+            or_dash(&one.agent),
+            one.last_sequence.to_string(),
+        ]);
+    }
+    print!("{}", indented(&table));
+    let more = if listed.next_page_token.is_empty() {
+        ""
+    } else {
+        ", and there are more"
+    };
+    eprintln!(
+        "{} conversations{more}; at log index {}",
+        listed.conversations.len(),
+        listed.applied_index
+    );
+    Ok(Exit::Ok)
+}
+
+fn flagged(one: &api::ConversationSummary) -> String {
+    let word = state_word(one.state());
+    match one.quarantined {
+        true => format!("{word} (set aside)"),
+        false => word.to_owned(),
+    }
+}
+
+async fn show(reach: &Reach, conversation_id: String) -> Result<Exit, Failure> {
+    let supervisor = reach.client.supervisor();
+    let request = api::GetConversationRequest {
+        conversation_id: conversation_id.clone(),
+    };
+    let shown = supervisor.get_conversation(request).await?;
+    let customer = reach.client.customer();
+    let transcript = customer.transcript_with_notes(&conversation_id).await?;
+    if reach.output == Output::Json {
+        let mut whole = json::of("GetConversationResponse", &shown)?;
+        let read = api::GetTranscriptResponse {
+            conversation: Some(transcript.conversation),
+            items: transcript.items,
+            more: false,
+            notes: transcript.notes,
+        };
+        whole["transcript"] = json::of("GetTranscriptResponse", &read)?;
+        println!("{whole:#}");
+        return Ok(Exit::Ok);
+    }
+    print_summary(&shown.conversation.unwrap_or_default());
+    print_receipts(&shown.receipts);
+    println!("TRANSCRIPT");
+    transcript
+        .items
+        .iter()
+        .for_each(|item| println!("  {}", item_line(item)));
+    if !transcript.notes.is_empty() {
+        println!("NOTES");
+        for note in &transcript.notes {
+            let author = author_word(note.author.as_ref());
+            println!(
+                "  after {:>4}  {author}: {}",
+                note.after_sequence, note.text
+            );
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn print_summary(one: &api::ConversationSummary) {
+    println!(
+        "CONVERSATION  {}   {}   {}",
+        one.conversation_id,
+        flagged(one),
+        span(one.age_ms)
+    );
+    println!("  queue     {}", or_dash(&one.queue));
+    println!(
+        "  customer  {} on {} from {}",
+        or_dash(&one.customer),
+        or_dash(&one.account),
+        or_dash(&one.site)
+    );
+    println!(
+        "  language  {}   topics {}",
+        or_dash(&one.language),
+        or_dash(&one.topics.join(", "))
+    );
+    println!(
+        "  agent     {}   owner epoch {}",
+        or_dash(&one.agent),
+        one.owner_epoch
+    );
+    if one.position > 0 {
+        println!(
+            "  waits     place {}, for {}",
+            one.position,
+            clock(one.waited_ms)
+        );
+    }
+    if one.score > 0 {
+        println!("  rated     {} of 5", one.score);
+    }
+}
+
+fn print_receipts(receipts: &[api::Receipt]) {
+    if receipts.is_empty() {
+        return;
+    }
+    println!("WHY");
+    for receipt in receipts {
+        println!(
+            "  index {}  {} {} by {} out of {} (plan {})",
+            receipt.log_index,
+            receipt.decision,
+            or_dash(&receipt.agent),
+            or_dash(&receipt.rule),
+            receipt.candidates,
+            receipt.plan_version
+        );
+        for left_out in &receipt.excluded {
+            println!("      not {}: {}", left_out.agent, left_out.reason);
+        }
+    }
+}
+
+async fn tail(reach: &Reach, id: &str) -> Result<Exit, Failure> {
+    let mut followed = reach.client.customer().observe(id, 0);
+    while let Some(event) = followed.next().await {
+        match event {
+            Event::Item(item) => match reach.output {
+                Output::Json => json::print_line("Item", &item)?,
+                Output::Table => println!("{}", item_line(&item)),
+            },
+            Event::Summary(summary) => {
+                let over = matches!(
+                    summary.state(),
+                    ConversationState::Closed | ConversationState::Abandoned
+                );
+                if over {
+                    eprintln!("the conversation has ended");
+                    return Ok(Exit::Ok);
+                }
+            }
+            Event::Interrupted { .. } => {
+                eprintln!("interrupted; following again as soon as a node answers")
+            }
+            Event::Resumed { address, .. } => eprintln!("following at {address}"),
+            Event::Ended(error) if error.reason == api::ErrorReason::ConversationClosed => {
+                return Ok(Exit::Ok);
+            }
+            Event::Ended(error) => return Err(error.into()),
+            Event::Acked(_) | Event::Refused(_) | Event::Marker(_) | Event::Continued { .. } => {}
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn item_line(item: &api::Item) -> String {
+    match &item.content {
+        Some(api::item::Content::Message(message)) => {
+            let author = author_word(message.author.as_ref());
+            format!("{:>4}  {author}: {}", item.sequence, message.text)
+        }
+        Some(api::item::Content::Change(change)) => {
+            let kind = change.kind().as_str_name().trim_start_matches("KIND_");
+            let by = change
+                .by
+                .as_ref()
+                .map_or(String::new(), |by| format!(" {}", author_word(Some(by))));
+            let text = if change.text.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", change.text)
+            };
+            format!(
+                "{:>4}  -- {}{by}{text}",
+                item.sequence,
+                kind.to_lowercase().replace('_', " ")
+            )
+        }
+        None => format!("{:>4}", item.sequence),
+    }
+}
+
+fn author_word(author: Option<&api::Author>) -> String {
+    let Some(author) = author else {
+        return "-".to_owned();
+    };
+    let kind = author
+        .kind()
+        .as_str_name()
+        .trim_start_matches("KIND_")
+        .to_lowercase();
+    match (author.display_name.as_str(), author.name.as_str()) {
+        ("", "") => kind,
+        ("", name) | (name, _) => format!("{kind} {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_and_a_change_read_as_lines() {
+        let author = Some(api::Author {
+            kind: api::author::Kind::Agent.into(),
+            name: "ana".into(),
+            display_name: String::new(),
+        });
+        let item = |content| api::Item {
+            sequence: 3,
+            content: Some(content),
+            ..Default::default()
+        };
+        let message = api::Message {
+            author: author.clone(),
+            text: "Hello".into(),
+            ..Default::default()
+        };
+        let change = api::Change {
+            kind: api::change::Kind::HandedOff.into(),
+            by: author,
+            ..Default::default()
+        };
+        assert_eq!(
+            item_line(&item(api::item::Content::Message(message))),
+            "   3  agent ana: Hello"
+        );
+        assert_eq!(
+            item_line(&item(api::item::Content::Change(change))),
+            "   3  -- handed off agent ana"
+        );
+    }
+}

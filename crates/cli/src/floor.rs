@@ -1,0 +1,216 @@
+//! `antiphon floor`: the plan of queues, skills and agents.
+//! Promise: a plan is applied only against the version that it was made for; faults come with their place.
+//! Not here: what makes a plan good (the cluster decides).
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use client::api;
+
+use crate::args::{FloorArgs, FloorCommand, Output};
+use crate::failure::{Exit, Failure};
+use crate::json;
+use crate::reach::Reach;
+use crate::terminal::{Terminal, staff};
+
+pub async fn run(args: FloorArgs, terminal: Terminal) -> Result<Exit, Failure> {
+    match args.command {
+        FloorCommand::Show { version, reach } => show(&Reach::of(&reach)?, version).await,
+        FloorCommand::Check { file, reach } => check(&Reach::of(&reach)?, &file).await,
+        FloorCommand::Apply {
+            file,
+            expect,
+            dry_run,
+            yes,
+            reach,
+        } => {
+            let wish = Wish {
+                file,
+                expect,
+                dry_run,
+                yes,
+            };
+            apply(&Reach::of(&reach)?, wish, terminal).await
+        }
+    }
+}
+
+async fn show(reach: &Reach, version: u64) -> Result<Exit, Failure> {
+    let request = api::GetFloorPlanRequest { version };
+    let plan = reach.client.operator().get_floor_plan(request).await?;
+    match reach.output {
+        Output::Json => json::print("GetFloorPlanResponse", &plan)?,
+        Output::Table => {
+            print!("{}", plan.toml);
+            eprintln!("version {}", plan.version);
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn check(reach: &Reach, file: &Path) -> Result<Exit, Failure> {
+    let toml = read(file)?;
+    let request = api::CheckFloorPlanRequest { toml };
+    let checked = reach.client.operator().check_floor_plan(request).await?;
+    if reach.output == Output::Json {
+        json::print("CheckFloorPlanResponse", &checked)?;
+    }
+    if !checked.faults.is_empty() {
+        return Err(faulty(file, &checked.faults, checked.current_version));
+    }
+    if reach.output == Output::Table {
+        print_changes(&checked.changes);
+        eprintln!(
+            "try: antiphon floor apply {} --expect {}",
+            file.display(),
+            checked.current_version
+        );
+    }
+    Ok(Exit::Ok)
+}
+
+struct Wish {
+    file: PathBuf,
+    expect: Option<u64>,
+    dry_run: bool,
+    yes: bool,
+}
+
+async fn apply(reach: &Reach, wish: Wish, terminal: Terminal) -> Result<Exit, Failure> {
+    let operator = reach.client.operator();
+    let toml = read(&wish.file)?;
+    let checked = operator
+        .check_floor_plan(api::CheckFloorPlanRequest { toml: toml.clone() })
+        .await?;
+    if !checked.faults.is_empty() {
+        return Err(faulty(&wish.file, &checked.faults, checked.current_version));
+    }
+    let expected_version = wish.expect.unwrap_or(checked.current_version);
+    if !wish.dry_run && !wish.yes {
+        for change in &checked.changes {
+            eprintln!("  {change}");
+        }
+        let question = format!("Apply this over version {expected_version}?");
+        terminal.confirm(&question, wish.yes)?;
+    }
+    let request = api::ApplyFloorPlanRequest {
+        toml,
+        expected_version,
+        dry_run: wish.dry_run,
+        staff: staff(),
+        ..Default::default()
+    };
+    let applied = operator.apply_floor_plan(request).await?;
+    if reach.output == Output::Json {
+        json::print("ApplyFloorPlanResponse", &applied)?;
+    }
+    if !applied.faults.is_empty() {
+        return Err(faulty(&wish.file, &applied.faults, applied.version));
+    }
+    if reach.output == Output::Table {
+        print_changes(&applied.changes);
+        say_version(&applied, wish.dry_run);
+    }
+    if applied.behind.is_empty() {
+        return Ok(Exit::Ok);
+    }
+    let cells = applied.behind.join(", ");
+    let sentence = format!(
+        "version {} is in force, and {cells} has not adopted it yet",
+        applied.version
+    );
+    let failure = Failure::plain(sentence).with_reason("PLAN_BEHIND");
+    Err(failure
+        .with_exit(Exit::TimedOut)
+        .with_next("antiphon status"))
+}
+
+fn say_version(applied: &api::ApplyFloorPlanResponse, dry_run: bool) {
+    match dry_run {
+        true => eprintln!(
+            "nothing was changed; version {} is in force",
+            applied.version
+        ),
+        false => eprintln!(
+            "version {} is in force; adopted by {}",
+            applied.version,
+            applied.adopted.join(", ")
+        ),
+    }
+}
+
+fn print_changes(changes: &[String]) {
+    match changes {
+        [] => println!("no changes"),
+        changes => changes.iter().for_each(|change| println!("{change}")),
+    }
+}
+
+/// Every fault as `file:line:column: what`, then the refusal.
+fn faulty(file: &Path, faults: &[api::PlanFault], version: u64) -> Failure {
+    for fault in faults {
+        eprintln!("{}", fault_line(file, fault));
+    }
+    let count = match faults.len() {
+        1 => "one fault".to_owned(),
+        many => format!("{many} faults"),
+    };
+    let sentence = format!("the plan has {count}; version {version} stays in force");
+    let next = format!("antiphon floor check {}", file.display());
+    let failure = Failure::plain(sentence).with_reason("PLAN_INVALID");
+    failure.with_exit(Exit::Refused).with_next(next)
+}
+
+fn fault_line(file: &Path, fault: &api::PlanFault) -> String {
+    let place = match fault.line {
+        0 => file.display().to_string(),
+        line => format!("{}:{line}:{}", file.display(), fault.column),
+    };
+    let meant = match fault.suggestion.as_str() {
+        "" => String::new(),
+        suggestion => format!("; did you mean {suggestion}?"),
+    };
+    format!("{place}: {}{meant}", fault.message)
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = match file == Path::new("-") {
+        true => std::io::stdin().read_to_string(&mut text).map(|_| ()),
+        false => std::fs::read_to_string(file).map(|content| text = content),
+    };
+    match read {
+        Ok(()) => Ok(text),
+        Err(error) => Err(Failure::plain(format!(
+            "{} cannot be read: {error}",
+            file.display()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_has_its_place_and_what_was_meant() {
+        let fault = api::PlanFault {
+            line: 12,
+            column: 5,
+            message: "unknown key `capacty`".into(),
+            suggestion: "capacity".into(),
+        };
+        assert_eq!(
+            fault_line(Path::new("floor.toml"), &fault),
+            "floor.toml:12:5: unknown key `capacty`; did you mean capacity?"
+        );
+    }
+
+    #[test]
+    fn a_faulty_plan_is_a_refusal_with_the_next_command() {
+        let failure = faulty(Path::new("f.toml"), &[api::PlanFault::default()], 18);
+        assert_eq!(failure.exit, Exit::Refused);
+        assert_eq!(failure.reason.as_deref(), Some("PLAN_INVALID"));
+        assert_eq!(failure.next.as_deref(), Some("antiphon floor check f.toml"));
+    }
+}

@@ -1,0 +1,139 @@
+//! Commands that run on this machine alone: nodes and their configuration.
+//! Promise: thin; what a node is, is the crate `node`. A signal ends a node in order, a second one at once.
+//! Not here: talking to a cluster (all other modules).
+
+mod check;
+mod demo;
+mod dev;
+mod process;
+mod settings;
+
+use std::path::Path;
+
+use node::config::Layered;
+use node::{Config, InitOptions, NodeError, Profile};
+use runtime::Env;
+use runtime::real::Threads;
+
+pub use check::check;
+pub use dev::dev;
+
+use crate::args::{ConfigArgs, ConfigCommand, InitArgs, JoinArgs, NodeArgs, Output, ServeArgs};
+use crate::failure::{Exit, Failure};
+use crate::table::{columns, indented};
+
+/// Claims an empty data directory for the first node of a new cluster.
+pub fn init(args: InitArgs) -> Result<Exit, Failure> {
+    let file = settings::file_to_write(&args.node);
+    let layered = settings::load(&args.node, &[])?;
+    let floor = args.floor.as_deref().map(read).transpose()?;
+    let options = InitOptions {
+        profile: Profile::from_word(args.profile.word()),
+        floor,
+    };
+    let production = Env::production(Threads::default())?;
+    let founded = production.block_on(node::init(&layered.config, &production.env(), options));
+    let identity = founded.map_err(of_node)?;
+    settings::write(&file, &layered)?;
+    eprintln!(
+        "founded cluster {} ({})",
+        layered.config.cluster.name, identity.cluster_id
+    );
+    eprintln!(
+        "  profile {}, first node {} at site {}",
+        identity.profile, identity.node_name, identity.site
+    );
+    eprintln!("now: antiphon serve --config {}", file.display());
+    eprintln!(
+        "then, on the other sites: antiphon join {} --site SITE",
+        layered.config.listen.peer
+    );
+    Ok(Exit::Ok)
+}
+
+/// Runs a node.
+pub fn serve(args: ServeArgs) -> Result<Exit, Failure> {
+    let layered = settings::load(&args.node, &[])?;
+    process::run(layered.config)
+}
+
+/// Runs a node that becomes a member first; a restart is `antiphon serve`.
+pub fn join(args: JoinArgs) -> Result<Exit, Failure> {
+    let file = settings::file_to_write(&args.node);
+    let members = ("cluster.join".to_owned(), args.members.join(","));
+    let layered = settings::load(&args.node, &[members])?;
+    settings::write(&file, &layered)?;
+    process::run(layered.config)
+}
+
+/// Configuration: defaults, check, values in force.
+pub fn config(args: ConfigArgs) -> Result<Exit, Failure> {
+    match args.command {
+        ConfigCommand::Default => print!("{}", Config::default_toml()),
+        ConfigCommand::Check { node } => {
+            check_config(&node)?;
+            eprintln!("the configuration can work");
+        }
+        ConfigCommand::Show { node, output } => show(&settings::load(&node, &[])?, output),
+    }
+    Ok(Exit::Ok)
+}
+
+fn check_config(node: &NodeArgs) -> Result<(), Failure> {
+    let layered = settings::load(node, &[])?;
+    let problems = layered.config.problems();
+    problems.iter().for_each(|problem| eprintln!("{problem}"));
+    match problems.len() {
+        0 => Ok(()),
+        1 => Err(settings::invalid("the configuration has one problem")),
+        many => Err(settings::invalid(&format!(
+            "the configuration has {many} problems"
+        ))),
+    }
+}
+
+fn show(layered: &Layered, output: Output) {
+    let values = layered.values();
+    if output == Output::Json {
+        let keys = values.into_iter().map(|(key, value, origin)| {
+            let told = serde_json::json!({"value": value, "origin": origin.to_string()});
+            (key, told)
+        });
+        println!("{:#}", serde_json::Value::Object(keys.collect()));
+        return;
+    }
+    let mut table = columns(&["KEY", "VALUE", "FROM"]);
+    for (key, value, origin) in values {
+        table.add_row([key, value, origin.to_string()]);
+    }
+    print!("{}", indented(&table));
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file)
+        .map_err(|error| Failure::plain(format!("{} cannot be read: {error}", file.display())))
+}
+
+/// A node's error as the command line tells it.
+fn of_node(error: NodeError) -> Failure {
+    let sentence = error.to_string();
+    let failure = Failure::plain(sentence);
+    match error {
+        NodeError::Config(_) => settings::invalid(&failure.sentence),
+        NodeError::JoinRefused { reason, message } => Failure {
+            sentence: format!("the cluster refused this node: {message}"),
+            reason: Some(reason),
+            next: None,
+            exit: Exit::Refused,
+        },
+        NodeError::JoinUnanswered { .. } => failure
+            .with_exit(Exit::Unreachable)
+            .with_next("antiphon status --addr HOST:PORT, on a node of the cluster"),
+        NodeError::AlreadyInitialised { .. }
+        | NodeError::NoCluster { .. }
+        | NodeError::IdentityDiffers { .. } => failure.with_exit(Exit::Refused),
+        NodeError::FloorPlan(_) => failure.with_reason("PLAN_INVALID").with_exit(Exit::Refused),
+        NodeError::Listen { .. } => failure.with_next("antiphon check"),
+        _ => failure,
+    }
+}

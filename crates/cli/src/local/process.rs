@@ -1,0 +1,110 @@
+//! The process of one node: log, signals, end.
+//! Promise: the first SIGTERM or SIGINT drains the node and exits 0; the second one exits at once.
+//! Not here: what draining is (`node`).
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use node::log::{Place, subscriber};
+use node::{Config, Node};
+use runtime::real::{Production, Threads};
+use runtime::{Env, Lane};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::failure::{Exit, Failure};
+use crate::local::of_node;
+
+/// Tasks that are left after a node's end are given up after this.
+const LANES_GRACE: Duration = Duration::from_millis(500);
+/// What a shell says of a process that ended by SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// Runs a node until a signal ends it.
+pub fn run(config: Config) -> Result<Exit, Failure> {
+    let place = Place {
+        site: config.site.name.clone(),
+        node: config.node_name(),
+    };
+    start_log(&config, place)?;
+    let production = Env::production(Threads::default())?;
+    let ended = production.block_on(serve(config, production.env()));
+    production.shutdown(LANES_GRACE);
+    ended
+}
+
+/// Makes the node's log that of this process.
+pub fn start_log(config: &Config, place: Place) -> Result<(), Failure> {
+    let terminal = std::io::stderr().is_terminal();
+    let subscriber = subscriber(config, place, terminal, std::io::stderr)
+        .map_err(|error| Failure::plain(error.to_string()))?;
+    tracing::subscriber::set_global_default(subscriber)
+        .map_err(|error| Failure::plain(error.to_string()))
+}
+
+/// Ends the lanes of a process that started nodes.
+pub fn end(production: Production) {
+    production.shutdown(LANES_GRACE);
+}
+
+async fn serve(config: Config, env: Env) -> Result<Exit, Failure> {
+    let mut signals = Signals::listen()?;
+    let starting = node::run(config, env.clone());
+    let node = tokio::select! {
+        biased;
+        () = signals.next() => return Ok(Exit::Ok),
+        started = starting => started.map_err(of_node)?,
+    };
+    announce(&node);
+    let ended = tokio::select! {
+        biased;
+        () = signals.next() => Ok(Exit::Ok),
+        error = node.failure() => Err(Failure::plain(error.to_string())),
+    };
+    signals.exit_at_the_next(&env.edge);
+    node.shutdown().await;
+    ended
+}
+
+/// The line that says that the API listens; tools wait for it.
+fn announce(node: &Node) {
+    let addresses = node.addresses();
+    let name = &node.identity().node_name;
+    eprintln!(
+        "ready api={} peer={} node={name}",
+        addresses.api, addresses.peer
+    );
+}
+
+/// SIGTERM and SIGINT.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes both signals over.
+    pub fn listen() -> Result<Self, Failure> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for one of them.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// From now on a signal ends the process at once.
+    pub fn exit_at_the_next(mut self, lane: &Lane) {
+        let exit = async move {
+            self.next().await;
+            std::process::exit(INTERRUPTED);
+        };
+        lane.spawn("second signal", exit).detach();
+    }
+}

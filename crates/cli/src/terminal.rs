@@ -1,0 +1,124 @@
+//! The terminal: colours, questions, whether anybody looks.
+//! Promise: colour adds to words and shapes and never stands alone; `NO_COLOR` and pipes get none.
+//! Not here: tables (`table`).
+
+use std::io::{IsTerminal as _, Write as _};
+
+use crate::failure::{Exit, Failure};
+
+/// What stdout and stderr are connected to.
+#[derive(Clone, Copy, Debug)]
+pub struct Terminal {
+    coloured: bool,
+    /// Somebody can answer a question.
+    pub interactive: bool,
+    /// Stdout is a screen that can be cleared.
+    pub screen: bool,
+}
+
+impl Terminal {
+    /// As this process finds it.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the command line reads the environment"
+    )]
+    pub fn of_process() -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let screen = std::io::stdout().is_terminal();
+        Self {
+            coloured: screen && !plain,
+            interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+            screen,
+        }
+    }
+
+    /// Neither colour nor anybody there.
+    #[cfg(test)]
+    pub fn plain() -> Self {
+        Self {
+            coloured: false,
+            interactive: false,
+            screen: false,
+        }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        match self.coloured {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text.to_owned(),
+        }
+    }
+
+    pub fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub fn warn(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    pub fn bad(self, text: &str) -> String {
+        self.paint("31;1", text)
+    }
+
+    pub fn heading(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    /// Asks for a yes before something is changed; `given` is `--yes`.
+    pub fn confirm(self, question: &str, given: bool) -> Result<(), Failure> {
+        if given {
+            return Ok(());
+        }
+        if !self.interactive {
+            let failure = Failure::usage("this changes the cluster and nobody is there to ask");
+            return Err(failure.with_next("the same command with --yes"));
+        }
+        eprint!("{question} [y/N] ");
+        std::io::stderr().flush().ok();
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => Err(Failure::plain("nothing was changed").with_exit(Exit::Error)),
+        }
+    }
+
+    /// Clears the screen before a repeated view.
+    pub fn clear(self) {
+        if self.screen {
+            print!("\x1b[H\x1b[2J");
+        }
+    }
+}
+
+/// Who sits here, for the record of a change.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the command line reads the environment"
+)]
+pub fn staff() -> String {
+    std::env::var("USER").unwrap_or_else(|_| "operator".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_colour_the_words_are_the_same() {
+        assert_eq!(Terminal::plain().bad("DOWN"), "DOWN");
+        let coloured = Terminal {
+            coloured: true,
+            ..Terminal::plain()
+        };
+        assert_eq!(coloured.bad("DOWN"), "\x1b[31;1mDOWN\x1b[0m");
+    }
+
+    #[test]
+    fn without_a_terminal_a_change_needs_yes() {
+        let refused = Terminal::plain().confirm("Sure?", false).unwrap_err();
+        assert_eq!(refused.exit, Exit::Usage);
+        assert!(Terminal::plain().confirm("Sure?", true).is_ok());
+    }
+}
