@@ -2,6 +2,7 @@
 //! Promise: it harms no other conversation, is counted, and its own conversation goes on.
 //! Not here: defects of the machine (`domain`).
 
+#[allow(dead_code, reason = "this test needs a part of it")]
 #[path = "../../tests/group/mod.rs"]
 mod group;
 
