@@ -2,8 +2,8 @@
 //! Promise: `decode_entry(encode_entry(e)) == e`; equal entries have equal bytes.
 //! Not here: the log around them (`store`), snapshots (`snapshot`).
 
-mod from_wire;
-mod to_wire;
+pub(crate) mod from_wire;
+pub(crate) mod to_wire;
 
 use ::pb::store::v1 as pb;
 use domain::cell::command::Entry;

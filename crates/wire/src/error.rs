@@ -58,7 +58,7 @@ pub enum WireError {
     #[error("the snapshot is not whole: {reason}")]
     NotWhole {
         /// What did not fit.
-        reason: &'static str,
+        reason: String,
     },
 }
 

@@ -38,6 +38,14 @@ pub(crate) fn optional_name<T: FromStr<Err = IdError>>(
     text.map(|text| name(text, field)).transpose()
 }
 
+/// The fault of an enum's number that has no meaning.
+pub(crate) fn bad_enum(field: &'static str, value: i32) -> WireError {
+    WireError::BadValue {
+        field,
+        value: u64::from(value.unsigned_abs()),
+    }
+}
+
 pub(crate) fn conversation_to_wire(id: ConversationId) -> pb::ConversationId {
     pb::ConversationId {
         cell: id.cell.0,
@@ -48,6 +56,13 @@ pub(crate) fn conversation_to_wire(id: ConversationId) -> pb::ConversationId {
 pub(crate) fn conversation(id: Option<&pb::ConversationId>) -> Result<ConversationId, WireError> {
     let id = need(id, "conversation")?;
     Ok(ConversationId {
+        cell: CellId(id.cell),
+        index: LogIndex(id.index),
+    })
+}
+
+pub(crate) fn optional_conversation(id: Option<&pb::ConversationId>) -> Option<ConversationId> {
+    id.map(|id| ConversationId {
         cell: CellId(id.cell),
         index: LogIndex(id.index),
     })

@@ -9,6 +9,7 @@ pub mod error;
 pub mod floor;
 mod ids;
 pub mod plan;
+pub mod snapshot;
 
 pub use error::WireError;
 

@@ -15,7 +15,7 @@ use domain::plan::VersionedPlan;
 
 use crate::error::WireError;
 use crate::ids::{
-    actor, body, conversation, instance, name, need, offer, optional_name, request_id,
+    actor, bad_enum, body, conversation, instance, name, need, offer, optional_name, request_id,
 };
 
 type Read<T> = Result<T, WireError>;
@@ -66,8 +66,8 @@ fn leader_started(stored: pb::LeaderStarted) -> LeaderStarted {
     }
 }
 
-fn adopt_plan(stored: &pb::AdoptPlan) -> Read<VersionedPlan> {
-    let plan = crate::plan::from_wire(need(stored.plan.as_ref(), "plan")?)?;
+pub(crate) fn adopt_plan(stored: &pb::AdoptPlan) -> Read<VersionedPlan> {
+    let plan = crate::plan::plan_from_wire(need(stored.plan.as_ref(), "plan")?)?;
     Ok(VersionedPlan {
         version: PlanVersion(stored.version),
         plan: Arc::new(plan),
@@ -138,7 +138,7 @@ fn hand_off(stored: &pb::HandOff) -> Read<HandOff> {
     })
 }
 
-fn intent(stored: Option<&pb::Intent>) -> Read<Intent> {
+pub(crate) fn intent(stored: Option<&pb::Intent>) -> Read<Intent> {
     let stored = need(stored, "intent")?;
     Ok(if stored.ready {
         Intent::Ready
@@ -179,27 +179,23 @@ fn set_intent(stored: &pb::SetIntent) -> Read<SetIntent> {
     })
 }
 
+pub(crate) fn lease_state(stored: i32) -> Read<LeaseState> {
+    match pb::LeaseState::try_from(stored) {
+        Ok(pb::LeaseState::Alive) => Ok(LeaseState::Alive),
+        Ok(pb::LeaseState::Suspect) => Ok(LeaseState::Suspect),
+        Ok(pb::LeaseState::Lost) => Ok(LeaseState::Lost),
+        Ok(pb::LeaseState::Gone) => Ok(LeaseState::Gone),
+        Ok(pb::LeaseState::Unspecified) | Err(_) => Err(bad_enum("lease.state", stored)),
+    }
+}
+
 fn lease(stored: &pb::Lease) -> Read<Lease> {
-    let state = match stored.state() {
-        pb::LeaseState::Alive => LeaseState::Alive,
-        pb::LeaseState::Suspect => LeaseState::Suspect,
-        pb::LeaseState::Lost => LeaseState::Lost,
-        pb::LeaseState::Gone => LeaseState::Gone,
-        pb::LeaseState::Unspecified => return Err(bad_enum("lease.state", stored.state)),
-    };
     Ok(Lease {
         agent: name(&stored.agent, "agent")?,
         session: Session(stored.session),
-        state,
+        state: lease_state(stored.state)?,
         our_fault: stored.our_fault,
     })
-}
-
-fn bad_enum(field: &'static str, value: i32) -> WireError {
-    WireError::BadValue {
-        field,
-        value: u64::from(value.unsigned_abs()),
-    }
 }
 
 fn offer_ref(stored: Option<&pb::OfferRef>) -> Read<OfferRef> {

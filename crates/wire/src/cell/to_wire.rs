@@ -62,10 +62,10 @@ fn leader_started(started: LeaderStarted) -> pb::LeaderStarted {
     }
 }
 
-fn adopt_plan(adopt: &VersionedPlan) -> pb::AdoptPlan {
+pub(crate) fn adopt_plan(adopt: &VersionedPlan) -> pb::AdoptPlan {
     pb::AdoptPlan {
         version: adopt.version.0,
-        plan: Some(crate::plan::to_wire(&adopt.plan)),
+        plan: Some(crate::plan::plan_to_wire(&adopt.plan)),
     }
 }
 
@@ -133,7 +133,7 @@ fn hand_off(hand_off: &HandOff) -> pb::HandOff {
     }
 }
 
-fn intent(intent: &Intent) -> pb::Intent {
+pub(crate) fn intent(intent: &Intent) -> pb::Intent {
     match intent {
         Intent::Ready => pb::Intent {
             ready: true,
@@ -176,17 +176,20 @@ fn set_intent(set: &SetIntent) -> pb::SetIntent {
     }
 }
 
-fn lease(lease: &Lease) -> pb::Lease {
-    let state = match lease.state {
+pub(crate) fn lease_state(state: LeaseState) -> pb::LeaseState {
+    match state {
         LeaseState::Alive => pb::LeaseState::Alive,
         LeaseState::Suspect => pb::LeaseState::Suspect,
         LeaseState::Lost => pb::LeaseState::Lost,
         LeaseState::Gone => pb::LeaseState::Gone,
-    };
+    }
+}
+
+fn lease(lease: &Lease) -> pb::Lease {
     pb::Lease {
         agent: lease.agent.to_string(),
         session: lease.session.0,
-        state: state.into(),
+        state: lease_state(lease.state).into(),
         our_fault: lease.our_fault,
     }
 }

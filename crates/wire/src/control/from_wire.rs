@@ -146,6 +146,9 @@ fn apply_plan(stored: &pb::ApplyPlan) -> Read<ApplyPlan> {
         request_id: request_id(stored.request_id.as_ref())?,
         by: name(&stored.by, "by")?,
         expected: PlanVersion(stored.expected),
-        plan: Arc::new(crate::plan::from_wire(need(stored.plan.as_ref(), "plan")?)?),
+        plan: Arc::new(crate::plan::plan_from_wire(need(
+            stored.plan.as_ref(),
+            "plan",
+        )?)?),
     })
 }

@@ -132,6 +132,6 @@ fn apply_plan(apply: &ApplyPlan) -> pb::ApplyPlan {
         request_id: Some(request_id_to_wire(&apply.request_id)),
         by: apply.by.to_string(),
         expected: apply.expected.0,
-        plan: Some(crate::plan::to_wire(&apply.plan)),
+        plan: Some(crate::plan::plan_to_wire(&apply.plan)),
     }
 }

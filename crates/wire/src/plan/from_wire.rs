@@ -14,7 +14,7 @@ use domain::plan::{
 
 use super::check_plan_format;
 use crate::error::WireError;
-use crate::ids::{name, need, optional_name};
+use crate::ids::{bad_enum, name, need, optional_name};
 
 type Read<T> = Result<T, WireError>;
 
@@ -121,7 +121,7 @@ fn requirement(stored: &pb::Requirement) -> Read<Requirement> {
     )
 }
 
-fn queue(stored: &pb::QueuePlan) -> Read<QueuePlan> {
+pub(crate) fn queue(stored: &pb::QueuePlan) -> Read<QueuePlan> {
     let texts = need(stored.texts.as_ref(), "queue.texts")?;
     Ok(QueuePlan {
         requires: stored
@@ -129,12 +129,12 @@ fn queue(stored: &pb::QueuePlan) -> Read<QueuePlan> {
             .iter()
             .map(requirement)
             .collect::<Read<_>>()?,
-        urgency: urgency(stored)?,
+        urgency: urgency(stored.urgency)?,
         strategy: strategy(stored)?,
         waiting_max: stored.waiting_max,
         paused: stored.paused,
         on_agent_lost: on_agent_lost(stored)?,
-        wrap_up: wrap_up(stored)?,
+        wrap_up: wrap_up(stored.wrap_up)?,
         timers: timers(need(stored.timers.as_ref(), "queue.timers")?),
         service_level: service_level(need(stored.service_level.as_ref(), "queue.service_level")?)?,
         boost_ms_max: stored.boost_ms_max,
@@ -147,50 +147,41 @@ fn queue(stored: &pb::QueuePlan) -> Read<QueuePlan> {
     })
 }
 
-fn bad(field: &'static str, value: i32) -> WireError {
-    WireError::BadValue {
-        field,
-        value: u64::from(value.unsigned_abs()),
+pub(crate) fn urgency(stored: i32) -> Read<Urgency> {
+    match pb::Urgency::try_from(stored) {
+        Ok(pb::Urgency::Emergency) => Ok(Urgency::Emergency),
+        Ok(pb::Urgency::Normal) => Ok(Urgency::Normal),
+        Ok(pb::Urgency::Background) => Ok(Urgency::Background),
+        Ok(pb::Urgency::Unspecified) | Err(_) => Err(bad_enum("urgency", stored)),
     }
 }
 
-fn urgency(stored: &pb::QueuePlan) -> Read<Urgency> {
-    Ok(match stored.urgency() {
-        pb::Urgency::Emergency => Urgency::Emergency,
-        pb::Urgency::Normal => Urgency::Normal,
-        pb::Urgency::Background => Urgency::Background,
-        pb::Urgency::Unspecified => return Err(bad("queue.urgency", stored.urgency)),
-    })
-}
-
 fn strategy(stored: &pb::QueuePlan) -> Read<Strategy> {
-    Ok(match stored.strategy() {
-        pb::Strategy::LongestIdle => Strategy::LongestIdle,
-        pb::Strategy::LeastLoad => Strategy::LeastLoad,
-        pb::Strategy::Unspecified => return Err(bad("queue.strategy", stored.strategy)),
-    })
+    match stored.strategy() {
+        pb::Strategy::LongestIdle => Ok(Strategy::LongestIdle),
+        pb::Strategy::LeastLoad => Ok(Strategy::LeastLoad),
+        pb::Strategy::Unspecified => Err(bad_enum("queue.strategy", stored.strategy)),
+    }
 }
 
 fn on_agent_lost(stored: &pb::QueuePlan) -> Read<OnAgentLost> {
-    Ok(match stored.on_agent_lost() {
-        pb::OnAgentLost::Hold => OnAgentLost::Hold,
-        pb::OnAgentLost::Requeue => OnAgentLost::Requeue,
-        pb::OnAgentLost::Notify => OnAgentLost::Notify,
-        pb::OnAgentLost::Unspecified => {
-            return Err(bad("queue.on_agent_lost", stored.on_agent_lost));
-        }
-    })
+    match stored.on_agent_lost() {
+        pb::OnAgentLost::Hold => Ok(OnAgentLost::Hold),
+        pb::OnAgentLost::Requeue => Ok(OnAgentLost::Requeue),
+        pb::OnAgentLost::Notify => Ok(OnAgentLost::Notify),
+        pb::OnAgentLost::Unspecified => Err(bad_enum("queue.on_agent_lost", stored.on_agent_lost)),
+    }
 }
 
-fn wrap_up(stored: &pb::QueuePlan) -> Read<WrapUpMode> {
-    Ok(match stored.wrap_up() {
-        pb::WrapUpMode::Optional => WrapUpMode::Optional,
-        pb::WrapUpMode::Mandatory => WrapUpMode::Mandatory,
-        pb::WrapUpMode::TimeBoxed => WrapUpMode::TimeBoxed,
-        pb::WrapUpMode::TimeBoxedWithoutExit => WrapUpMode::TimeBoxedWithoutExit,
-        pb::WrapUpMode::OnRequest => WrapUpMode::OnRequest,
-        pb::WrapUpMode::Unspecified => return Err(bad("queue.wrap_up", stored.wrap_up)),
-    })
+pub(crate) fn wrap_up(stored: i32) -> Read<WrapUpMode> {
+    match pb::WrapUpMode::try_from(stored) {
+        Ok(pb::WrapUpMode::Optional) => Ok(WrapUpMode::Optional),
+        Ok(pb::WrapUpMode::Mandatory) => Ok(WrapUpMode::Mandatory),
+        Ok(pb::WrapUpMode::TimeBoxed) => Ok(WrapUpMode::TimeBoxed),
+        Ok(pb::WrapUpMode::TimeBoxedWithoutExit) => Ok(WrapUpMode::TimeBoxedWithoutExit),
+        Ok(pb::WrapUpMode::OnRequest) => Ok(WrapUpMode::OnRequest),
+        Ok(pb::WrapUpMode::Unspecified) | Err(_) => Err(bad_enum("wrap_up", stored)),
+    }
 }
 
 fn timers(stored: &pb::Timers) -> Timers {
@@ -220,7 +211,10 @@ fn service_level(stored: &pb::ServiceLevel) -> Read<ServiceLevel> {
         Stored::ShortAbandonedFor => ServiceLevelDefinition::ShortAbandonedFor,
         Stored::ShortAbandonedOut => ServiceLevelDefinition::ShortAbandonedOut,
         Stored::Unspecified => {
-            return Err(bad("queue.service_level.definition", stored.definition));
+            return Err(bad_enum(
+                "queue.service_level.definition",
+                stored.definition,
+            ));
         }
     };
     let (threshold_ms, target_permille) = (stored.threshold_ms, stored.target_permille);
@@ -231,7 +225,7 @@ fn service_level(stored: &pb::ServiceLevel) -> Read<ServiceLevel> {
     })
 }
 
-fn agent(stored: &pb::AgentPlan) -> Read<AgentPlan> {
+pub(crate) fn agent(stored: &pb::AgentPlan) -> Read<AgentPlan> {
     Ok(AgentPlan {
         display_name: stored.display_name.clone(),
         site: name(&stored.site, "agent.site")?,

@@ -85,7 +85,7 @@ fn requirement(requirement: &Requirement) -> pb::Requirement {
     }
 }
 
-fn queue(id: String, queue: &QueuePlan) -> pb::QueuePlan {
+pub(crate) fn queue(id: String, queue: &QueuePlan) -> pb::QueuePlan {
     pb::QueuePlan {
         id,
         requires: queue.requires.iter().map(requirement).collect(),
@@ -107,7 +107,7 @@ fn queue(id: String, queue: &QueuePlan) -> pb::QueuePlan {
     }
 }
 
-fn urgency(urgency: Urgency) -> pb::Urgency {
+pub(crate) fn urgency(urgency: Urgency) -> pb::Urgency {
     match urgency {
         Urgency::Emergency => pb::Urgency::Emergency,
         Urgency::Normal => pb::Urgency::Normal,
@@ -130,7 +130,7 @@ fn on_agent_lost(policy: OnAgentLost) -> pb::OnAgentLost {
     }
 }
 
-fn wrap_up(mode: WrapUpMode) -> pb::WrapUpMode {
+pub(crate) fn wrap_up(mode: WrapUpMode) -> pb::WrapUpMode {
     match mode {
         WrapUpMode::Optional => pb::WrapUpMode::Optional,
         WrapUpMode::Mandatory => pb::WrapUpMode::Mandatory,
@@ -174,7 +174,7 @@ fn service_level(level: &ServiceLevel) -> pb::ServiceLevel {
     }
 }
 
-fn agent(id: String, agent: &AgentPlan) -> pb::AgentPlan {
+pub(crate) fn agent(id: String, agent: &AgentPlan) -> pb::AgentPlan {
     let level = |id: String, level: &Level| pb::Count {
         id,
         count: u32::from(level.0),
