@@ -35,6 +35,10 @@ pub(crate) struct Link<U, D> {
     down_since: Option<Instant>,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one a stream, and open most of its life"
+)]
 enum Phase<U, D> {
     Waiting {
         until: Instant,

@@ -24,6 +24,7 @@ const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
 
 /// What the driver does next, in order.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a step lives for a moment")]
 pub(crate) enum Step {
     /// Hand the event to the reader.
     Emit(DeskEvent),

@@ -2,6 +2,7 @@
 //! Promise: one transcript behind all nodes; each message id is stored once; time is the test's.
 //! Not here: claims (the tests beside this folder).
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "a poisoned lock has failed the test")]
 #![allow(
     clippy::disallowed_methods,
     reason = "the fake is the outside of the SDK"
