@@ -145,7 +145,6 @@ impl Cells {
             .serve(id.0, Arc::new(owner), handle.leadership());
         self.initialize(cell, &handle).await?;
         let local = LocalCell {
-            id,
             name: cell.name.clone(),
             group: handle,
             view,

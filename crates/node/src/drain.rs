@@ -45,13 +45,16 @@ impl Running {
         tracing::info!(node = self.identity.node_name, "the node has gone");
     }
 
-    async fn close(&self) {
+    /// Stops groups, connections and log, then gives the directory free.
+    pub(crate) async fn close(&self) {
         self.stop.stop();
         self.cells.shutdown().await;
         self.control.shutdown().await;
         self.host.stop();
         self.peer.cut();
+        self.doors.close();
         self.wal.close().await;
+        drop(self.data.lock().take());
     }
 }
 

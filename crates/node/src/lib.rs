@@ -21,7 +21,11 @@ mod start;
 mod status;
 
 pub mod dev;
+
 pub mod log;
+
+#[cfg(test)]
+mod start_test;
 
 pub use config::Config;
 pub use domain::control::command::Profile;

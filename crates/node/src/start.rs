@@ -67,7 +67,9 @@ pub(crate) struct Running {
     pub(crate) host: Host,
     pub(crate) wal: Wal,
     pub(crate) stop: StopSource,
-    _data: DataDir,
+    pub(crate) doors: Doors,
+    /// The directory's lock, until the node has gone.
+    pub(crate) data: parking_lot::Mutex<Option<DataDir>>,
 }
 
 /// Where a node listens.
@@ -117,15 +119,10 @@ impl Node {
         self.running.drain(self.drain_deadline).await;
     }
 
-    /// Stops at once, as a crash would, except that the process lives on: for tests.
+    /// Stops at once and tells nobody, as the end of its process would: for tests.
     pub async fn kill(&self) {
-        self.running.stop.stop();
         self.running.api.cut();
-        self.running.peer.cut();
-        self.running.cells.shutdown().await;
-        self.running.control.shutdown().await;
-        self.running.host.stop();
-        self.running.wal.close().await;
+        self.running.close().await;
     }
 }
 
@@ -457,7 +454,8 @@ async fn serve(
         host: control.host.clone(),
         wal: kept.wal.clone(),
         stop,
-        _data: kept.data,
+        doors: doors.clone(),
+        data: parking_lot::Mutex::new(Some(kept.data)),
         identity,
     });
     let reconciler = Reconciler {

@@ -16,11 +16,11 @@ pub(super) fn decode_entry(payload: &[u8]) -> Result<ControlEntry, String> {
 }
 
 pub(super) fn chunks(parts: ControlParts) -> impl Iterator<Item = Vec<u8>> + Send {
-    wire::snapshot::control_chunks(parts)
+    wire::snapshot::ControlChunks::new(&parts)
 }
 
 pub(super) fn from_chunks(chunks: &[Bytes]) -> Result<Control, String> {
-    wire::snapshot::control_from_chunks(chunks).map_err(|error| error.to_string())
+    wire::snapshot::decode_control(chunks).map_err(|error| error.to_string())
 }
 
 /// The plan that a text describes, or its faults.
@@ -29,7 +29,7 @@ pub(super) fn parse_floor(text: &str) -> Result<FloorPlan, Vec<PlanFault>> {
 }
 
 pub(super) fn print_floor(plan: &FloorPlan) -> String {
-    wire::floor::print(plan)
+    wire::floor::render(plan)
 }
 
 /// The sample plan that ships with the program.

@@ -1,1 +1,365 @@
+//! Claims about the way to the owners: hints, hops, streams, strangers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use domain::control::ControlParts;
+use domain::control::command::Addresses;
+use domain::control::state::{Cell, Node};
+use domain::ids::{CellId, NodeId, NodeName, SiteId};
+use pb::api::v1::{
+    AttachRequest, AttachResponse, ErrorReason, MarkRequest, MarkResponse, SendRequest,
+};
+use pb::raft::v1::{
+    ForwardCall, ForwardUp, NodeStatusResponse, forward_answer, forward_call, forward_down,
+    forward_up,
+};
+use ports::{CallAnswer, Door, DoorStream, Leadership, StreamDown, StreamUp};
+use raft::Directory;
+use runtime::{Env, StopSource, mailbox, memory};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tonic::service::Routes;
+
+use super::link::Speaker;
+use super::presence::Presence;
+use super::serve::Forwards;
+use super::{Doors, DoorsParts};
+use crate::listener::{Bounds, Server};
+use crate::refuse;
+use crate::status::OwnAccount;
+
+const MAIN: u32 = 1;
+const SITES: [&str; 3] = ["sha", "fra", "iad"];
+
+struct Nothing;
+
+impl OwnAccount for Nothing {
+    fn account(&self) -> NodeStatusResponse {
+        NodeStatusResponse {
+            wall_ms: 7,
+            ..NodeStatusResponse::default()
+        }
+    }
+}
+
+/// An owner that leads, or knows who does.
+struct Fake {
+    env: Env,
+    leads: bool,
+    hint: Option<u64>,
+    asked: AtomicUsize,
+    /// Messages that it takes of one stream.
+    room: usize,
+}
+
+#[async_trait::async_trait]
+impl Door for Fake {
+    async fn call(&self, _call: ForwardCall) -> CallAnswer {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        match self.leads {
+            true => Ok(forward_answer::Response::Mark(MarkResponse {})),
+            false => Err(refuse::not_leader(self.hint)),
+        }
+    }
+
+    async fn open(&self, _first: ForwardUp) -> Result<DoorStream, pb::api::v1::Refusal> {
+        if !self.leads {
+            return Err(refuse::not_leader(self.hint));
+        }
+        let (up, mut ups) = mailbox::bounded::<StreamUp>("test.up", self.room);
+        let (downs, down) = mailbox::bounded("test.down", 16);
+        let echo =
+            move || StreamDown::Message(forward_down::Response::Attach(AttachResponse::default()));
+        downs.try_send(echo()).unwrap();
+        let answering = async move {
+            while let Some(StreamUp::Message(_)) = ups.recv().await {
+                if downs.send(echo()).await.is_err() {
+                    return;
+                }
+            }
+        };
+        self.env.edge.spawn("echo", answering).detach();
+        Ok(DoorStream { up, down })
+    }
+}
+
+struct Bench {
+    env: Env,
+    control: watch::Sender<Arc<ControlParts>>,
+    directory: Directory,
+    stop: StopSource,
+    servers: Vec<Server>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut parts = ControlParts::default();
+        let site = |at: usize| SiteId::new(SITES[at]).unwrap();
+        for at in 0..SITES.len() {
+            let node = Node {
+                name: NodeName::new(&format!("{}-n1", SITES[at])).unwrap(),
+                site: site(at),
+                addresses: Addresses {
+                    peer: String::new(),
+                    api: String::new(),
+                },
+                program: "1".to_owned(),
+                request_id: None,
+                fingerprint: 0,
+                joined_wall_ms: 0,
+                removed_wall_ms: None,
+            };
+            parts.nodes.insert(NodeId(at as u64 + 1), node);
+        }
+        let members = (0..SITES.len())
+            .map(|at| (site(at), NodeId(at as u64 + 1)))
+            .collect();
+        let cell = Cell {
+            name: "main".to_owned(),
+            home: site(0),
+            members,
+            running: true,
+        };
+        parts.cells.insert(CellId(MAIN), cell);
+        Self {
+            env: memory::env(3),
+            control: watch::Sender::new(Arc::new(parts)),
+            directory: Directory::new(),
+            stop: StopSource::new(),
+            servers: Vec::new(),
+        }
+    }
+
+    fn owner(&self, leads: bool, hint: Option<u64>) -> Arc<Fake> {
+        Arc::new(Fake {
+            env: self.env.clone(),
+            leads,
+            hint,
+            asked: AtomicUsize::new(0),
+            room: 256,
+        })
+    }
+
+    /// A node of `cluster` that listens; with an owner it holds a replica that knows no leader.
+    async fn node(&mut self, id: u64, cluster: &str, owner: Option<Arc<Fake>>) -> Doors {
+        let doors = Doors::new(DoorsParts {
+            env: self.env.clone(),
+            speaker: Speaker {
+                cluster_id: cluster.to_owned(),
+                node_id: id,
+            },
+            directory: self.directory.clone(),
+            control: self.control.subscribe(),
+            stop: self.stop.token(),
+        });
+        if let Some(owner) = owner {
+            let leads = owner.leads;
+            let known = Leadership {
+                term: 1,
+                leader: leads.then_some(id),
+                is_self: leads,
+            };
+            let (says, leadership) = watch::channel(known);
+            std::mem::forget(says);
+            doors.serve(MAIN, owner, leadership);
+        }
+        let forwards = Forwards {
+            doors: doors.clone(),
+            presence: Presence::new(SiteId::new("sha").unwrap()),
+            control: self.control.subscribe(),
+            account: Arc::new(Nothing),
+        };
+        let listener = self
+            .env
+            .network
+            .listen("127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
+        self.directory
+            .set(id, listener.local_addr().unwrap().to_string());
+        let routes = Routes::new(forwards.service());
+        let server = Server::start(
+            listener,
+            routes,
+            Bounds::peers(),
+            &self.env.raft,
+            &self.env.random,
+        );
+        self.servers.push(server);
+        doors
+    }
+}
+
+fn mark() -> ForwardCall {
+    call(forward_call::Request::Mark(MarkRequest::default()))
+}
+
+fn call(request: forward_call::Request) -> ForwardCall {
+    ForwardCall {
+        group: MAIN,
+        deadline_ms: 2_000,
+        request: Some(request),
+        ..ForwardCall::default()
+    }
+}
+
+fn attach() -> ForwardUp {
+    let request = Some(forward_up::Request::Attach(AttachRequest::default()));
+    ForwardUp {
+        group: MAIN,
+        site: "sha".to_owned(),
+        request,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_follows_the_hint_to_the_leader() {
+    let mut bench = Bench::new();
+    let (follower, leader) = (bench.owner(false, Some(3)), bench.owner(true, None));
+    let doors = bench.node(1, "c", None).await;
+    bench.node(2, "c", Some(follower.clone())).await;
+    bench.node(3, "c", Some(leader.clone())).await;
+    assert!(matches!(
+        doors.call(mark()).await,
+        Ok(forward_answer::Response::Mark(_))
+    ));
+    assert_eq!(leader.asked.load(Ordering::Relaxed), 1);
+    assert!(doors.call(mark()).await.is_ok());
+    assert!(
+        follower.asked.load(Ordering::Relaxed) <= 1,
+        "the hint is remembered"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_waits_for_a_leader_until_its_deadline() {
+    let mut bench = Bench::new();
+    let owner = bench.owner(false, None);
+    let doors = bench.node(1, "c", Some(owner.clone())).await;
+    bench.node(2, "c", Some(owner)).await;
+    let start = Instant::now();
+    let refused = doors.call(mark()).await.unwrap_err();
+    assert_eq!(refused.reason(), ErrorReason::NotLeader);
+    assert!(
+        start.elapsed() > Duration::from_millis(1_900)
+            && start.elapsed() <= Duration::from_millis(2_000)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forwarded_call_is_never_forwarded_again() {
+    let mut bench = Bench::new();
+    let leader = bench.owner(true, None);
+    bench.node(3, "c", Some(leader.clone())).await;
+    let second = bench.node(2, "c", None).await;
+    let refused = second.call_here(mark()).await.unwrap_err();
+    assert_eq!(refused.reason(), ErrorReason::NotLeader);
+    assert_eq!(leader.asked.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_goes_both_ways_over_the_hop_and_ends_with_its_owner() {
+    let mut bench = Bench::new();
+    let doors = bench.node(1, "c", None).await;
+    let leader = bench.owner(true, None);
+    bench.node(2, "c", Some(leader)).await;
+    let mut stream = doors.open(attach()).await.unwrap();
+    assert!(matches!(
+        stream.down.recv().await,
+        Some(StreamDown::Message(_))
+    ));
+    for _ in 0..3 {
+        let message = forward_up::Request::Attach(AttachRequest::default());
+        stream.up.send(StreamUp::Message(message)).await.unwrap();
+        assert!(matches!(
+            stream.down.recv().await,
+            Some(StreamDown::Message(_))
+        ));
+    }
+    stream
+        .up
+        .send(StreamUp::Stop { our_fault: false })
+        .await
+        .unwrap();
+    assert!(
+        stream.down.recv().await.is_none(),
+        "the owner ended it quietly"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_learns_that_its_path_broke() {
+    let mut bench = Bench::new();
+    let doors = bench.node(1, "c", None).await;
+    let leader = bench.owner(true, None);
+    bench.node(2, "c", Some(leader)).await;
+    let mut stream = doors.open(attach()).await.unwrap();
+    assert!(matches!(
+        stream.down.recv().await,
+        Some(StreamDown::Message(_))
+    ));
+    bench.servers[1].cut();
+    assert!(stream.down.recv().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mutating_call_whose_path_broke_has_an_unknown_outcome() {
+    struct Silent;
+    #[async_trait::async_trait]
+    impl Door for Silent {
+        async fn call(&self, _call: ForwardCall) -> CallAnswer {
+            std::future::pending().await
+        }
+        async fn open(&self, _first: ForwardUp) -> Result<DoorStream, pb::api::v1::Refusal> {
+            std::future::pending().await
+        }
+    }
+    let mut bench = Bench::new();
+    let doors = bench.node(1, "c", None).await;
+    let second = bench.node(2, "c", None).await;
+    let leadership = watch::Sender::new(Leadership {
+        term: 1,
+        leader: Some(2),
+        is_self: true,
+    });
+    second.serve(MAIN, Arc::new(Silent), leadership.subscribe());
+    let refused = doors
+        .call(call(forward_call::Request::Send(SendRequest::default())))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.reason(), ErrorReason::OutcomeUnknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_of_another_cluster_is_refused() {
+    let mut bench = Bench::new();
+    let stranger = bench.node(1, "other", None).await;
+    let leader = bench.owner(true, None);
+    bench.node(2, "c", Some(leader.clone())).await;
+    let refused = stranger.call(mark()).await.unwrap_err();
+    assert_eq!(refused.reason(), ErrorReason::NotLeader);
+    assert_eq!(leader.asked.load(Ordering::Relaxed), 0);
+    assert!(!stranger.is_connected(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_to_an_address_where_another_node_answers_is_refused() {
+    let mut bench = Bench::new();
+    let doors = bench.node(1, "c", None).await;
+    bench.node(2, "c", None).await;
+    let second = bench.directory.address(2).unwrap();
+    bench.directory.set(3, second);
+    assert!(
+        doors
+            .node_status(3, Duration::from_millis(500))
+            .await
+            .is_none()
+    );
+    let account = doors
+        .node_status(2, Duration::from_millis(500))
+        .await
+        .unwrap();
+    assert_eq!(account.wall_ms, 7);
+}

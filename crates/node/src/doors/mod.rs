@@ -120,6 +120,12 @@ impl Doors {
         Arc::clone(link)
     }
 
+    /// Forgets owners and connections, so that nothing keeps what they hold.
+    pub(crate) fn close(&self) {
+        self.shared.owners.write().clear();
+        self.shared.links.lock().clear();
+    }
+
     /// Whether the edge of `peer` can be reached from here.
     pub(crate) fn is_connected(&self, peer: u64) -> bool {
         self.shared
