@@ -144,19 +144,30 @@ impl LocalCluster {
 
     /// Asks a node's process to end, as an init system does; how it ended.
     pub async fn terminate(&mut self, at: usize, within: Duration) -> anyhow::Result<ExitStatus> {
-        let mut child = self.nodes[at].child.take().context("the node does not run")?;
-        let pid = child.id().context("the node has ended already")?.to_string();
+        let mut child = self.nodes[at]
+            .child
+            .take()
+            .context("the node does not run")?;
+        let pid = child
+            .id()
+            .context("the node has ended already")?
+            .to_string();
         Command::new("kill").args(["-TERM", &pid]).status().await?;
         let waited = timeout(within, child.wait()).await;
-        let ended = waited.with_context(|| format!("it still runs after {within:?}\n{}", self.logs()));
+        let ended =
+            waited.with_context(|| format!("it still runs after {within:?}\n{}", self.logs()));
         Ok(ended??)
     }
 
     /// The exit status of a node's process that is expected to end by itself.
     pub async fn ends(&mut self, at: usize, within: Duration) -> anyhow::Result<ExitStatus> {
-        let mut child = self.nodes[at].child.take().context("the node does not run")?;
+        let mut child = self.nodes[at]
+            .child
+            .take()
+            .context("the node does not run")?;
         let waited = timeout(within, child.wait()).await;
-        let ended = waited.with_context(|| format!("it still runs after {within:?}\n{}", self.logs()));
+        let ended =
+            waited.with_context(|| format!("it still runs after {within:?}\n{}", self.logs()));
         Ok(ended??)
     }
 
@@ -257,7 +268,11 @@ impl LocalCluster {
             let said = self.said(at);
             let from = said.len().saturating_sub(SHOWN_BYTES);
             let from = (from..=said.len()).find(|at| said.is_char_boundary(*at));
-            format!("--- {} said:\n{}\n", self.nodes[at].name, &said[from.unwrap_or(0)..])
+            format!(
+                "--- {} said:\n{}\n",
+                self.nodes[at].name,
+                &said[from.unwrap_or(0)..]
+            )
         };
         (0..self.nodes.len()).map(tail).collect()
     }

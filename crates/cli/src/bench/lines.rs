@@ -182,7 +182,9 @@ impl Lines {
         };
         let request = Some(attach_request::Request::Send(send));
         if of.up.try_send(api::AttachRequest { request }).is_err() {
-            state.fault.get_or_insert("a stream takes no more".to_owned());
+            state
+                .fault
+                .get_or_insert("a stream takes no more".to_owned());
             return;
         }
         state.next += 1;

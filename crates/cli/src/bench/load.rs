@@ -119,7 +119,12 @@ async fn attach_one(mut stub: Stub, opened: Opened, observe: bool) -> anyhow::Re
 }
 
 /// Lets the streams write: each belongs to the line of its index.
-pub fn write(lane: &Lane, attached: Vec<Attached>, cursors: &[u64], first: u64) -> (Lines, Readers) {
+pub fn write(
+    lane: &Lane,
+    attached: Vec<Attached>,
+    cursors: &[u64],
+    first: u64,
+) -> (Lines, Readers) {
     let (ups, downs): (Vec<_>, Vec<_>) = attached
         .into_iter()
         .zip(cursors)

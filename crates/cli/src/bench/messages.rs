@@ -65,7 +65,9 @@ pub struct Report {
 /// Runs the whole benchmark.
 pub async fn run(args: &MessagesArgs, lane: &Lane) -> anyhow::Result<Report> {
     if args.conversations < args.in_flight {
-        bail!("a conversation carries one message at a time: give as many conversations as messages in flight");
+        bail!(
+            "a conversation carries one message at a time: give as many conversations as messages in flight"
+        );
     }
     let dir = data_dir(args.data.as_deref())?;
     let binary = std::env::current_exe().context("cannot find this program")?;
@@ -94,14 +96,19 @@ fn data_dir(asked: Option<&Path>) -> anyhow::Result<Dir> {
     if let Some(path) = asked {
         std::fs::create_dir_all(path).with_context(|| format!("cannot use {}", path.display()))?;
         if !usage::is_on_disk(path) {
-            bail!("{} is in memory: fsync there measures nothing", path.display());
+            bail!(
+                "{} is in memory: fsync there measures nothing",
+                path.display()
+            );
         }
         return Ok(Dir::Kept(path.to_owned()));
     }
     let candidates = [std::env::temp_dir(), std::env::current_dir()?];
     let on_disk = candidates.iter().find(|dir| usage::is_on_disk(dir));
     let on_disk = on_disk.context("no folder on a disk was found: name one with --data")?;
-    let made = tempfile::Builder::new().prefix("antiphon-bench-").tempdir_in(on_disk);
+    let made = tempfile::Builder::new()
+        .prefix("antiphon-bench-")
+        .tempdir_in(on_disk);
     Ok(Dir::Removed(made.context("cannot make a folder")?))
 }
 
@@ -142,7 +149,9 @@ async fn measure_both(
 async fn lift_limits(cluster: &LocalCluster) -> anyhow::Result<String> {
     let client = client::Client::connect(cluster.addresses(), client::Options::default())?;
     let operator = client.operator();
-    let plan = operator.get_floor_plan(api::GetFloorPlanRequest { version: 0 }).await?;
+    let plan = operator
+        .get_floor_plan(api::GetFloorPlanRequest { version: 0 })
+        .await?;
     let (toml, account) = without_limits(&plan.toml)?;
     let request = api::ApplyFloorPlanRequest {
         toml,
@@ -190,7 +199,10 @@ impl Stage<'_> {
     /// Writers at one node, observers at another.
     async fn measure(&mut self, writers_at: usize, observers_at: usize) -> anyhow::Result<Figures> {
         let nodes = &self.cluster.nodes;
-        eprintln!("attaching at {}, observing at {}", nodes[writers_at].name, nodes[observers_at].name);
+        eprintln!(
+            "attaching at {}, observing at {}",
+            nodes[writers_at].name, nodes[observers_at].name
+        );
         let writers = load::attach(&nodes[writers_at].api, self.opened.clone(), false).await?;
         let observed: Vec<Opened> = self.opened.iter().step_by(OBSERVED_OF).cloned().collect();
         let observers = load::attach(&nodes[observers_at].api, observed, true).await?;
@@ -240,16 +252,27 @@ impl Stage<'_> {
 
     /// Processor seconds of the servers, and of this process.
     fn cpu(&self) -> (f64, f64) {
-        (self.pids().map(usage::cpu_s).sum(), usage::cpu_s(std::process::id()))
+        (
+            self.pids().map(usage::cpu_s).sum(),
+            usage::cpu_s(std::process::id()),
+        )
     }
 
     /// Waits for what is on the way, and keeps where the conversations stand.
-    async fn finish(&mut self, lines: &Lines, writers: Readers, observers: Readers) -> anyhow::Result<()> {
+    async fn finish(
+        &mut self,
+        lines: &Lines,
+        writers: Readers,
+        observers: Readers,
+    ) -> anyhow::Result<()> {
         lines.stop();
         let deadline = Instant::now() + DRAIN;
         while lines.on_way() > 0 {
             if Instant::now() >= deadline {
-                bail!("{} messages were not acknowledged within {DRAIN:?}", lines.on_way());
+                bail!(
+                    "{} messages were not acknowledged within {DRAIN:?}",
+                    lines.on_way()
+                );
             }
             sleep(Duration::from_millis(10)).await;
         }
@@ -272,7 +295,13 @@ mod tests {
         let (lifted, account) = without_limits(text).unwrap();
         let plan: toml::Table = lifted.parse().unwrap();
         assert_eq!(account, "web");
-        assert_eq!(plan["policy"]["customer_commands_max"].as_integer(), Some(0));
-        assert_eq!(plan["queue"]["a"]["waiting_max"].as_integer(), Some(1_000_000));
+        assert_eq!(
+            plan["policy"]["customer_commands_max"].as_integer(),
+            Some(0)
+        );
+        assert_eq!(
+            plan["queue"]["a"]["waiting_max"].as_integer(),
+            Some(1_000_000)
+        );
     }
 }

@@ -3,6 +3,10 @@
 //! processor is part of the result.
 //! Not here: benchmarks of one crate (`benches` of that crate).
 
+#[allow(
+    dead_code,
+    reason = "shared with the black-box tests, which use another part of it"
+)]
 pub mod cluster;
 mod lines;
 mod load;
@@ -48,7 +52,10 @@ fn print(report: &messages::Report, output: Output) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(report)?);
         return Ok(());
     }
-    let sides = [("leader's node", &report.leader_node), ("another node", &report.other_node)];
+    let sides = [
+        ("leader's node", &report.leader_node),
+        ("another node", &report.other_node),
+    ];
     for (name, figures) in sides {
         println!("{name}: {:.0} acknowledged messages/s", figures.acked_per_s);
         println!("  acknowledged  {}", line(&figures.ack_ms));

@@ -50,7 +50,9 @@ fn file_system<'a>(mounts: &'a str, dir: &Path) -> Option<&'a str> {
         Some((words.next()?, words.next()?))
     });
     let above = parsed.filter(|(point, _)| dir.starts_with(point));
-    above.max_by_key(|(point, _)| point.len()).map(|(_, kind)| kind)
+    above
+        .max_by_key(|(point, _)| point.len())
+        .map(|(_, kind)| kind)
 }
 
 #[cfg(test)]
@@ -66,7 +68,10 @@ mod tests {
 
     #[test]
     fn peak_memory_is_read_in_kib() {
-        assert_eq!(kib("VmPeak:\t1 kB\nVmHWM:\t  2048 kB\n", "VmHWM:"), Some(2_048));
+        assert_eq!(
+            kib("VmPeak:\t1 kB\nVmHWM:\t  2048 kB\n", "VmHWM:"),
+            Some(2_048)
+        );
     }
 
     #[test]

@@ -30,7 +30,10 @@ impl Accounts {
 
     /// The account for customers of `language`.
     pub fn of(&self, language: &str) -> &str {
-        let fits = self.accounts.iter().find(|(_, known)| known.contains(language));
+        let fits = self
+            .accounts
+            .iter()
+            .find(|(_, known)| known.contains(language));
         let chosen = fits.or_else(|| self.accounts.first());
         chosen.map_or("", |(name, _)| name)
     }
@@ -50,7 +53,11 @@ fn table<'a>(
 fn languages(plan: &toml::Table, queue: &str) -> BTreeSet<String> {
     let found = table(plan, "queue").find(|(name, _)| *name == queue);
     let asked = found.and_then(|(_, queue)| queue.get("languages")?.as_table());
-    asked.into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    asked
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 #[cfg(test)]

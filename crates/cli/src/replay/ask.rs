@@ -30,7 +30,10 @@ impl Play {
         };
         loop {
             let writer = self.conversation.writer();
-            let error = match self.while_watching(writer.send_again(draft.clone())).await? {
+            let error = match self
+                .while_watching(writer.send_again(draft.clone()))
+                .await?
+            {
                 Ok(sent) => {
                     return Ok(Spoken {
                         name: self.customer.clone(),

@@ -230,7 +230,12 @@ impl Seat {
             let hand = hand.clone();
             acting.push(Box::pin(async move {
                 // Refused when it is in wrap-up already: then only the second step is left.
-                log("close", hand.close(&id, epoch, "left behind by a replay").await.err());
+                log(
+                    "close",
+                    hand.close(&id, epoch, "left behind by a replay")
+                        .await
+                        .err(),
+                );
                 log("wrap-up", hand.finish_wrap_up(&id, epoch).await.err());
             }));
         }
@@ -253,7 +258,9 @@ impl Seat {
     async fn tell(&self, customer: Option<&String>, what: Seen) {
         if let Some(customer) = customer {
             let (seat, at) = (self.index, Instant::now());
-            self.switchboard.tell(customer, News { seat, at, what }).await;
+            self.switchboard
+                .tell(customer, News { seat, at, what })
+                .await;
         }
     }
 }

@@ -125,7 +125,10 @@ impl Summary {
         };
         vec![
             format!("conversations  {}", self.conversations),
-            format!("messages       {} ({}/s)", self.messages, self.messages_per_s),
+            format!(
+                "messages       {} ({}/s)",
+                self.messages, self.messages_per_s
+            ),
             spread("wait", &self.wait_ms),
             spread("acknowledged", &self.ack_ms),
             spread("delivered", &self.delivery_ms),
@@ -148,10 +151,14 @@ mod tests {
         let summary = Summary::new(3, &figures, Duration::from_secs(2), 0).json();
         let mut found: Vec<&String> = summary.as_object().unwrap().keys().collect();
         found.sort_unstable();
-        let expected = "ack_ms conversations delivery_ms messages messages_per_s mismatches wait_ms";
+        let expected =
+            "ack_ms conversations delivery_ms messages messages_per_s mismatches wait_ms";
         assert_eq!(found, expected.split(' ').collect::<Vec<_>>());
         assert_eq!(summary["messages_per_s"], json!(15.0));
-        assert_eq!(summary["wait_ms"], json!({"p50": 0.0, "p99": 0.0, "max": 0.0}));
+        assert_eq!(
+            summary["wait_ms"],
+            json!({"p50": 0.0, "p99": 0.0, "max": 0.0})
+        );
         let p50 = summary["ack_ms"]["p50"].as_f64().unwrap();
         assert!((p50 - 1.5).abs() < 0.01, "{p50}");
     }

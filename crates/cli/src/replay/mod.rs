@@ -63,7 +63,13 @@ async fn replay(args: ReplayArgs, terminal: Terminal) -> anyhow::Result<Summary>
     let lane = Lane::new("replay", tokio::runtime::Handle::current());
     let stage = Arc::new(set_up(&args, terminal, &lane, &dialogues).await?);
     let began = Instant::now();
-    let played = perform(&stage, &lane, &dialogues, usize::try_from(args.concurrency)?).await;
+    let played = perform(
+        &stage,
+        &lane,
+        &dialogues,
+        usize::try_from(args.concurrency)?,
+    )
+    .await;
     let took = began.elapsed();
     stage.messages_done.finish_and_clear();
     let mismatches = compare(&stage, &dialogues, &played).await;
@@ -116,12 +122,21 @@ fn choose(all: Vec<api::AgentSummary>, wanted: Option<u32>) -> Vec<api::AgentSum
     });
     let mut kinds: BTreeMap<_, Vec<api::AgentSummary>> = BTreeMap::new();
     for agent in all {
-        let mut knows: Vec<String> = agent.languages.keys().chain(agent.skills.keys()).cloned().collect();
+        let mut knows: Vec<String> = agent
+            .languages
+            .keys()
+            .chain(agent.skills.keys())
+            .cloned()
+            .collect();
         knows.sort_unstable();
-        kinds.entry((knows, agent.site.clone())).or_default().push(agent);
+        kinds
+            .entry((knows, agent.site.clone()))
+            .or_default()
+            .push(agent);
     }
     let longest = kinds.values().map(Vec::len).max().unwrap_or(0);
-    let rounds = (0..longest).flat_map(|round| kinds.values().filter_map(move |kind| kind.get(round)));
+    let rounds =
+        (0..longest).flat_map(|round| kinds.values().filter_map(move |kind| kind.get(round)));
     rounds.take(wanted).cloned().collect()
 }
 
@@ -150,19 +165,22 @@ async fn perform(
 
 /// Reads every transcript at the third node; the number of differences.
 async fn compare(stage: &Stage, dialogues: &[Arc<Dialogue>], played: &[Played]) -> u64 {
-    let checks = dialogues.iter().zip(played).map(|(dialogue, played)| async move {
-        let mut found: Vec<String> = played.failure.iter().cloned().collect();
-        if !played.conversation_id.is_empty() {
-            match stage.read_back(&played.conversation_id).await {
-                Ok(read) => {
-                    found.extend(verify::differences(&played.said, &read.items));
-                    found.extend(rating(played, &read.conversation));
+    let checks = dialogues
+        .iter()
+        .zip(played)
+        .map(|(dialogue, played)| async move {
+            let mut found: Vec<String> = played.failure.iter().cloned().collect();
+            if !played.conversation_id.is_empty() {
+                match stage.read_back(&played.conversation_id).await {
+                    Ok(read) => {
+                        found.extend(verify::differences(&played.said, &read.items));
+                        found.extend(rating(played, &read.conversation));
+                    }
+                    Err(error) => found.push(format!("{error:#}")),
                 }
-                Err(error) => found.push(format!("{error:#}")),
             }
-        }
-        (dialogue, played, found)
-    });
+            (dialogue, played, found)
+        });
     let mut checks = futures::stream::iter(checks).buffer_unordered(READS_AT_ONCE);
     let mut count = 0;
     while let Some((dialogue, played, found)) = checks.next().await {

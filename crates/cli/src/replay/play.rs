@@ -188,7 +188,8 @@ impl Play {
             }
         };
         let delivered = received.first_at(sequence).saturating_duration_since(began);
-        self.stage.measure(|figures| figures.delivery.add(delivered));
+        self.stage
+            .measure(|figures| figures.delivery.add(delivered));
         Ok(())
     }
 
@@ -217,7 +218,8 @@ impl Play {
     pub(super) async fn owner(&mut self) -> anyhow::Result<Owner> {
         let said = self.played.said.last().map_or(0, |said| said.sequence);
         self.until("an owner", |play| play.agent_has(said)).await?;
-        self.owner.ok_or_else(|| anyhow::anyhow!("the owner left between two steps"))
+        self.owner
+            .ok_or_else(|| anyhow::anyhow!("the owner left between two steps"))
     }
 
     /// Watches both clients until `reached`.

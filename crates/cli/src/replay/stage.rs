@@ -51,7 +51,10 @@ impl Clients {
         let first = client_at(given, 0)?;
         let mut addresses = given.to_vec();
         if addresses.len() < 3 {
-            let status = first.operator().get_status(api::GetStatusRequest {}).await?;
+            let status = first
+                .operator()
+                .get_status(api::GetStatusRequest {})
+                .await?;
             let named = status.nodes.into_iter().filter(|node| node.reachable);
             for address in named.map(|node| node.api_address) {
                 if !addresses.contains(&address) {

@@ -46,7 +46,10 @@ pub fn differences(said: &[Said], items: &[api::Item]) -> Vec<String> {
         found.push(format!("missing: \"{}\"", cut(&missing.text)));
     }
     for (sequence, more) in messages.iter().skip(said.len()) {
-        found.push(format!("item {sequence} is one too many: \"{}\"", cut(&more.text)));
+        found.push(format!(
+            "item {sequence} is one too many: \"{}\"",
+            cut(&more.text)
+        ));
     }
     found
 }
@@ -142,7 +145,10 @@ mod tests {
         assert_eq!(differences(&two(), &one), ["missing: \"two\""]);
         let mut items: Vec<api::Item> = two().iter().map(item_of).collect();
         items.push(item_of(&said(Side::Agent, "bob", "two", 5)));
-        assert_eq!(differences(&two(), &items), ["item 5 is one too many: \"two\""]);
+        assert_eq!(
+            differences(&two(), &items),
+            ["item 5 is one too many: \"two\""]
+        );
     }
 
     #[test]
@@ -154,7 +160,10 @@ mod tests {
         let items: Vec<api::Item> = other.iter().map(item_of).collect();
         let found = differences(&two(), &items);
         assert_eq!(found[0], "turn 1 was \"one\", and is \"three\"");
-        assert_eq!(found[1], "turn 2 was said by Agent bob, and is of Agent eve");
+        assert_eq!(
+            found[1],
+            "turn 2 was said by Agent bob, and is of Agent eve"
+        );
         assert_eq!(found[2], "turn 2 was acknowledged as item 4, and is item 5");
     }
 }

@@ -1,0 +1,81 @@
+//! Raw: streams of the generated stubs, for clients that misbehave.
+//! Promise: nothing is read unless the test reads it; nothing resumes.
+//! Not here: clients as they should be (`client`).
+
+use anyhow::Context as _;
+use client::api::{self, attach_request, attach_response};
+use rpc::api::v1::conversation_service_client::ConversationServiceClient;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Status, Streaming};
+
+use super::within;
+
+/// Windows of HTTP/2 as its standard sets them: little is on the way to who does not read.
+const WINDOW_BYTES: u32 = 65_535;
+
+/// A connection to one node.
+pub async fn connect(address: &str) -> anyhow::Result<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES);
+    Ok(endpoint.connect().await?)
+}
+
+/// One attach stream.
+pub struct Attached {
+    /// What goes up.
+    pub up: mpsc::Sender<api::AttachRequest>,
+    /// What comes down.
+    pub down: Streaming<api::AttachResponse>,
+}
+
+impl Attached {
+    /// Opens a stream whose first message is `first`. The answer is not read yet.
+    pub async fn open(channel: Channel, first: attach_request::Request) -> Result<Self, Status> {
+        let (up, ups) = mpsc::channel(8);
+        let request = Some(first);
+        // The queue is empty: it takes the first message.
+        up.try_send(api::AttachRequest { request }).ok();
+        let mut stub = ConversationServiceClient::new(channel);
+        let down = stub.attach(ReceiverStream::new(ups)).await?.into_inner();
+        Ok(Self { up, down })
+    }
+
+    /// Follows a conversation from its beginning, and reads the welcome.
+    pub async fn observe(channel: Channel, conversation_id: &str) -> anyhow::Result<Self> {
+        let mut attached = Self::open(channel, begin(conversation_id, 0, true)).await?;
+        let first = attached.next().await?.context("the stream ended")?;
+        anyhow::ensure!(
+            matches!(first, attach_response::Response::Welcome(_)),
+            "it began with {first:?}"
+        );
+        Ok(attached)
+    }
+
+    /// The next message; none at the stream's end.
+    pub async fn next(&mut self) -> anyhow::Result<Option<attach_response::Response>> {
+        let message = within("a message of the stream", self.down.message()).await??;
+        Ok(message.and_then(|message| message.response))
+    }
+
+    /// Reads on until the server ends the stream; how it did.
+    pub async fn ended(&mut self) -> anyhow::Result<api::StreamEnded> {
+        loop {
+            match self.next().await?.context("it broke off without a word")? {
+                attach_response::Response::Ended(ended) => return Ok(ended),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The first message as it should be.
+pub fn begin(conversation_id: &str, cursor: u64, observe: bool) -> attach_request::Request {
+    attach_request::Request::Begin(api::AttachBegin {
+        conversation_id: conversation_id.to_owned(),
+        cursor,
+        observe,
+    })
+}
