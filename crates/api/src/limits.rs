@@ -30,6 +30,8 @@ pub const SEND_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const UNARY_DEADLINE: Duration = Duration::from_secs(10);
 /// The edge gives up this much before the client's own deadline, so that the typed answer arrives.
 pub const DEADLINE_MARGIN: Duration = Duration::from_millis(50);
+/// The check of a floor plan waits this long for the version in force, then says what the node knows.
+pub const CHECK_PLAN_WAIT: Duration = Duration::from_secs(2);
 /// A stream whose first message has not come by then is ended.
 pub const FIRST_MESSAGE_WAIT: Duration = Duration::from_secs(10);
 /// A stream that its owner has not opened by then is refused.

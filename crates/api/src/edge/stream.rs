@@ -264,6 +264,10 @@ struct Downwards<K: Kind> {
     last_words: VecDeque<Result<K::Down, Status>>,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lives for one poll; a box would cost an allocation a message"
+)]
 enum Heard<Down> {
     Opened(Opened),
     Owner(Option<StreamDown>),

@@ -88,6 +88,9 @@ async fn told(stream: &mut DoorStream) -> Told {
 
 /// The next message of a kind; others are passed over.
 macro_rules! until {
+    ($next:expr, $pattern:pat $(if $guard:expr)?) => {
+        while !matches!($next.await, $pattern $(if $guard)?) {}
+    };
     ($next:expr, $pattern:pat $(if $guard:expr)? => $value:expr) => {
         loop {
             match $next.await {
@@ -393,7 +396,7 @@ async fn an_agent_takes_an_offer_answers_and_closes() {
         owner_epoch,
         ..Default::default()
     }));
-    until!(ana.next(), Worked::Summary(summary) if summary.state() == ConversationState::WrapUp => ());
+    until!(ana.next(), Worked::Summary(summary) if summary.state() == ConversationState::WrapUp);
     ana.act(Act::FinishWrapUp(FinishWrapUpRequest {
         request_id: "f1".into(),
         conversation_id: id.clone(),
@@ -448,7 +451,7 @@ async fn a_desk_that_comes_back_gets_what_it_holds_before_ready() {
     let id = opened(&node, "o1", "li", "hello").await.conversation_id;
     let offer = until!(ana.next(), Worked::Offer(offer) => offer);
     ana.accept("a1", &offer);
-    until!(ana.next(), Worked::Conversation(_) => ());
+    until!(ana.next(), Worked::Conversation(_));
     drop(ana);
     opened(&node, "o2", "wu", "me too").await;
     let mut again = Seat::take(&node, "ana", "d1").await;
@@ -526,7 +529,7 @@ async fn queues_agents_and_receipts_can_be_read() {
     let node = Node::start().await;
     let mut ana = Seat::take(&node, "ana", "d1").await;
     let id = opened(&node, "o1", "li", "hello").await.conversation_id;
-    until!(ana.next(), Worked::Offer(_) => ());
+    until!(ana.next(), Worked::Offer(_));
     let Ok(Answer::ListQueues(queues)) = node.ask(Call::ListQueues(ListQueuesRequest {})).await
     else {
         panic!("no queues");
