@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::capacity::FreeKey;
 use super::derived::LineKey;
-use crate::ids::{ChannelId, PlanVersion, QueueId};
+use crate::ids::{AgentId, ChannelId, PlanVersion, QueueId};
 use crate::plan::{Requirement, Strategy};
 
 /// Classes that a plan may produce; `floor check` refuses more. Plans that are still pinned may add to it.
@@ -32,6 +32,8 @@ pub(crate) struct Class {
     pub(crate) key: ClassKey,
     pub(crate) line: BTreeSet<LineKey>,
     pub(crate) free: BTreeSet<FreeKey>,
+    /// Logged-in agents who may serve it and are not free.
+    pub(crate) busy: BTreeSet<AgentId>,
     /// Something changed since a search found no match here.
     pub(crate) open: bool,
 }
@@ -44,6 +46,8 @@ pub(crate) struct Classes {
     cache: BTreeMap<QueueId, Vec<(PlanVersion, ChannelId, ClassId)>>,
     /// Classes that are `open`.
     open: Vec<ClassId>,
+    /// Counts the changes of which classes there are and of agents' profiles.
+    state: u64,
 }
 
 impl Classes {
@@ -106,6 +110,7 @@ impl Classes {
             key: key.clone(),
             line: BTreeSet::new(),
             free: BTreeSet::new(),
+            busy: BTreeSet::new(),
             open: false,
         };
         let id = match self.slots.iter().position(Option::is_none) {
@@ -117,6 +122,7 @@ impl Classes {
         };
         self.slots[id] = Some(class);
         self.ids.insert(key, id as ClassId);
+        self.state += 1;
         (id as ClassId, true)
     }
 
@@ -137,6 +143,7 @@ impl Classes {
             rows.retain(|(_, _, id)| !empty.contains(id));
         }
         self.cache.retain(|_, rows| !rows.is_empty());
+        self.state += 1;
         empty
     }
 
@@ -164,17 +171,39 @@ impl Classes {
         }
     }
 
-    pub(crate) fn free(&mut self, id: ClassId, key: FreeKey) {
-        if let Some(class) = self.get_mut(id) {
-            class.free.insert(key);
-            self.mark_open(id);
+    /// An agent stands in a class, free or busy.
+    pub(crate) fn stand(&mut self, id: ClassId, agent: &AgentId, key: Option<FreeKey>) {
+        let Some(class) = self.get_mut(id) else {
+            return;
+        };
+        match key {
+            None => drop(class.busy.insert(agent.clone())),
+            Some(key) => {
+                class.free.insert(key);
+                self.mark_open(id);
+            }
         }
     }
 
-    pub(crate) fn not_free(&mut self, id: ClassId, key: &FreeKey) {
-        if let Some(class) = self.get_mut(id) {
-            class.free.remove(key);
+    /// An agent no longer stands in a class as before.
+    pub(crate) fn step_down(&mut self, id: ClassId, agent: &AgentId, key: Option<&FreeKey>) {
+        let Some(class) = self.get_mut(id) else {
+            return;
+        };
+        match key {
+            None => drop(class.busy.remove(agent)),
+            Some(key) => drop(class.free.remove(key)),
         }
+    }
+
+    /// Changes whenever agents have to be compared with the classes anew.
+    pub(crate) fn state(&self) -> u64 {
+        self.state
+    }
+
+    /// Agents' profiles have changed.
+    pub(crate) fn profiles_changed(&mut self) {
+        self.state += 1;
     }
 
     /// Something about the work in this class changed, so that a search may find a match.

@@ -72,8 +72,12 @@ pub struct AgentIndex {
     pub conversations: BTreeSet<LogIndex>,
     /// Conversations that wait for this agent alone.
     pub own_line: BTreeSet<LineKey>,
-    /// Classes in whose free set the agent stands, with the rank there.
-    pub(crate) free_in: BTreeMap<ClassId, FreeKey>,
+    /// Classes that the agent may serve while logged in: the rank in the free set, `None` when busy.
+    pub(crate) stands_in: BTreeMap<ClassId, Option<FreeKey>>,
+    /// Classes that the agent's profile fits, as of `known`.
+    pub(crate) fits: Vec<ClassId>,
+    /// The state of the classes at which `fits` was found.
+    pub(crate) known: u64,
 }
 
 /// All that is derived.
@@ -345,18 +349,24 @@ impl State {
             return;
         };
         let mut index = self.derived.agents.remove(name).unwrap_or_default();
-        let wanted = self.standing(&agent, &index.load);
-        for (class, key) in &index.free_in {
+        if index.known != self.derived.classes.state() {
+            let classes = self.derived.classes.iter();
+            let fit = classes.filter(|(_, class)| is_eligible(&agent, &class.key.requires));
+            index.fits = fit.map(|(id, _)| id).collect();
+            index.known = self.derived.classes.state();
+        }
+        let wanted = self.standing(&agent, &index);
+        for (class, key) in &index.stands_in {
             if wanted.get(class) != Some(key) {
-                self.derived.classes.not_free(*class, key);
+                self.derived.classes.step_down(*class, name, key.as_ref());
             }
         }
         for (class, key) in &wanted {
-            if index.free_in.get(class) != Some(key) {
-                self.derived.classes.free(*class, key.clone());
+            if index.stands_in.get(class) != Some(key) {
+                self.derived.classes.stand(*class, name, key.clone());
             }
         }
-        index.free_in = wanted;
+        index.stands_in = wanted;
         if !index.own_line.is_empty() {
             self.derived.own_lines_open.insert(name.clone());
         }
@@ -365,30 +375,35 @@ impl State {
 
     fn forget_agent(&mut self, name: &AgentId) {
         if let Some(index) = self.derived.agents.remove(name) {
-            for (class, key) in &index.free_in {
-                self.derived.classes.not_free(*class, key);
+            for (class, key) in &index.stands_in {
+                self.derived.classes.step_down(*class, name, key.as_ref());
             }
         }
         self.derived.own_lines_open.remove(name);
     }
 
-    /// The classes in which an agent is free, with the rank in each.
-    fn standing(&self, agent: &Agent, load: &Load) -> BTreeMap<ClassId, FreeKey> {
+    /// The classes in which a logged-in agent stands, with the rank where free.
+    fn standing(&self, agent: &Agent, index: &AgentIndex) -> BTreeMap<ClassId, Option<FreeKey>> {
         let mut standing = BTreeMap::new();
+        if agent.session.is_none() {
+            return standing;
+        }
         let mut channels: Vec<(&ChannelId, bool)> = Vec::new();
-        for (id, class) in self.derived.classes.iter() {
+        for id in &index.fits {
+            let Some(class) = self.derived.classes.get(*id) else {
+                continue;
+            };
             let channel = &class.key.channel;
             let free = match channels.iter().find(|(name, _)| *name == channel) {
                 Some((_, free)) => *free,
                 None => {
-                    let free = can_take(self, agent, load, channel).is_ok();
+                    let free = can_take(self, agent, &index.load, channel).is_ok();
                     channels.push((channel, free));
                     free
                 }
             };
-            if free && is_eligible(agent, &class.key.requires) {
-                standing.insert(id, FreeKey::new(class.key.strategy, agent, load));
-            }
+            let key = free.then(|| FreeKey::new(class.key.strategy, agent, &index.load));
+            standing.insert(*id, key);
         }
         standing
     }

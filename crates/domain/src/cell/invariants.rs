@@ -292,7 +292,7 @@ fn check_nobody_idle(state: &State) -> Result<(), Violation> {
 }
 
 type Lines = BTreeMap<ClassKey, BTreeSet<LineKey>>;
-type FreeSets = BTreeMap<ClassKey, BTreeSet<FreeKey>>;
+type FreeSets = BTreeMap<ClassKey, (BTreeSet<FreeKey>, BTreeSet<AgentId>)>;
 
 fn check_indexes(state: &State) -> Result<(), Violation> {
     let mut fresh = state.clone();
@@ -370,7 +370,7 @@ fn classes(state: &State) -> (Lines, FreeSets) {
     let mut free = FreeSets::new();
     for (_, class) in busy {
         lines.insert(class.key.clone(), class.line.clone());
-        free.insert(class.key.clone(), class.free.clone());
+        free.insert(class.key.clone(), (class.free.clone(), class.busy.clone()));
     }
     (lines, free)
 }

@@ -5,7 +5,7 @@
 
 use std::cell::Cell as Noted;
 
-use super::capacity::{can_take, is_eligible};
+use super::capacity::can_take;
 use super::classes::{Class, ClassId};
 use super::conversation::{Conversation, Held, Phase};
 use super::defects;
@@ -132,11 +132,8 @@ impl State {
                 .any(|passed| passed.agent == *agent)
         };
         if let Some(agent) = &waiting.prefer {
-            let free = self
-                .derived
-                .agents
-                .get(agent)
-                .is_some_and(|index| index.free_in.contains_key(&id));
+            let index = self.derived.agents.get(agent);
+            let free = index.is_some_and(|index| matches!(index.stands_in.get(&id), Some(Some(_))));
             if free && !passed(agent) {
                 return Some((agent.clone(), Found::Preferred));
             }
@@ -178,7 +175,11 @@ impl State {
             .map(|found| found.load.clone())
             .unwrap_or_default();
         let plan = self.channel(&conversation.channel);
-        let (candidates, excluded, excluded_more) = self.others(conversation, &chosen, found);
+        let Others {
+            candidates,
+            excluded,
+            excluded_more,
+        } = self.others(conversation, found);
         debug_assert!(
             found == Found::Named || can_take(self, agent, &load, &conversation.channel).is_ok()
         );
@@ -193,50 +194,73 @@ impl State {
         })
     }
 
-    /// Free agents, and those eligible agents who were not free with why; logged-out ones are not named.
-    fn others(
-        &self,
-        conversation: &Conversation,
-        chosen: &AgentId,
-        found: Found,
-    ) -> (u32, Vec<(AgentId, Exclusion)>, u32) {
-        let mut excluded = Vec::new();
-        let (mut candidates, mut more) = (0, 0);
+    /// Free agents, and the logged-in eligible ones who were not considered with why.
+    fn others(&self, conversation: &Conversation, found: Found) -> Others {
         let held =
             matches!(&conversation.phase, Phase::Queued(waiting) if waiting.held != Held::No);
-        if found == Found::Named || held {
-            return (1, excluded, more);
-        }
-        let Some(rules) = self.queue_plan(conversation.classed_by, &conversation.queue) else {
-            return (1, excluded, more);
+        let (queue, channel) = (&conversation.queue, &conversation.channel);
+        let class = self
+            .derived
+            .classes
+            .cached(queue, channel, conversation.classed_by);
+        let Some(class) = class.and_then(|id| self.derived.classes.get(id)) else {
+            return Others::alone();
         };
-        for agent in self.agents.values().filter(|agent| agent.session.is_some()) {
-            if agent.name != *chosen && !is_eligible(agent, &rules.requires) {
-                continue;
-            }
-            let passed = conversation
+        if found == Found::Named || held {
+            return Others::alone();
+        }
+        let passed = |agent: &AgentId| {
+            conversation
                 .passed_over
                 .iter()
-                .any(|passed| passed.agent == agent.name);
-            let load = self
-                .derived
-                .agents
-                .get(&agent.name)
-                .map(|index| &index.load);
-            let reason = match load {
-                _ if passed => Some(Exclusion::PassedOver),
-                Some(load) => can_take(self, agent, load, &conversation.channel).err(),
-                None => None,
-            };
-            match reason {
-                None => candidates += 1,
-                Some(reason) if excluded.len() < EXCLUSIONS_MAX => {
-                    excluded.push((agent.name.clone(), reason))
-                }
-                Some(_) => more += 1,
-            }
+                .any(|passed| passed.agent == *agent)
+        };
+        let mut excluded = Vec::new();
+        if !conversation.passed_over.is_empty() {
+            let free = class.free.iter().filter(|key| passed(&key.agent));
+            excluded.extend(free.map(|key| (key.agent.clone(), Exclusion::PassedOver)));
         }
-        (candidates, excluded, more)
+        let candidates = class.free.len() - excluded.len();
+        excluded.truncate(EXCLUSIONS_MAX);
+        let room = EXCLUSIONS_MAX - excluded.len();
+        excluded.reserve_exact(room.min(class.busy.len()));
+        for name in class.busy.iter().take(room) {
+            excluded.push((name.clone(), self.why_busy(name, channel)));
+        }
+        let all = class.free.len() - candidates + class.busy.len();
+        Others {
+            candidates: candidates as u32,
+            excluded_more: (all - excluded.len()) as u32,
+            excluded,
+        }
+    }
+
+    fn why_busy(&self, name: &AgentId, channel: &crate::ids::ChannelId) -> Exclusion {
+        let (agent, index) = (self.agents.get(name), self.derived.agents.get(name));
+        let (Some(agent), Some(index)) = (agent, index) else {
+            return Exclusion::Unreachable;
+        };
+        can_take(self, agent, &index.load, channel)
+            .err()
+            .unwrap_or(Exclusion::AtCapacity)
+    }
+}
+
+/// Everybody else at one routing decision.
+struct Others {
+    candidates: u32,
+    excluded: Vec<(AgentId, Exclusion)>,
+    excluded_more: u32,
+}
+
+impl Others {
+    /// Nobody else was looked at.
+    fn alone() -> Self {
+        Self {
+            candidates: 1,
+            excluded: Vec::new(),
+            excluded_more: 0,
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use crate::plan::Strategy;
 
 /// Receipts kept for one conversation: the last eight tell every offer of a usual life.
 pub const RECEIPTS_MAX: usize = 8;
-/// Agents named in one receipt with why they were passed by.
-pub const EXCLUSIONS_MAX: usize = 16;
+/// Agents named in one receipt with why they were passed by: 24 bytes each, in every open conversation.
+pub const EXCLUSIONS_MAX: usize = 8;
 
 /// Why an eligible agent was not considered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct Receipt {
     pub chosen: AgentId,
     /// How.
     pub found: Found,
-    /// Eligible agents who were not free, at most 16, and why.
+    /// Eligible agents who were not free, at most 8, and why.
     pub excluded: Vec<(AgentId, Exclusion)>,
     /// How many more were excluded than are named.
     pub excluded_more: u32,

@@ -104,5 +104,9 @@ pub(crate) fn check_room(rows: &[Remembered], side: Side, now: CellTime) -> Resu
 /// Adds a row and drops those that are older than ten minutes.
 pub(crate) fn remember(rows: &mut Vec<Remembered>, row: Remembered, now: CellTime) {
     rows.retain(|old| now.since_ms(old.at) < REQUEST_KEPT_MS);
+    // Most tables hold one or two rows for ever: they grow by one.
+    if rows.len() == rows.capacity() && rows.len() < 4 {
+        rows.reserve_exact(1);
+    }
     rows.push(row);
 }

@@ -21,7 +21,9 @@ use crate::cell::reply::{Done, Opened};
 use crate::cell::requests::{Principal, recall};
 use crate::cell::state::{CONVERSATIONS_MAX, State};
 use crate::cell::transcript::{Author, ItemKind, Message, NoticeKind};
-use crate::ids::{Body, ConversationId, OwnerEpoch, QueueId};
+use crate::ids::{
+    AccountId, Body, ConversationId, CustomerKey, LanguageId, OwnerEpoch, QueueId, SiteId,
+};
 use crate::plan::{FloorPlan, QueuePlan};
 
 /// Topics of one conversation.
@@ -238,6 +240,50 @@ pub(super) fn check_queue<'p>(
     Ok(rules)
 }
 
+/// The names of a conversation, shared with the plan and the customer's entry: each is kept once.
+struct Names {
+    account: AccountId,
+    customer: CustomerKey,
+    site: SiteId,
+    language: Option<LanguageId>,
+    queue: QueueId,
+}
+
+fn shared_names(
+    record: Option<&CustomerRecord>,
+    open: &Open,
+    plan: &FloorPlan,
+    queue: &QueueId,
+) -> Names {
+    let language = open.language.as_ref();
+    let language = language.map(|tag| {
+        plan.languages
+            .get_key_value(tag)
+            .map_or(tag, |(known, _)| known)
+    });
+    Names {
+        account: plan
+            .accounts
+            .get_key_value(&open.account)
+            .map_or(&open.account, |(known, _)| known)
+            .clone(),
+        customer: record
+            .map_or(&open.customer, |record| &record.customer)
+            .clone(),
+        site: plan
+            .sites
+            .get_key_value(&open.site)
+            .map_or(&open.site, |(known, _)| known)
+            .clone(),
+        language: language.cloned(),
+        queue: plan
+            .queues
+            .get_key_value(queue)
+            .map_or(queue, |(known, _)| known)
+            .clone(),
+    }
+}
+
 fn new_conversation(
     draft: &Draft<'_>,
     record: Option<&CustomerRecord>,
@@ -247,6 +293,7 @@ fn new_conversation(
     (queue, rules): (&QueueId, &QueuePlan),
 ) -> Conversation {
     let meta = &draft.state.meta;
+    let names = shared_names(record, open, plan, queue);
     let waiting = Phase::Queued(Waiting {
         prefer: None,
         held: Held::No,
@@ -257,20 +304,12 @@ fn new_conversation(
             index: meta.applied,
         },
         tenant: plan.tenant.clone(),
-        account: record
-            .map_or(&open.account, |record| &record.account)
-            .clone(),
-        customer: record
-            .map_or(&open.customer, |record| &record.customer)
-            .clone(),
+        account: names.account,
+        customer: names.customer,
         display_name: open.display_name.as_str().into(),
         channel: channel.clone(),
-        site: plan
-            .sites
-            .get_key_value(&open.site)
-            .map_or(&open.site, |(site, _)| site)
-            .clone(),
-        language: open.language.clone(),
+        site: names.site,
+        language: names.language,
         topics: open
             .topics
             .iter()
@@ -282,11 +321,7 @@ fn new_conversation(
         created_wall_ms: meta.wall_ms,
         aged_from: meta.now,
         entered_at: meta.now,
-        queue: plan
-            .queues
-            .get_key_value(queue)
-            .map_or(queue, |(queue, _)| queue)
-            .clone(),
+        queue: names.queue,
         pinned: meta.plan,
         classed_by: meta.plan,
         urgency: rules.urgency,

@@ -101,20 +101,14 @@ pub(crate) fn subject_of(state: &State, command: &Command) -> Option<LogIndex> {
 }
 
 /// A conversation by its id.
-pub(crate) fn find<'s>(
-    state: &'s State,
-    id: ConversationId,
-) -> Result<&'s Arc<Conversation>, Refusal> {
+pub(crate) fn find(state: &State, id: ConversationId) -> Result<&Arc<Conversation>, Refusal> {
     state
         .conversation(id)
         .ok_or(Refusal::ConversationNotFound { conversation: id })
 }
 
 /// A conversation by its id, or the one in which it goes on.
-pub(crate) fn find_last<'s>(
-    state: &'s State,
-    id: ConversationId,
-) -> Result<&'s Arc<Conversation>, Refusal> {
+pub(crate) fn find_last(state: &State, id: ConversationId) -> Result<&Arc<Conversation>, Refusal> {
     let mut found = find(state, id)?;
     // Each step goes to a conversation that was opened later, so this ends.
     while let Some(next) = found.continued_to.and_then(|next| state.conversation(next)) {

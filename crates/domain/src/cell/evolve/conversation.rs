@@ -158,6 +158,8 @@ impl State {
                 record.aged_from = *at;
             }
         });
+        // In its old line again it may stand where it stood, but nobody is passed over any more.
+        self.reopen_line(conversation.index);
     }
 
     pub(super) fn record_offer(&mut self, made: &OfferMade) {

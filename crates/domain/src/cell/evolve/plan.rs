@@ -23,8 +23,9 @@ impl State {
             self.rebuild();
         } else {
             let dropped = self.derived.classes.drop_empty();
+            self.derived.classes.profiles_changed();
             for index in self.derived.agents.values_mut() {
-                index.free_in.retain(|class, _| !dropped.contains(class));
+                index.stands_in.retain(|class, _| !dropped.contains(class));
             }
             let names: Vec<AgentId> = self.agents.keys().cloned().collect();
             for name in names {

@@ -200,3 +200,15 @@ fn a_declined_transfer_goes_to_the_line_with_its_age() {
     assert!(matches!(floor.phase(id), Phase::Queued(_)));
     assert_eq!(floor.conversation(id).aged_from, aged_from);
 }
+
+#[test]
+fn moved_within_its_line_a_conversation_may_go_to_an_agent_who_declined_it() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.open("zoe");
+    floor.decline(id).unwrap();
+    floor
+        .transfer(id, supervisor(), Target::Queue(queue("sales")))
+        .unwrap();
+    assert_eq!(floor.offered_to(id).as_deref(), Some("ana"));
+}
