@@ -100,6 +100,15 @@ impl Node {
         self.running.ready.subscribe()
     }
 
+    /// Whether this node leads a cell, as far as it knows.
+    #[must_use]
+    pub fn leads_a_cell(&self) -> bool {
+        let cells = self.running.cells.all();
+        cells
+            .iter()
+            .any(|cell| cell.group.leadership().borrow().is_self)
+    }
+
     /// Resolves when the node can be of no more use, and says why.
     pub async fn failure(&self) -> Arc<NodeError> {
         let mut failure = self.running.failure.subscribe();

@@ -6,6 +6,8 @@ mod wan;
 
 #[cfg(test)]
 mod dev_test;
+#[cfg(test)]
+mod talk_test;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
