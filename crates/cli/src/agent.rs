@@ -23,7 +23,7 @@ pub async fn run(args: AgentArgs, terminal: Terminal) -> Result<Exit, Failure> {
             };
             json::print("ListAgentsResponse", &listed)?;
         }
-        Output::Table => print!("{}", rows(&agents, terminal)),
+        Output::Table => out!("{}", rows(&agents, terminal)),
     }
     Ok(Exit::Ok)
 }

@@ -15,7 +15,6 @@ const ADDR_DEFAULT: &str = "127.0.0.1:7400";
     name = "antiphon",
     version,
     about,
-    propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true
 )]

@@ -125,7 +125,7 @@ async fn list(reach: &Reach, request: api::ListConversationsRequest) -> Result<E
             one.last_sequence.to_string(),
         ]);
     }
-    print!("{}", indented(&table));
+    out!("{}", indented(&table));
     let more = if listed.next_page_token.is_empty() {
         ""
     } else {
@@ -164,23 +164,24 @@ async fn show(reach: &Reach, conversation_id: String) -> Result<Exit, Failure> {
             notes: transcript.notes,
         };
         whole["transcript"] = json::of("GetTranscriptResponse", &read)?;
-        println!("{whole:#}");
+        outln!("{whole:#}");
         return Ok(Exit::Ok);
     }
     print_summary(&shown.conversation.unwrap_or_default());
     print_receipts(&shown.receipts);
-    println!("TRANSCRIPT");
+    outln!("TRANSCRIPT");
     transcript
         .items
         .iter()
-        .for_each(|item| println!("  {}", item_line(item)));
+        .for_each(|item| outln!("  {}", item_line(item)));
     if !transcript.notes.is_empty() {
-        println!("NOTES");
+        outln!("NOTES");
         for note in &transcript.notes {
             let author = author_word(note.author.as_ref());
-            println!(
+            outln!(
                 "  after {:>4}  {author}: {}",
-                note.after_sequence, note.text
+                note.after_sequence,
+                note.text
             );
         }
     }
@@ -188,38 +189,38 @@ async fn show(reach: &Reach, conversation_id: String) -> Result<Exit, Failure> {
 }
 
 fn print_summary(one: &api::ConversationSummary) {
-    println!(
+    outln!(
         "CONVERSATION  {}   {}   {}",
         one.conversation_id,
         flagged(one),
         span(one.age_ms)
     );
-    println!("  queue     {}", or_dash(&one.queue));
-    println!(
+    outln!("  queue     {}", or_dash(&one.queue));
+    outln!(
         "  customer  {} on {} from {}",
         or_dash(&one.customer),
         or_dash(&one.account),
         or_dash(&one.site)
     );
-    println!(
+    outln!(
         "  language  {}   topics {}",
         or_dash(&one.language),
         or_dash(&one.topics.join(", "))
     );
-    println!(
+    outln!(
         "  agent     {}   owner epoch {}",
         or_dash(&one.agent),
         one.owner_epoch
     );
     if one.position > 0 {
-        println!(
+        outln!(
             "  waits     place {}, for {}",
             one.position,
             clock(one.waited_ms)
         );
     }
     if one.score > 0 {
-        println!("  rated     {} of 5", one.score);
+        outln!("  rated     {} of 5", one.score);
     }
 }
 
@@ -227,9 +228,9 @@ fn print_receipts(receipts: &[api::Receipt]) {
     if receipts.is_empty() {
         return;
     }
-    println!("WHY");
+    outln!("WHY");
     for receipt in receipts {
-        println!(
+        outln!(
             "  index {}  {} {} by {} out of {} (plan {})",
             receipt.log_index,
             receipt.decision,
@@ -239,7 +240,7 @@ fn print_receipts(receipts: &[api::Receipt]) {
             receipt.plan_version
         );
         for left_out in &receipt.excluded {
-            println!("      not {}: {}", left_out.agent, left_out.reason);
+            outln!("      not {}: {}", left_out.agent, left_out.reason);
         }
     }
 }
@@ -250,7 +251,7 @@ async fn tail(reach: &Reach, id: &str) -> Result<Exit, Failure> {
         match event {
             Event::Item(item) => match reach.output {
                 Output::Json => json::print_line("Item", &item)?,
-                Output::Table => println!("{}", item_line(&item)),
+                Output::Table => outln!("{}", item_line(&item)),
             },
             Event::Summary(summary) => {
                 let over = matches!(

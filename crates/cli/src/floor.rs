@@ -41,7 +41,7 @@ async fn show(reach: &Reach, version: u64) -> Result<Exit, Failure> {
     match reach.output {
         Output::Json => json::print("GetFloorPlanResponse", &plan)?,
         Output::Table => {
-            print!("{}", plan.toml);
+            out!("{}", plan.toml);
             eprintln!("version {}", plan.version);
         }
     }
@@ -141,8 +141,8 @@ fn say_version(applied: &api::ApplyFloorPlanResponse, dry_run: bool) {
 
 fn print_changes(changes: &[String]) {
     match changes {
-        [] => println!("no changes"),
-        changes => changes.iter().for_each(|change| println!("{change}")),
+        [] => outln!("no changes"),
+        changes => changes.iter().for_each(|change| outln!("{change}")),
     }
 }
 
@@ -180,6 +180,13 @@ fn read(file: &Path) -> Result<String, Failure> {
         false => std::fs::read_to_string(file).map(|content| text = content),
     };
     match read {
+        Ok(()) if text.trim().is_empty() => {
+            // It would retire every queue and agent, and is what a failed `floor show > FILE` leaves.
+            Err(Failure::usage(format!(
+                "{} is empty, which is no plan",
+                file.display()
+            )))
+        }
         Ok(()) => Ok(text),
         Err(error) => Err(Failure::plain(format!(
             "{} cannot be read: {error}",
@@ -204,6 +211,11 @@ mod tests {
             fault_line(Path::new("floor.toml"), &fault),
             "floor.toml:12:5: unknown key `capacty`; did you mean capacity?"
         );
+    }
+
+    #[test]
+    fn an_empty_file_is_no_plan() {
+        assert_eq!(read(Path::new("/dev/null")).unwrap_err().exit, Exit::Usage);
     }
 
     #[test]

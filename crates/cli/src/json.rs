@@ -25,13 +25,13 @@ pub fn of<M: Message>(name: &str, message: &M) -> Result<serde_json::Value, Fail
 
 /// Prints one message of the API over several lines.
 pub fn print<M: Message>(name: &str, message: &M) -> Result<(), Failure> {
-    println!("{:#}", of(name, message)?);
+    outln!("{:#}", of(name, message)?);
     Ok(())
 }
 
 /// Prints one message of the API in one line.
 pub fn print_line<M: Message>(name: &str, message: &M) -> Result<(), Failure> {
-    println!("{}", of(name, message)?);
+    outln!("{}", of(name, message)?);
     Ok(())
 }
 

@@ -69,7 +69,7 @@ pub fn join(args: JoinArgs) -> Result<Exit, Failure> {
 /// Configuration: defaults, check, values in force.
 pub fn config(args: ConfigArgs) -> Result<Exit, Failure> {
     match args.command {
-        ConfigCommand::Default => print!("{}", Config::default_toml()),
+        ConfigCommand::Default => out!("{}", Config::default_toml()),
         ConfigCommand::Check { node } => {
             check_config(&node)?;
             eprintln!("the configuration can work");
@@ -99,14 +99,14 @@ fn show(layered: &Layered, output: Output) {
             let told = serde_json::json!({"value": value, "origin": origin.to_string()});
             (key, told)
         });
-        println!("{:#}", serde_json::Value::Object(keys.collect()));
+        outln!("{:#}", serde_json::Value::Object(keys.collect()));
         return;
     }
     let mut table = columns(&["KEY", "VALUE", "FROM"]);
     for (key, value, origin) in values {
         table.add_row([key, value, origin.to_string()]);
     }
-    print!("{}", indented(&table));
+    out!("{}", indented(&table));
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

@@ -2,6 +2,9 @@
 //! Promise: data goes to stdout, talk to stderr; the exit code says how it ended (`failure`).
 //! Not here: what a command does (a module each).
 
+#[macro_use]
+mod terminal;
+
 mod agent;
 mod args;
 mod bench;
@@ -15,7 +18,6 @@ mod reach;
 mod replay;
 mod status;
 mod table;
-mod terminal;
 
 use std::process::ExitCode;
 
@@ -91,9 +93,9 @@ async fn ask(command: Command, terminal: Terminal) -> Result<Exit, Failure> {
 fn version(args: &args::VersionArgs) -> Result<Exit, Failure> {
     let version = env!("CARGO_PKG_VERSION");
     match args.output {
-        args::Output::Table => println!("antiphon {version}   api antiphon.api.v1"),
+        args::Output::Table => outln!("antiphon {version}   api antiphon.api.v1"),
         args::Output::Json => {
-            println!(
+            outln!(
                 "{}",
                 serde_json::json!({"version": version, "api": "antiphon.api.v1"})
             );

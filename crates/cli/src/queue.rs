@@ -19,7 +19,7 @@ pub async fn run(args: QueueArgs, terminal: Terminal) -> Result<Exit, Failure> {
     match reach.output {
         Output::Json => json::print("ListQueuesResponse", &listed)?,
         Output::Table => {
-            print!("{}", rows(&listed.queues, terminal));
+            out!("{}", rows(&listed.queues, terminal));
             eprintln!("at log index {}", listed.applied_index);
         }
     }

@@ -42,7 +42,7 @@ fn print(
 ) -> Result<(), Failure> {
     match output {
         Output::Json => json::print("GetStatusResponse", status)?,
-        Output::Table => print!("{}", view::screen(status, terminal)),
+        Output::Table => out!("{}", view::screen(status, terminal)),
     }
     Ok(())
 }

@@ -6,6 +6,30 @@ use std::io::{IsTerminal as _, Write as _};
 
 use crate::failure::{Exit, Failure};
 
+/// Writes data to stdout. A reader that has gone (`| head`) ends the process in peace.
+pub fn put(text: std::fmt::Arguments<'_>) {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_fmt(text).and_then(|()| stdout.flush());
+    match written {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("error: the output cannot be written: {error}");
+            std::process::exit(Exit::Error as i32);
+        }
+    }
+}
+
+/// Writes to stdout without a line's end.
+macro_rules! out {
+    ($($text:tt)*) => { $crate::terminal::put(format_args!($($text)*)) };
+}
+
+/// Writes a line to stdout.
+macro_rules! outln {
+    ($($text:tt)*) => { $crate::terminal::put(format_args!("{}\n", format_args!($($text)*))) };
+}
+
 /// What stdout and stderr are connected to.
 #[derive(Clone, Copy, Debug)]
 pub struct Terminal {
@@ -87,7 +111,7 @@ impl Terminal {
     /// Clears the screen before a repeated view.
     pub fn clear(self) {
         if self.screen {
-            print!("\x1b[H\x1b[2J");
+            out!("\x1b[H\x1b[2J");
         }
     }
 }

@@ -208,7 +208,7 @@ fn print(findings: &[Finding], output: Output, terminal: Terminal) {
                 serde_json::json!({"check": check, "verdict": word(finding.verdict), "said": said})
             })
             .collect();
-        println!("{:#}", serde_json::Value::Array(list));
+        outln!("{:#}", serde_json::Value::Array(list));
         return;
     }
     let mut table = columns(&["CHECK", "VERDICT", "SAID"]);
@@ -220,7 +220,7 @@ fn print(findings: &[Finding], output: Output, terminal: Terminal) {
         };
         table.add_row([finding.what.clone(), verdict, finding.said.clone()]);
     }
-    print!("{}", indented(&table));
+    out!("{}", indented(&table));
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ async fn run(args: DevArgs, env: Env, terminal: Terminal) -> Result<Exit, Failur
         None => Ok(Exit::Ok),
         Some(Err(failure)) => Err(failure),
         Some(Ok(())) => {
-            print!("{}", banner(&args, &dev.api_addresses(), terminal));
+            out!("{}", banner(&args, &dev.api_addresses(), terminal));
             attend(&args, &dev, &env.edge, &mut signals).await
         }
     };

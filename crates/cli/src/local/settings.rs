@@ -85,6 +85,12 @@ fn flags(args: &NodeArgs, more: &[(String, String)]) -> Result<Vec<(String, Stri
         .into_iter()
         .filter_map(|(key, value)| value.clone().map(|value| (key.to_owned(), value)))
         .collect();
+    // Written into a file, a relative folder would mean another one wherever the file is used.
+    for (key, value) in &mut flags {
+        if key == "node.data_dir" {
+            *value = std::path::absolute(&*value)?.display().to_string();
+        }
+    }
     for set in &args.set {
         let Some((key, value)) = set.split_once('=') else {
             return Err(Failure::usage(format!(
