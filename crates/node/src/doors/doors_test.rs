@@ -97,9 +97,9 @@ impl Bench {
     fn new() -> Self {
         let mut parts = ControlParts::default();
         let site = |at: usize| SiteId::new(SITES[at]).unwrap();
-        for at in 0..SITES.len() {
+        for (at, name) in SITES.iter().enumerate() {
             let node = Node {
-                name: NodeName::new(&format!("{}-n1", SITES[at])).unwrap(),
+                name: NodeName::new(&format!("{name}-n1")).unwrap(),
                 site: site(at),
                 addresses: Addresses {
                     peer: String::new(),

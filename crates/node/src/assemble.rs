@@ -1,0 +1,373 @@
+//! Putting a node's parts together, each over those before it.
+//! Promise: nothing is served before the control replica has read what the disk holds.
+//! Not here: ports and directory (`start`), what the parts do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{Edge, EdgeParts, Health, OneCell, Streams};
+use domain::control::command::FIRST_CELL;
+use domain::ids::SiteId;
+use ports::Group;
+use raft::{Directory, GroupHandle, GroupOptions, GroupSpec, Host, Member, Profile};
+use runtime::{Env, Listener, StopSource};
+use store::GroupId;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tonic::service::Routes;
+
+use crate::cells::{Cells, CellsParts};
+use crate::cluster::{ClusterView, NodeFloor};
+use crate::config::Config;
+use crate::control::owner::ControlOwner;
+use crate::control::reconcile::Reconciler;
+use crate::control::{
+    CONTROL_GROUP, CONTROL_NAME, ControlMachine, PlanWatch, Proposer, StateWatch, control_machine,
+};
+use crate::doors::link::Speaker;
+use crate::doors::presence::Presence;
+use crate::doors::serve::Forwards;
+use crate::doors::{Doors, DoorsParts};
+use crate::error::NodeError;
+use crate::follow;
+use crate::found::Founding;
+use crate::join::Advertised;
+use crate::listener::{Bounds, Server};
+use crate::marks;
+use crate::start::{Addresses, Bound, Kept, Running};
+use crate::status::{Account, Gatherer, Notes};
+
+/// The control group and the way to it.
+struct ControlParts {
+    host: Host,
+    directory: Directory,
+    group: GroupHandle<ControlMachine>,
+    state: StateWatch,
+    plan: PlanWatch,
+    founding: Option<Founding>,
+    profile: Profile,
+}
+
+async fn start_control(
+    env: &Env,
+    kept: &Kept,
+    addresses: &Addresses,
+) -> Result<ControlParts, NodeError> {
+    let identity = &kept.identity;
+    let profile = Profile::from_name(&identity.profile).unwrap_or(Profile::Lan);
+    let directory = Directory::new();
+    for seed in kept
+        .seeds
+        .iter()
+        .filter(|seed| seed.node_id != identity.node_id)
+    {
+        directory.set(seed.node_id, seed.peer_address.clone());
+    }
+    let raft_identity = raft::Identity {
+        cluster_id: identity.cluster_id.clone(),
+        node_id: identity.node_id,
+        profile,
+    };
+    let host = Host::new(env.clone(), raft_identity, directory.clone());
+    let founding = Founding::load(env, &kept.dir).await?;
+    let group = GroupId(CONTROL_GROUP);
+    marks::begin(
+        env,
+        &kept.dir,
+        &kept.wal,
+        group,
+        ("the control group", false),
+    )
+    .await?;
+    let (machine, state, plan) = control_machine();
+    let spec = GroupSpec {
+        group,
+        wal: kept.wal.clone(),
+        snapshots: kept.snapshots.clone(),
+        options: GroupOptions::default(),
+    };
+    let group = host.start_group(spec, machine).await?;
+    if founding.is_some() && !group.is_initialized().await {
+        let member = Member {
+            name: identity.node_name.clone(),
+            site: identity.site.clone(),
+        };
+        group
+            .initialize(BTreeMap::from([(identity.node_id, member)]))
+            .await?;
+    }
+    tracing::info!(
+        node = identity.node_name,
+        node_id = identity.node_id,
+        cluster = identity.cluster_id,
+        api = %addresses.api,
+        peer = %addresses.peer,
+        "the node has started its {CONTROL_NAME} replica"
+    );
+    Ok(ControlParts {
+        host,
+        directory,
+        group,
+        state,
+        plan,
+        founding,
+        profile,
+    })
+}
+
+/// What lies between the groups and the listeners.
+struct Inner {
+    doors: Doors,
+    presence: Presence,
+    cells: Cells,
+    proposer: Proposer,
+    streams: Streams,
+    account: Arc<Account>,
+}
+
+fn inner(
+    env: &Env,
+    kept: &Kept,
+    control: &ControlParts,
+    stop: &StopSource,
+) -> Result<Inner, NodeError> {
+    let identity = &kept.identity;
+    let doors = Doors::new(DoorsParts {
+        env: env.clone(),
+        speaker: Speaker {
+            cluster_id: identity.cluster_id.clone(),
+            node_id: identity.node_id,
+        },
+        directory: control.directory.clone(),
+        control: control.state.clone(),
+        stop: stop.token(),
+    });
+    let presence = Presence::new(SiteId::new(&identity.site).map_err(std::io::Error::other)?);
+    let cells = Cells::new(CellsParts {
+        env: env.clone(),
+        node: identity.node_id,
+        dir: kept.dir.clone(),
+        host: control.host.clone(),
+        wal: kept.wal.clone(),
+        snapshots: kept.snapshots.clone(),
+        doors: doors.clone(),
+        presence: presence.clone(),
+        control: control.state.clone(),
+        plan: control.plan.clone(),
+        interrupted_after_ms: crate::doors::millis(control.profile.election_max()),
+        stop: stop.token(),
+    });
+    let proposer = Proposer::new(
+        Arc::new(control.group.clone()),
+        control.state.clone(),
+        env.clone(),
+    );
+    let owner = ControlOwner {
+        proposer: proposer.clone(),
+        cells: cells.clone(),
+    };
+    doors.serve(CONTROL_GROUP, Arc::new(owner), control.group.leadership());
+    let streams = Streams::new(api::limits::STREAMS_MAX);
+    let notes = Notes::default();
+    notes.set(kept.notices.clone());
+    let account = Arc::new(Account {
+        env: env.clone(),
+        node: identity.node_id,
+        started: Instant::now(),
+        control: control.state.clone(),
+        group: control.group.clone(),
+        cells: cells.clone(),
+        streams: streams.clone(),
+        wal: kept.wal.clone(),
+        notes,
+    });
+    Ok(Inner {
+        doors,
+        presence,
+        cells,
+        proposer,
+        streams,
+        account,
+    })
+}
+
+fn serve_peers(
+    env: &Env,
+    listener: Box<dyn Listener>,
+    control: &ControlParts,
+    inner: &Inner,
+) -> Server {
+    let forwards = Forwards {
+        doors: inner.doors.clone(),
+        presence: inner.presence.clone(),
+        control: control.state.clone(),
+        account: inner.account.clone(),
+    };
+    let routes = Routes::new(control.host.service())
+        .add_service(forwards.service())
+        .prepare();
+    Server::start(listener, routes, Bounds::peers(), &env.raft, &env.random)
+}
+
+/// The side that clients see.
+struct Facing {
+    cluster: Arc<ClusterView>,
+    gatherer: Arc<Gatherer>,
+    health: Health,
+    api: Server,
+}
+
+async fn serve_clients(
+    (config, env): (&Config, &Env),
+    listener: Box<dyn Listener>,
+    (kept, control, inner): (&Kept, &ControlParts, &Inner),
+) -> Result<Facing, NodeError> {
+    let floor = Arc::new(NodeFloor::new(inner.cells.clone()));
+    let state = control.state.clone();
+    let cluster = Arc::new(ClusterView::new(
+        kept.identity.clone(),
+        state,
+        inner.doors.clone(),
+    ));
+    let gatherer = Arc::new(Gatherer {
+        account: inner.account.clone(),
+        doors: inner.doors.clone(),
+        floor: floor.clone(),
+    });
+    let edge = Edge::new(EdgeParts {
+        door: Arc::new(inner.doors.clone()),
+        cluster: cluster.clone(),
+        operator: gatherer.clone(),
+        floor,
+        homes: Arc::new(OneCell(FIRST_CELL)),
+        streams: inner.streams.clone(),
+        lane: env.edge.clone(),
+    });
+    let health = Health::new().await;
+    let connections = usize::try_from(config.limits.connections).unwrap_or(usize::MAX);
+    let age = Duration::from_secs(config.limits.connection_age_s);
+    let routes = api::routes(&edge, &health)?;
+    let api = Server::start(
+        listener,
+        routes,
+        Bounds::api(connections, age),
+        &env.edge,
+        &env.random,
+    );
+    Ok(Facing {
+        cluster,
+        gatherer,
+        health,
+        api,
+    })
+}
+
+/// Starts everything over ports that are bound and a directory that is open.
+pub(crate) async fn assemble(
+    config: &Config,
+    env: &Env,
+    bound: Bound,
+    kept: Kept,
+    stop: StopSource,
+) -> Result<Arc<Running>, NodeError> {
+    let control = start_control(env, &kept, &bound.addresses).await?;
+    let inner = inner(env, &kept, &control, &stop)?;
+    let peer = serve_peers(env, bound.peer, &control, &inner);
+    let facing = serve_clients((config, env), bound.api, (&kept, &control, &inner)).await?;
+    let running = Arc::new(Running {
+        addresses: bound.addresses,
+        cluster: facing.cluster,
+        ready: watch::Sender::new(false),
+        failure: watch::Sender::new(None),
+        health: facing.health,
+        api: facing.api,
+        peer,
+        streams: inner.streams,
+        control: control.group.clone(),
+        cells: inner.cells.clone(),
+        host: control.host.clone(),
+        wal: kept.wal.clone(),
+        stop,
+        doors: inner.doors.clone(),
+        data: parking_lot::Mutex::new(Some(kept.data)),
+        identity: kept.identity,
+    });
+    let reconciler = Reconciler {
+        env: env.clone(),
+        group: control.group.clone(),
+        proposer: inner.proposer,
+        cells: inner.cells,
+        identity: running.identity.clone(),
+        advertised: bound.advertised.clone(),
+        dir: kept.dir,
+        founding: control.founding.clone(),
+        resting: BTreeMap::new(),
+    };
+    let token = running.stop.token();
+    let watching =
+        facing
+            .gatherer
+            .watch_clock(inner.account.notes.clone(), kept.notices, token.clone());
+    env.edge.spawn("clock watch", watching).detach();
+    env.raft.spawn("reconcile", reconciler.run(token)).detach();
+    follow_control(env, &running, control, bound.advertised, inner.doors);
+    Ok(running)
+}
+
+/// Starts the tasks that follow the control state.
+fn follow_control(
+    env: &Env,
+    running: &Arc<Running>,
+    control: ControlParts,
+    advertised: Advertised,
+    doors: Doors,
+) {
+    let (us, stop) = (running.identity.node_id, &running.stop);
+    let addresses = follow::addresses(
+        control.state.clone(),
+        us,
+        control.directory,
+        doors.clone(),
+        stop.token(),
+    );
+    env.edge.spawn("follow addresses", addresses).detach();
+    let announce = follow::announce(
+        env.clone(),
+        control.state.clone(),
+        us,
+        advertised,
+        doors,
+        stop.token(),
+    );
+    env.edge.spawn("announce", announce).detach();
+    let (node, token) = (running.clone(), stop.token());
+    env.raft
+        .spawn("follow cells", async move {
+            let error = tokio::select! {
+                biased;
+                () = token.stopped() => return,
+                error = node.cells.clone().follow() => error,
+            };
+            tracing::error!(node = node.identity.node_name, %error, "the node can be of no more use");
+            node.failure.send_replace(Some(Arc::new(error)));
+        })
+        .detach();
+    let node = running.clone();
+    let ready = follow::readiness(
+        control.state,
+        control.group.leadership(),
+        us,
+        running.cells.clone(),
+        stop.token(),
+    );
+    env.edge
+        .spawn("readiness", async move {
+            if ready.await && !ports::Cluster::draining(&*node.cluster) {
+                node.health.set_ready(true).await;
+                node.ready.send_replace(true);
+                tracing::info!(node = node.identity.node_name, "the node is ready");
+            }
+        })
+        .detach();
+}
