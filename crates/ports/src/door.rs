@@ -45,6 +45,10 @@ pub enum StreamUp {
 
 /// A message of a client's stream on its way down.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "all but the last message of a stream are of the large kind"
+)]
 pub enum StreamDown {
     /// What the client gets.
     Message(forward_down::Response),

@@ -182,7 +182,60 @@ pub(crate) fn act(
     present: impl FnOnce() -> Intent,
 ) -> Result<Option<Command>, Refusal> {
     check::act(request)?;
-    let said = check::described(request);
+    let command = match request {
+        Request::Hello(_) => {
+            return Err(field_invalid(
+                "request",
+                "is a login where an act was expected",
+            ));
+        }
+        Request::Heartbeat(_) | Request::Mark(_) => return Ok(None),
+        Request::OfferShown(_) | Request::Accept(_) | Request::Decline(_) => {
+            offer_act(request, whose)?
+        }
+        Request::SetIntent(act) => {
+            let choice = intent(act.intent.as_ref());
+            Command::SetIntent(chosen(whose, &act.request_id, act.session, choice)?)
+        }
+        Request::SetNextStatus(act) => {
+            let choice = act
+                .intent
+                .as_ref()
+                .map_or_else(present, |choice| intent(Some(choice)));
+            Command::SetNextStatus(chosen(whose, &act.request_id, act.session, choice)?)
+        }
+        Request::LogOut(act) => Command::LogOut(LogOut {
+            agent: whose.agent.clone(),
+            request_id: check::parsed_request_id(&act.request_id)?,
+            session: whose.session(act.session),
+            device: optional("device_id", &act.device_id)?,
+        }),
+        _ => conversation_act(request, whose)?,
+    };
+    Ok(Some(command))
+}
+
+/// An answer to an offer.
+fn offer_act(request: &Request, whose: &Whose) -> Result<Command, Refusal> {
+    let command = match request {
+        Request::Accept(act) => Command::Accept(Accept {
+            request_id: check::parsed_request_id(&act.request_id)?,
+            offer: whose.offer(act.session, &act.offer_id)?,
+            owner_epoch: OwnerEpoch(act.owner_epoch),
+        }),
+        Request::Decline(act) => Command::Decline(Decline {
+            request_id: check::parsed_request_id(&act.request_id)?,
+            offer: whose.offer(act.session, &act.offer_id)?,
+            reason: act.reason.clone(),
+        }),
+        Request::OfferShown(act) => Command::OfferShown(whose.offer(act.session, &act.offer_id)?),
+        _ => return Err(field_invalid("request", "is no answer to an offer")),
+    };
+    Ok(command)
+}
+
+/// An act of the owner in a conversation.
+fn conversation_act(request: &Request, whose: &Whose) -> Result<Command, Refusal> {
     macro_rules! owner_act {
         ($kind:ident, $act:expr) => {
             Command::$kind(OwnerAct {
@@ -193,24 +246,6 @@ pub(crate) fn act(
         };
     }
     let command = match request {
-        Request::Hello(_) => {
-            return Err(field_invalid(
-                "request",
-                "is a login where an act was expected",
-            ));
-        }
-        Request::Heartbeat(_) | Request::Mark(_) => return Ok(None),
-        Request::OfferShown(act) => Command::OfferShown(whose.offer(act.session, &act.offer_id)?),
-        Request::Accept(act) => Command::Accept(Accept {
-            request_id: check::parsed_request_id(said.request_id)?,
-            offer: whose.offer(act.session, &act.offer_id)?,
-            owner_epoch: OwnerEpoch(act.owner_epoch),
-        }),
-        Request::Decline(act) => Command::Decline(Decline {
-            request_id: check::parsed_request_id(said.request_id)?,
-            offer: whose.offer(act.session, &act.offer_id)?,
-            reason: act.reason.clone(),
-        }),
         Request::Reply(act) => Command::Send(Send {
             conversation: check::conversation(&act.conversation_id)?,
             request_id: check::parsed_request_id(&act.request_id)?,
@@ -236,27 +271,9 @@ pub(crate) fn act(
             reason: act.reason.clone(),
             wrap_up: false,
         }),
-        Request::SetIntent(act) => Command::SetIntent(chosen(
-            whose,
-            &act.request_id,
-            act.session,
-            intent(act.intent.as_ref()),
-        )?),
-        Request::SetNextStatus(act) => {
-            let choice = act
-                .intent
-                .as_ref()
-                .map_or_else(present, |choice| intent(Some(choice)));
-            Command::SetNextStatus(chosen(whose, &act.request_id, act.session, choice)?)
-        }
-        Request::LogOut(act) => Command::LogOut(LogOut {
-            agent: whose.agent.clone(),
-            request_id: check::parsed_request_id(&act.request_id)?,
-            session: whose.session(act.session),
-            device: optional("device_id", &act.device_id)?,
-        }),
+        _ => return Err(field_invalid("request", "is no act in a conversation")),
     };
-    Ok(Some(command))
+    Ok(command)
 }
 
 fn transfer(act: &TransferConversationRequest, whose: &Whose) -> Result<Command, Refusal> {

@@ -431,6 +431,16 @@ async fn a_node_full_of_streams_refuses_with_a_retry_hint() {
     drop(open);
 }
 
+async fn next_refused(
+    responses: &mut super::Responses<WorkResponse>,
+) -> (u64, pb::api::v1::WorkRefused) {
+    let response = responses.next().await.expect("a message");
+    match worked(response.expect("no status")) {
+        (number, Worked::Refused(refused)) => (number, refused),
+        other => panic!("not a refusal: {other:?}"),
+    }
+}
+
 fn worked(response: WorkResponse) -> (u64, Worked) {
     (response.number, response.response.expect("a response"))
 }
@@ -453,30 +463,12 @@ async fn an_agents_responses_are_numbered_and_a_refused_text_comes_back_as_a_dra
         agent: "bo".into(),
         session: 0,
     })));
-    let (number, refused) = worked(
-        responses
-            .next()
-            .await
-            .expect("a message")
-            .expect("no status"),
-    );
-    let Worked::Refused(refused) = refused else {
-        panic!("not a refusal")
-    };
+    let (number, refused) = next_refused(&mut responses).await;
     assert_eq!(
         (number, refused.draft, refused.conversation_id.as_str()),
         (1, text, "c1-7")
     );
-    let (number, refused) = worked(
-        responses
-            .next()
-            .await
-            .expect("a message")
-            .expect("no status"),
-    );
-    let Worked::Refused(refused) = refused else {
-        panic!("not a refusal")
-    };
+    let (number, refused) = next_refused(&mut responses).await;
     assert_eq!(
         (
             number,

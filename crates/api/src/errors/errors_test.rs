@@ -40,13 +40,27 @@ fn billing() -> QueueId {
     QueueId::new("billing").expect("a name")
 }
 
+type Case = (Domain, ErrorReason, &'static [&'static str]);
+
 /// One of each refusal of the machine with the reason and the metadata keys that clients get.
 /// `covered` below fails to compile when a variant is added here or there alone.
-fn every_refusal() -> Vec<(Domain, ErrorReason, &'static [&'static str])> {
+fn every_refusal() -> Vec<Case> {
+    let parts = [
+        first_cases(),
+        second_cases(),
+        third_cases(),
+        fourth_cases(),
+        fifth_cases(),
+        sixth_cases(),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+fn first_cases() -> Vec<Case> {
     use ErrorReason as R;
-    let (agent, queue, conversation, offer) = (ana(), billing(), conversation(), offer_id());
+    let queue = billing();
+    let conversation = conversation();
     let text = String::from("come later");
-    let retry_after_ms = 500;
     vec![
         (
             Domain::ConversationNotFound { conversation },
@@ -92,6 +106,16 @@ fn every_refusal() -> Vec<(Domain, ErrorReason, &'static [&'static str])> {
             R::QueuePaused,
             &["queue", "text"],
         ),
+    ]
+}
+
+fn second_cases() -> Vec<Case> {
+    use ErrorReason as R;
+    let agent = ana();
+    let queue = billing();
+    let text = String::from("come later");
+    let retry_after_ms = 500;
+    vec![
         (
             Domain::QueueFull {
                 queue: queue.clone(),
@@ -137,6 +161,15 @@ fn every_refusal() -> Vec<(Domain, ErrorReason, &'static [&'static str])> {
             R::AgentUnreachable,
             &["agent"],
         ),
+    ]
+}
+
+fn third_cases() -> Vec<Case> {
+    use ErrorReason as R;
+    let agent = ana();
+    let queue = billing();
+    let offer = offer_id();
+    vec![
         (
             Domain::AgentAtCapacity {
                 agent: agent.clone(),
@@ -177,6 +210,16 @@ fn every_refusal() -> Vec<(Domain, ErrorReason, &'static [&'static str])> {
             R::OfferNotFound,
             &["offer"],
         ),
+    ]
+}
+
+fn fourth_cases() -> Vec<Case> {
+    use ErrorReason as R;
+    let agent = ana();
+    let conversation = conversation();
+    let offer = offer_id();
+    let retry_after_ms = 500;
+    vec![
         (
             Domain::OfferEnded {
                 offer,
@@ -224,6 +267,15 @@ fn every_refusal() -> Vec<(Domain, ErrorReason, &'static [&'static str])> {
             R::MachineDefect,
             &["conversation", "logIndex"],
         ),
+    ]
+}
+
+fn fifth_cases() -> Vec<Case> {
+    use ErrorReason as R;
+    let agent = ana();
+    let conversation = conversation();
+    let retry_after_ms = 500;
+    vec![
         (
             Domain::PlanBehind {
                 version: 4,
@@ -269,6 +321,13 @@ fn every_refusal() -> Vec<(Domain, ErrorReason, &'static [&'static str])> {
             R::WrongState,
             &["act", "actor"],
         ),
+    ]
+}
+
+fn sixth_cases() -> Vec<Case> {
+    use ErrorReason as R;
+    let retry_after_ms = 500;
+    vec![
         (
             Domain::LeaseTooEarly { retry_after_ms },
             R::ResourceExhausted,
