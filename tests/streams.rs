@@ -2,7 +2,7 @@
 //! Promise: the node bounds what they cost it and goes on serving the others.
 //! Not here: streams that resume (`replay`, `drain`).
 
-use client::api::{ErrorReason, attach_request, attach_response};
+use client::api::{self, ErrorReason, attach_request, attach_response};
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -12,10 +12,13 @@ use crate::support::{TestCluster, data, people, within};
 
 const IDLE_STREAMS: usize = 10_000;
 const STREAMS_PER_CONNECTION: usize = 100;
+/// A conversation bears 64 streams.
+const IDLE_CONVERSATIONS: usize = 200;
 /// 10,000 streams at 64 KiB each, buffers of the connection included.
 const IDLE_MIB_MAX: u64 = 640;
-/// More than any buffer on the way to a client that does not read.
-const UNREAD_MESSAGES: usize = 1_500;
+/// More markers than all queues on the way to a client that does not read: 256, twice 4,096, and
+/// what fits the windows of its connection.
+const UNREAD_MARKERS: usize = 16_000;
 
 async fn small_floor() -> anyhow::Result<TestCluster> {
     let setup = Setup {
@@ -47,10 +50,7 @@ async fn garbage_on_a_stream_is_refused_and_the_node_serves_on() -> anyhow::Resu
     let channel = raw::connect(&address).await?;
     let mut twice = Attached::observe(channel, &id).await?;
     let request = Some(begin(&id, 0, true));
-    twice
-        .up
-        .send(client::api::AttachRequest { request })
-        .await?;
+    twice.up.send(api::AttachRequest { request }).await?;
     assert_eq!(
         refused_or_ended(&mut twice).await?,
         ErrorReason::StreamProtocol
@@ -93,7 +93,8 @@ async fn bytes_are_answered_or_cut_off(address: &str, bytes: &[u8]) -> anyhow::R
     connection.write_all(bytes).await.ok();
     connection.shutdown().await.ok();
     let mut answer = Vec::new();
-    let read = connection.take(1 << 20).read_to_end(&mut answer);
+    let mut answers = connection.take(1 << 20);
+    let read = answers.read_to_end(&mut answer);
     within("the end of a connection with garbage", read)
         .await?
         .ok();
@@ -123,14 +124,16 @@ async fn ten_thousand_idle_streams_are_borne_and_others_are_served() -> anyhow::
     let cluster = small_floor().await?;
     let client = cluster.client_at(0)?;
     let mut ids = Vec::new();
-    for number in 0..STREAMS_PER_CONNECTION {
+    for number in 0..IDLE_CONVERSATIONS {
         ids.push(people::open(&client, &format!("idle-{number}"), "Hallo").await?);
     }
     let before = resident_mib(&cluster)?;
     let mut held = Vec::new();
-    for _ in 0..IDLE_STREAMS / STREAMS_PER_CONNECTION {
+    for connection in 0..IDLE_STREAMS / STREAMS_PER_CONNECTION {
         let channel = raw::connect(&cluster.nodes[0].api).await?;
-        let opening = ids.iter().map(|id| Attached::observe(channel.clone(), id));
+        let first = connection * STREAMS_PER_CONNECTION % ids.len();
+        let here = &ids[first..first + STREAMS_PER_CONNECTION];
+        let opening = here.iter().map(|id| Attached::observe(channel.clone(), id));
         let opening = futures::stream::iter(opening).buffered(STREAMS_PER_CONNECTION);
         held.extend(opening.try_collect::<Vec<Attached>>().await?);
     }
@@ -175,10 +178,23 @@ async fn a_client_that_never_reads_is_ended_and_others_are_served() -> anyhow::R
     let channel = raw::connect(&cluster.nodes[0].api).await?;
     let mut deaf = Attached::observe(channel, &id).await?;
 
-    let text = "Es regnet noch immer. ".repeat(12);
-    for _ in 0..UNREAD_MESSAGES {
-        client.customer().send(people::message(&id, &text)).await?;
+    // Another device of the customer types without end; what it types is never stored.
+    let channel = raw::connect(&cluster.nodes[0].api).await?;
+    let mut types = Attached::open(channel, begin(&id, 0, false)).await?;
+    types.next().await?;
+    for number in 0..UNREAD_MARKERS {
+        let mark = api::MarkRequest {
+            typing: number % 2 == 0,
+            ..Default::default()
+        };
+        let request = Some(attach_request::Request::Mark(mark));
+        types.up.send(api::AttachRequest { request }).await?;
     }
+    let sent = client
+        .customer()
+        .send(people::message(&id, "Hört wer?"))
+        .await?;
+    assert!(sent.sequence > 0);
     let ended = deaf.ended().await?;
     assert_eq!(ended.reason(), ErrorReason::SlowConsumer);
     assert!(ended.cursor > 0, "the stream was told no cursor");

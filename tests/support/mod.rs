@@ -47,8 +47,8 @@ pub fn folder() -> anyhow::Result<TempDir> {
 /// Three nodes in a folder of their own.
 pub struct TestCluster {
     cluster: LocalCluster,
-    /// Where the nodes keep everything.
-    pub dir: TempDir,
+    /// Removed when the test ends.
+    _dir: TempDir,
 }
 
 impl TestCluster {
@@ -61,7 +61,7 @@ impl TestCluster {
     pub async fn start_with(setup: Setup) -> anyhow::Result<Self> {
         let dir = folder()?;
         let cluster = LocalCluster::start(binary(), dir.path(), &setup).await?;
-        Ok(Self { cluster, dir })
+        Ok(Self { cluster, _dir: dir })
     }
 
     /// A client that prefers one node and falls back on the others.

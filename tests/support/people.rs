@@ -2,9 +2,9 @@
 //! Promise: each wait has a deadline and names what it waits for.
 //! Not here: what they do wrong (the tests).
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use client::api::{self, ErrorReason};
-use client::{AgentDesk, CallError, Client, Conversation, DeskEvent, DeskLogin, Event};
+use client::{AgentDesk, CallError, Client, DeskEvent, DeskLogin};
 
 use super::within;
 
@@ -83,24 +83,6 @@ pub async fn taken(
         "another conversation was offered"
     );
     Ok((id, done.owner_epoch))
-}
-
-/// Waits for an item with this text.
-pub async fn hears(conversation: &mut Conversation, text: &str) -> anyhow::Result<u64> {
-    loop {
-        let event = within("an item", conversation.next()).await?;
-        match event.context("the stream ended")? {
-            Event::Item(item) => {
-                if let Some(api::item::Content::Message(message)) = &item.content
-                    && message.text == text
-                {
-                    return Ok(item.sequence);
-                }
-            }
-            Event::Ended(error) => bail!("the stream ended: {error}"),
-            _ => {}
-        }
-    }
 }
 
 /// The reason of a call that must be refused.

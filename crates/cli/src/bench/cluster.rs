@@ -17,8 +17,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 pub const START_PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// One look is answered in milliseconds, or the node is not there.
-const LOOK_TIMEOUT: Duration = Duration::from_millis(800);
+/// A node asks all others before it answers, and waits a second for one that is not there.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
 /// A failure shows so much of what each node said.
 const SHOWN_BYTES: usize = 6_000;
 
@@ -306,7 +306,8 @@ impl LocalNode {
             "[cluster]\nname = \"local\"\n\
              [site]\nname = \"{site}\"\nregion = \"{region}\"\n\
              [node]\nname = \"{name}\"\ndata_dir = \"{data}\"\n\
-             [listen]\napi = \"{api}\"\npeer = \"{peer}\"\n"
+             [listen]\napi = \"{api}\"\npeer = \"{peer}\"\n\
+             [log]\nlevel = \"warn\"\n"
         );
         std::fs::write(&self.config, text)?;
         Ok(())
