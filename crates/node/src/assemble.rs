@@ -98,7 +98,7 @@ async fn start_control(
             .await?;
     }
     tracing::info!(
-        node = identity.node_name,
+        at_node = identity.node_name,
         node_id = identity.node_id,
         cluster = identity.cluster_id,
         api = %addresses.api,
@@ -300,6 +300,7 @@ pub(crate) async fn assemble(
         cells: inner.cells,
         identity: running.identity.clone(),
         advertised: bound.advertised.clone(),
+        directory: control.directory.clone(),
         dir: kept.dir,
         founding: control.founding.clone(),
         resting: BTreeMap::new(),
@@ -349,7 +350,7 @@ fn follow_control(
                 () = token.stopped() => return,
                 error = node.cells.clone().follow() => error,
             };
-            tracing::error!(node = node.identity.node_name, %error, "the node can be of no more use");
+            tracing::error!(at_node = node.identity.node_name, %error, "the node can be of no more use");
             node.failure.send_replace(Some(Arc::new(error)));
         })
         .detach();
@@ -366,7 +367,7 @@ fn follow_control(
             if ready.await && !ports::Cluster::draining(&*node.cluster) {
                 node.health.set_ready(true).await;
                 node.ready.send_replace(true);
-                tracing::info!(node = node.identity.node_name, "the node is ready");
+                tracing::info!(at_node = node.identity.node_name, "the node is ready");
             }
         })
         .detach();

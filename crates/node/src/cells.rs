@@ -153,7 +153,7 @@ impl Cells {
         self.shared.cells.write().insert(id, Arc::new(local));
         tracing::info!(
             cell = cell.name,
-            node = parts.node,
+            at_node = parts.node,
             "a replica of the cell runs here"
         );
         Ok(())

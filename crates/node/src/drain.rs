@@ -26,7 +26,7 @@ impl Running {
             return;
         }
         let until = Instant::now() + deadline.saturating_sub(CLOSING);
-        tracing::info!(node = self.identity.node_name, "the node is going away");
+        tracing::info!(at_node = self.identity.node_name, "the node is going away");
         self.ready.send_replace(false);
         self.health.set_ready(false).await;
         self.api.stop_accepting();
@@ -42,7 +42,7 @@ impl Running {
                 "the groups did not stop in time; the log holds all that was acknowledged"
             );
         }
-        tracing::info!(node = self.identity.node_name, "the node has gone");
+        tracing::info!(at_node = self.identity.node_name, "the node has gone");
     }
 
     /// Stops groups, connections and log, then gives the directory free.

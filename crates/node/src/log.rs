@@ -53,6 +53,12 @@ where
         level,
         reason: error.to_string(),
     })?;
+    // What openraft warns of, `raft` says as well, once and in our words.
+    let quiet = "openraft=error"
+        .parse()
+        .ok()
+        .filter(|_| !config.log.level.contains("openraft"));
+    let filter = quiet.into_iter().fold(filter, EnvFilter::add_directive);
     let json = match config.log.format {
         LogFormat::Auto => !terminal,
         LogFormat::Text => false,

@@ -227,7 +227,11 @@ async fn open(config: &Config, env: &Env, advertised: &Advertised) -> Result<Kep
     let (wal, notices) = Wal::open(env, &data.log_dir(), wal_options(config)).await?;
     let notices: Vec<String> = notices.iter().map(ToString::to_string).collect();
     for notice in &notices {
-        tracing::warn!(node = identity.node_name, notice, "the log was put right");
+        tracing::warn!(
+            at_node = identity.node_name,
+            notice,
+            "the log was put right"
+        );
     }
     let snapshots = SnapshotStore::open(env, &data.snapshot_dir()).await?;
     Ok(Kept {

@@ -11,7 +11,7 @@ use domain::control::ControlCommand;
 use domain::control::command::{Addresses, ApplyPlan, ClusterId, CreateCell, Found, Profile};
 use domain::ids::{CellId, NodeId, NodeName, PlanVersion, RequestId, SiteId, StaffId};
 use ports::{Group, GroupStatus};
-use raft::{GroupHandle, Member};
+use raft::{Directory, GroupHandle, Member};
 use runtime::{Env, Stop};
 use store::Identity;
 use tokio::time::{Instant, timeout};
@@ -46,6 +46,7 @@ pub(crate) struct Reconciler {
     pub(crate) cells: Cells,
     pub(crate) identity: Identity,
     pub(crate) advertised: Advertised,
+    pub(crate) directory: Directory,
     pub(crate) dir: PathBuf,
     pub(crate) founding: Option<Founding>,
     pub(crate) resting: BTreeMap<u64, Instant>,
@@ -192,6 +193,8 @@ impl Reconciler {
     fn member(&self, node: NodeId) -> Option<Member> {
         let parts = self.proposer.state().borrow();
         let found = parts.nodes.get(&node)?;
+        // Replication begins at once: it must not race the task that follows addresses.
+        self.directory.set(node.0, found.addresses.peer.clone());
         Some(Member {
             name: found.name.to_string(),
             site: found.site.to_string(),

@@ -164,7 +164,7 @@ impl Gatherer {
             };
             if said != told && !said.is_empty() {
                 tracing::warn!(
-                    node = self.account.node,
+                    at_node = self.account.node,
                     problem = said,
                     "the wall clock is off"
                 );
