@@ -4,6 +4,8 @@
 //! Not here: what an offer changes (`draft`, `evolve`).
 
 use std::cell::Cell as Noted;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, btree_set};
 
 use super::capacity::can_take;
 use super::classes::{Class, ClassId};
@@ -49,63 +51,59 @@ impl State {
         !self.derived.classes.open().is_empty() || !self.derived.own_lines_open.is_empty()
     }
 
-    /// The next conversation to be offered, over all lines.
+    /// The next conversation to be offered, over all lines. Candidates are looked at in the order of
+    /// their places, whatever line they stand in, so that a defect has the same subject on every replica.
     pub(crate) fn match_next(&self, note: &Note) -> Search {
         let mut search = Search::default();
-        let mut best: Option<(LineKey, AgentId, Found)> = None;
-        for id in self.derived.classes.open() {
-            let Some(class) = self.derived.classes.get(*id) else {
-                continue;
+        let mut lines = self.open_lines(&mut search);
+        let mut heads: BinaryHeap<Reverse<(LineKey, usize)>> = BinaryHeap::new();
+        for (at, line) in lines.iter_mut().enumerate() {
+            line.step(at, &mut heads, &mut search);
+        }
+        while let Some(Reverse((key, at))) = heads.pop() {
+            note.set(Some(key.index));
+            let found = match lines[at].source {
+                Source::Class(id, class) => self
+                    .conversations
+                    .get(&key.index)
+                    .and_then(|conversation| self.pick(id, class, conversation)),
+                Source::OwnLine(agent) => self
+                    .fits_own_line(agent, key.index)
+                    .then(|| (agent.clone(), Found::Preferred)),
             };
-            match self.first_of_class(*id, class, best.as_ref().map(|(key, _, _)| key), note) {
-                Seek::Found(key, agent, found) => best = Some((key, agent, found)),
-                Seek::Later => {}
-                Seek::Nothing => search.closed.push(*id),
+            if let Some((agent, found)) = found {
+                search.hit = self
+                    .explain(key.index, agent, found)
+                    .map(|hit| (key.index, hit));
+                return search;
             }
+            lines[at].step(at, &mut heads, &mut search);
         }
-        for agent in &self.derived.own_lines_open {
-            match self.first_of_own_line(agent, note) {
-                None => search.closed_lines.push(agent.clone()),
-                Some(key) if best.as_ref().is_none_or(|(other, _, _)| key < *other) => {
-                    best = Some((key, agent.clone(), Found::Preferred));
-                }
-                Some(_) => {}
-            }
-        }
-        let Some((key, agent, found)) = best else {
-            return search;
-        };
-        note.set(Some(key.index));
-        search.hit = self
-            .explain(key.index, agent, found)
-            .map(|hit| (key.index, hit));
         search
     }
 
-    /// The first conversation of a class for which there is an agent, unless `limit` comes before it.
-    fn first_of_class(
-        &self,
-        id: ClassId,
-        class: &Class,
-        limit: Option<&LineKey>,
-        note: &Note,
-    ) -> Seek {
-        if class.free.is_empty() {
-            return Seek::Nothing;
-        }
-        for key in &class.line {
-            if limit.is_some_and(|limit| key > limit) {
-                return Seek::Later;
-            }
-            note.set(Some(key.index));
-            let Some(conversation) = self.conversations.get(&key.index) else {
-                continue;
-            };
-            if let Some((agent, found)) = self.pick(id, class, conversation) {
-                return Seek::Found(*key, agent, found);
+    /// Lines in which something may be matched; classes without a free agent are closed at once.
+    fn open_lines(&self, search: &mut Search) -> Vec<OpenLine<'_>> {
+        let mut lines = Vec::new();
+        for id in self.derived.classes.open() {
+            match self.derived.classes.get(*id) {
+                Some(class) if !class.free.is_empty() => lines.push(OpenLine {
+                    source: Source::Class(*id, class),
+                    keys: class.line.iter(),
+                }),
+                _ => search.closed.push(*id),
             }
         }
-        Seek::Nothing
+        for agent in &self.derived.own_lines_open {
+            match self.derived.agents.get(agent) {
+                Some(index) => lines.push(OpenLine {
+                    source: Source::OwnLine(agent),
+                    keys: index.own_line.iter(),
+                }),
+                None => search.closed_lines.push(agent.clone()),
+            }
+        }
+        lines
     }
 
     /// The free agent of a class who gets a conversation.
@@ -142,26 +140,26 @@ impl State {
         Some((chosen.agent.clone(), Found::ByStrategy(class.key.strategy)))
     }
 
-    fn first_of_own_line(&self, name: &AgentId, note: &Note) -> Option<LineKey> {
-        let index = self.derived.agents.get(name)?;
-        let agent = self.agents.get(name)?;
-        index.own_line.iter().copied().find(|key| {
-            note.set(Some(key.index));
-            self.conversations
-                .get(&key.index)
-                .is_some_and(|conversation| {
-                    defects::trip(
-                        defects::Spot::Matching,
-                        conversation.display_name.as_bytes(),
-                    );
-                    !conversation
-                        .passed_over
-                        .iter()
-                        .any(|passed| passed.agent == *name)
-                        && !self.is_paused(&conversation.queue)
-                        && can_take(self, agent, &index.load, &conversation.channel).is_ok()
-                })
-        })
+    /// Whether an agent may take a conversation of the own line.
+    fn fits_own_line(&self, name: &AgentId, index: LogIndex) -> bool {
+        let (Some(found), Some(agent), Some(conversation)) = (
+            self.derived.agents.get(name),
+            self.agents.get(name),
+            self.conversations.get(&index),
+        ) else {
+            return false;
+        };
+        defects::trip(
+            defects::Spot::Matching,
+            conversation.display_name.as_bytes(),
+        );
+        let passed = conversation
+            .passed_over
+            .iter()
+            .any(|passed| passed.agent == *name);
+        !passed
+            && !self.is_paused(&conversation.queue)
+            && can_take(self, agent, &found.load, &conversation.channel).is_ok()
     }
 
     /// The match with everything that its receipt tells.
@@ -264,8 +262,31 @@ impl Others {
     }
 }
 
-enum Seek {
-    Found(LineKey, AgentId, Found),
-    Later,
-    Nothing,
+/// Where a line belongs.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Class(ClassId, &'a Class),
+    OwnLine(&'a AgentId),
+}
+
+/// A line that is being searched from its head.
+struct OpenLine<'a> {
+    source: Source<'a>,
+    keys: btree_set::Iter<'a, LineKey>,
+}
+
+impl OpenLine<'_> {
+    /// Brings the next candidate of this line forward; at its end nothing can be matched in it.
+    fn step(
+        &mut self,
+        at: usize,
+        heads: &mut BinaryHeap<Reverse<(LineKey, usize)>>,
+        search: &mut Search,
+    ) {
+        match (self.keys.next(), self.source) {
+            (Some(key), _) => heads.push(Reverse((*key, at))),
+            (None, Source::Class(id, _)) => search.closed.push(id),
+            (None, Source::OwnLine(agent)) => search.closed_lines.push(agent.clone()),
+        }
+    }
 }
