@@ -8,7 +8,7 @@ use super::agent::Agent;
 use super::receipts::Exclusion;
 use super::state::State;
 use crate::ids::{AgentId, CellTime, ChannelId};
-use crate::plan::{FloorPlan, Requirement, Strategy};
+use crate::plan::{AgentPlan, ChannelPlan, FloorPlan, Requirement, Strategy};
 
 /// What an agent's conversations take, derived from them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -146,6 +146,20 @@ pub fn is_eligible(agent: &Agent, requires: &[Requirement]) -> bool {
     })
 }
 
+/// Whether an agent with no other work could hold a conversation of a channel: if not, waiting is
+/// in vain.
+pub(crate) fn can_ever_hold(channel: &ChannelPlan, profile: &AgentPlan, name: &ChannelId) -> bool {
+    channel.cost <= profile.capacity && count_max(channel, profile, name) != Some(0)
+}
+
+/// The lower of the channel's own limit by count and the agent's.
+fn count_max(channel: &ChannelPlan, profile: &AgentPlan, name: &ChannelId) -> Option<u32> {
+    match (channel.count_max, profile.count_max.get(name)) {
+        (Some(channels), Some(own)) => Some(channels.min(*own)),
+        (limit, own) => limit.or(own.copied()),
+    }
+}
+
 /// Units that one more conversation of a channel takes from this agent, or why there are none.
 /// Looks at units alone, not at what the agent chose.
 pub(crate) fn units_free(
@@ -156,10 +170,7 @@ pub(crate) fn units_free(
 ) -> Result<u32, Exclusion> {
     let plan = state.channel(channel);
     let count = load.of_channel(channel);
-    let count_max = match (plan.count_max, agent.profile.count_max.get(channel)) {
-        (Some(channels), Some(own)) => Some(channels.min(*own)),
-        (limit, own) => limit.or(own.copied()),
-    };
+    let count_max = count_max(plan, &agent.profile, channel);
     let fits = load.used.saturating_add(plan.cost) <= agent.profile.capacity;
     let alone = !plan.exclusive || load.count == 0;
     let excluded = state

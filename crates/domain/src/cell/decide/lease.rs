@@ -93,6 +93,21 @@ pub(super) enum LetGo {
 
 /// Lets conversations that wait for this agent alone be offered to everybody.
 pub(super) fn let_go(draft: &mut Draft<'_>, name: &AgentId, which: LetGo) {
+    let_go_where(draft, name, |conversation| {
+        let held_for_a_while = matches!(
+            &conversation.phase,
+            Phase::Queued(waiting) if matches!(waiting.held, Held::For { .. })
+        );
+        which == LetGo::All || held_for_a_while
+    });
+}
+
+/// Lets those of them be offered to everybody for which `wanted` holds.
+pub(super) fn let_go_where(
+    draft: &mut Draft<'_>,
+    name: &AgentId,
+    wanted: impl Fn(&Conversation) -> bool,
+) {
     let state = draft.state;
     let waiting = state
         .derived
@@ -108,10 +123,10 @@ pub(super) fn let_go(draft: &mut Draft<'_>, name: &AgentId, which: LetGo) {
         })
         .collect();
     for conversation in waiting.into_iter().filter_map(|id| find(state, id).ok()) {
-        let Phase::Queued(Waiting { prefer, held }) = &conversation.phase else {
+        let Phase::Queued(Waiting { prefer, .. }) = &conversation.phase else {
             continue;
         };
-        if which == LetGo::All || matches!(held, Held::For { .. }) {
+        if wanted(conversation) {
             let phase = Phase::Queued(Waiting {
                 prefer: prefer.clone(),
                 held: Held::No,
@@ -128,10 +143,12 @@ fn set_lease(draft: &mut Draft<'_>, name: &AgentId, state: LeaseState) {
         .plan()
         .map(|plan| plan.policy.clone())
         .unwrap_or_default();
+    // The leader has waited for the shortest time that holds for this agent, not for every queue's.
+    let lost_ms = draft.state.lost_after_ms(name);
     if let Some(agent) = draft.agent(name) {
         let silent_ms = match (agent.lease, state) {
             (LeaseState::Alive, LeaseState::Suspect) => policy.suspect_ms,
-            (LeaseState::Alive, LeaseState::Lost) => policy.lost_ms,
+            (LeaseState::Alive, LeaseState::Lost) => lost_ms,
             _ => 0,
         };
         if agent.lease == LeaseState::Alive || state == LeaseState::Alive {

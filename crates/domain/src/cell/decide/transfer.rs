@@ -7,7 +7,7 @@ use super::{
     RETRY_MS, author_of, check_body, check_session, check_sound, check_voice, copy_of, find_last,
     heal, request, wrong_state,
 };
-use crate::cell::capacity::{can_take, is_eligible};
+use crate::cell::capacity::{can_ever_hold, can_take, is_eligible};
 use crate::cell::command::{Actor, Target, Transfer};
 use crate::cell::conversation::{Conversation, Held, Phase, Waiting};
 use crate::cell::draft::{Draft, next_epoch};
@@ -179,10 +179,28 @@ fn to_agent(
             Ok(())
         }
         Err(refusal) if wait && can_wait(&refusal) => {
+            check_ever(draft, conversation, name)?;
             wait_in_line(draft, conversation, name, epoch);
             Ok(())
         }
         Err(refusal) => Err(refusal),
+    }
+}
+
+/// Refuses work that the agent could not hold even with nothing else to do.
+fn check_ever(
+    draft: &Draft<'_>,
+    conversation: &Conversation,
+    name: &AgentId,
+) -> Result<(), Refusal> {
+    let channel = draft.state.channel(&conversation.channel);
+    let ever = draft
+        .agent_now(name)
+        .is_some_and(|agent| can_ever_hold(channel, &agent.profile, &conversation.channel));
+    if ever {
+        Ok(())
+    } else {
+        Err(super::own::at_capacity(draft, conversation, name))
     }
 }
 

@@ -218,3 +218,25 @@ fn a_lease_of_another_session_is_void() {
         LeaseState::Alive
     );
 }
+
+#[test]
+fn an_agent_lost_by_a_short_queues_time_keeps_the_work_of_a_longer_one_until_its_own() {
+    let mut floor = Floor::with(|plan| {
+        let billing = plan.queues.get_mut(&queue("billing")).unwrap();
+        billing.timers.agent_lost_ms = 15_000;
+    });
+    floor.log_in("ana");
+    let long = floor.active("zoe");
+    let short = floor.open_in("yan", "billing");
+    floor.accept(short);
+    floor.wait_ms(15_000);
+    assert_eq!(floor.state().lost_after_ms(&agent("ana")), 15_000);
+    floor.lease("ana", LeaseState::Lost).unwrap();
+    floor.wait_ms(0);
+    assert_eq!(floor.owner(short), None);
+    assert_eq!(floor.owner(long).as_deref(), Some("ana"));
+    floor.wait_ms(44_999);
+    assert_eq!(floor.owner(long).as_deref(), Some("ana"));
+    floor.wait_ms(1);
+    assert_eq!(floor.owner(long), None);
+}

@@ -212,3 +212,22 @@ fn moved_within_its_line_a_conversation_may_go_to_an_agent_who_declined_it() {
         .unwrap();
     assert_eq!(floor.offered_to(id).as_deref(), Some("ana"));
 }
+
+#[test]
+fn a_wait_for_an_agent_who_can_never_hold_the_work_is_refused() {
+    let changes: [fn(&mut AgentPlan); 2] = [
+        |ben| ben.capacity = 10,
+        |ben| drop(ben.count_max.insert(channel("web"), 0)),
+    ];
+    for change in changes {
+        let mut floor = Floor::with(|plan| change(plan.agents.get_mut(&agent("ben")).unwrap()));
+        floor.log_in("ana");
+        let id = floor.active("zoe");
+        floor.log_in("ben");
+        floor.not_ready("ben");
+        let by = floor.owner_actor(id);
+        let refused = floor.transfer(id, by, to("ben", true));
+        assert!(matches!(refused, Err(Refusal::AgentAtCapacity { .. })));
+        assert_eq!(floor.owner(id).as_deref(), Some("ana"));
+    }
+}
