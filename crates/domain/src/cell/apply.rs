@@ -244,7 +244,8 @@ impl State {
         }
     }
 
-    /// Waiting conversations that stand in lines of older plans, oldest first.
+    /// Waiting conversations that stand in lines of older plans, oldest first. Those of a queue that
+    /// the plan in force lacks move too: it is not paused any more and keeps its last rules.
     pub(crate) fn to_reclass(&self, limit: usize) -> Vec<ConversationId> {
         let before = (self.meta.plan, LogIndex(0));
         let older = self
@@ -252,15 +253,8 @@ impl State {
             .classed
             .range(..before)
             .map(|(_, index)| *index);
-        let known = older.filter(|index| {
-            let queue = self.conversations.get(index).map(|found| &found.queue);
-            queue.is_some_and(|queue| {
-                self.plan()
-                    .is_some_and(|plan| plan.queues.contains_key(queue))
-            })
-        });
         let cell = self.meta.cell;
-        known
+        older
             .take(limit)
             .map(|index| ConversationId { cell, index })
             .collect()

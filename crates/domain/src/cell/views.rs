@@ -122,7 +122,7 @@ impl State {
         Some(QueueView {
             queue: name.clone(),
             retired: record.retired,
-            paused: record.plan.paused,
+            paused: self.is_paused(name),
             gauges: index.map(|index| index.gauges.clone()).unwrap_or_default(),
             totals: record.totals.clone(),
             longest_wait_ms: head.map_or(0, |head| self.meta.now.since_ms(head.entered_at)),

@@ -108,16 +108,7 @@ impl State {
 
     pub(super) fn set_phase(&mut self, id: ConversationId, phase: &Phase, epoch: OwnerEpoch) {
         let in_force = self.meta.plan;
-        let known = |state: &Self, found: &Conversation| {
-            state
-                .plan()
-                .is_some_and(|plan| plan.queues.contains_key(&found.queue))
-        };
-        let class_anew = matches!(phase, Phase::Queued(_))
-            && self
-                .conversations
-                .get(&id.index)
-                .is_some_and(|found| known(self, found));
+        let class_anew = matches!(phase, Phase::Queued(_));
         self.change(id.index, |record| {
             record.phase = phase.clone();
             record.owner_epoch = epoch;

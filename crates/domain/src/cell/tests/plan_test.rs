@@ -207,3 +207,61 @@ fn a_queue_for_which_no_agent_of_the_plan_is_eligible_raises_an_alarm() {
             }))
     );
 }
+
+#[test]
+fn a_queue_that_was_paused_and_then_removed_serves_its_line() {
+    let mut floor = Floor::new();
+    let ids: Vec<_> = (0..3).map(|n| floor.open(&format!("c{n}"))).collect();
+    let mut paused = plan();
+    paused.queues.get_mut(&queue("sales")).unwrap().paused = true;
+    floor.adopt(2, paused);
+    let mut lacking = plan();
+    lacking.queues.remove(&queue("sales"));
+    floor.adopt(3, lacking);
+    assert!(!floor.state().queue_view(&queue("sales")).unwrap().paused);
+    floor.log_in("ana");
+    for id in ids {
+        floor.accept(id);
+        assert_eq!(floor.owner(id).as_deref(), Some("ana"));
+    }
+}
+
+#[test]
+fn after_reclassing_no_entry_walks_the_lines_of_retired_queues_again() {
+    let mut floor = Floor::new();
+    let ids: Vec<_> = (0..3).map(|n| floor.open(&format!("c{n}"))).collect();
+    let mut lacking = plan();
+    lacking.queues.remove(&queue("sales"));
+    floor.adopt(2, lacking);
+    let older = |floor: &Floor| {
+        let before = (PlanVersion(2), LogIndex(0));
+        floor.state().derived.classed.range(..before).count()
+    };
+    assert_eq!(older(&floor), 0);
+    floor.log_in("ana");
+    floor.decline(ids[0]).unwrap();
+    assert_eq!(
+        older(&floor),
+        0,
+        "back in the line it is of the plan in force"
+    );
+}
+
+#[test]
+fn a_plan_by_which_an_agent_can_never_hold_it_lets_the_own_line_go() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    floor.log_in("ben");
+    floor.not_ready("ben");
+    let target = Target::Agent {
+        agent: agent("ben"),
+        wait: true,
+    };
+    floor.transfer(id, supervisor(), target).unwrap();
+    assert_eq!(floor.offered_to(id), None);
+    let mut small = plan();
+    small.agents.get_mut(&agent("ben")).unwrap().capacity = 10;
+    floor.adopt(2, small);
+    assert_eq!(floor.offered_to(id).as_deref(), Some("ana"));
+}
