@@ -151,13 +151,15 @@ fn disk(folder: &Path) -> Finding {
     }
 }
 
-/// The folder, or the nearest one above it in which it would be made.
+/// The folder, or the nearest thing above it that exists, which must be a folder then.
 fn existing(folder: &Path) -> std::io::Result<PathBuf> {
     let absolute = std::path::absolute(folder)?;
-    let found = absolute.ancestors().find(|above| above.is_dir());
-    found
-        .map(Path::to_owned)
-        .ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    let found = absolute.ancestors().find(|above| above.exists());
+    match found {
+        Some(found) if found.is_dir() => Ok(found.to_owned()),
+        Some(_) => Err(std::io::ErrorKind::NotADirectory.into()),
+        None => Err(std::io::ErrorKind::NotFound.into()),
+    }
 }
 
 fn probe(folder: &Path) -> std::io::Result<Duration> {
