@@ -5,6 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::command::{Command, Entry};
+use super::conversation::Conversation;
 use super::deadlines::TICK_MAX;
 use super::decide::{self, subject_of};
 use super::draft::Draft;
@@ -128,20 +129,33 @@ impl Run<'_> {
         let index = self.state.meta.applied;
         let found = subject
             .and_then(|subject| self.state.conversations.get(&subject))
-            .map(|found| found.id);
-        let event = match found {
-            Some(conversation) => Event::Quarantined {
-                conversation,
-                index,
-            },
-            None => Event::Alarm(Alarm::Defect { index }),
+            .cloned();
+        let events = match &found {
+            Some(conversation) => self.set_aside(conversation),
+            None => vec![Event::Alarm(Alarm::Defect { index })],
         };
-        self.evolve(vec![event]);
+        self.evolve(events);
         Refusal::MachineDefect {
-            conversation: found,
+            conversation: found.map(|found| found.id),
             index,
             retry_after_ms: DEFECT_RETRY_MS,
         }
+    }
+
+    /// The events of a quarantine; if even making them breaks, the one that is enough.
+    fn set_aside(&self, conversation: &Conversation) -> Vec<Event> {
+        let state = &*self.state;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let mut draft = Draft::new(state);
+            decide::quarantine(&mut draft, conversation);
+            draft.finish()
+        }));
+        outcome.unwrap_or_else(|_| {
+            vec![Event::Quarantined {
+                conversation: conversation.id,
+                index: state.meta.applied,
+            }]
+        })
     }
 
     /// Fires due deadlines, one step each.

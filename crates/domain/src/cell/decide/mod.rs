@@ -11,15 +11,17 @@ mod lease;
 mod offer;
 mod own;
 mod plan;
+mod quarantine;
 mod send;
 mod transfer;
 
 pub(crate) use due::due;
+pub(crate) use quarantine::quarantine;
 
 use std::sync::Arc;
 
 use super::command::{Actor, Command};
-use super::conversation::{Conversation, Phase};
+use super::conversation::{Conversation, MESSAGE_BYTES_MAX, Phase};
 use super::draft::{Draft, Request};
 use super::event::Object;
 use super::refusal::Refusal;
@@ -63,7 +65,8 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Result<Done, R
     }
 }
 
-/// The conversation that a command concerns, noted before its step begins.
+/// The conversation that a command concerns, noted before its step begins: the record that the
+/// decision works on, which for an old id is the one in which it goes on.
 pub(crate) fn subject_of(state: &State, command: &Command) -> Option<LogIndex> {
     let of_offer = |offer| {
         let open = state
@@ -75,6 +78,7 @@ pub(crate) fn subject_of(state: &State, command: &Command) -> Option<LogIndex> {
                 .map(|ended| ended.conversation.index)
         })
     };
+    let exact = |id| find(state, id).ok().map(|found| found.id.index);
     let named = match command {
         Command::Send(send) => Some(send.conversation),
         Command::CustomerPresence(presence) => Some(presence.conversation),
@@ -82,11 +86,10 @@ pub(crate) fn subject_of(state: &State, command: &Command) -> Option<LogIndex> {
         Command::Rate(rate) => Some(rate.conversation),
         Command::HandOff(hand_off) => Some(hand_off.conversation),
         Command::Note(note) => Some(note.conversation),
-        Command::Hold(act) | Command::Resume(act) | Command::FinishWrapUp(act) => {
-            Some(act.conversation)
-        }
+        Command::Hold(act) | Command::Resume(act) => Some(act.conversation),
         Command::Transfer(transfer) => Some(transfer.conversation),
-        Command::Release(release) => Some(release.conversation),
+        Command::FinishWrapUp(act) => return exact(act.conversation),
+        Command::Release(release) => return exact(release.conversation),
         Command::Open(open) => state
             .customer(&open.account, &open.customer)
             .and_then(|record| record.open),
@@ -96,8 +99,8 @@ pub(crate) fn subject_of(state: &State, command: &Command) -> Option<LogIndex> {
         _ => None,
     };
     named
-        .filter(|id| id.cell == state.meta.cell)
-        .map(|id| id.index)
+        .and_then(|id| find_last(state, id).ok())
+        .map(|found| found.id.index)
 }
 
 /// A conversation by its id.
@@ -296,4 +299,19 @@ pub(crate) fn check_body(body: &crate::ids::Body) -> Result<(), Refusal> {
         });
     }
     Ok(())
+}
+
+/// Refuses a remark that a conversation has no room for: unlike a message it opens no next episode.
+pub(crate) fn check_remark_fits(
+    conversation: &Conversation,
+    body: &crate::ids::Body,
+) -> Result<(), Refusal> {
+    let bytes = conversation.message_bytes + body.bytes.len() as u64;
+    if bytes <= MESSAGE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Refusal::FieldTooLong {
+        field: "conversation",
+        limit: MESSAGE_BYTES_MAX,
+    })
 }

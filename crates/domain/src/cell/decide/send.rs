@@ -18,6 +18,10 @@ use crate::cell::state::State;
 use crate::cell::transcript::{Author, HoldReason, ItemKind, Message, RequeueReason};
 use crate::ids::{Body, ConversationId};
 
+/// Full episodes in which a message's id is looked for: of 2,000 messages each, more than anybody
+/// writes within the time that a client goes on retrying.
+const CONTINUATIONS_MAX: usize = 64;
+
 pub(super) fn send(draft: &mut Draft<'_>, send: &Send) -> Result<Done, Refusal> {
     let state = draft.state;
     defects::trip(defects::Spot::Decide, &send.body.bytes);
@@ -85,11 +89,18 @@ fn first_answer(
             .and_then(|id| state.conversation(id))
             .map(|found| &**found);
     }
-    let before = named.previous.and_then(|id| state.conversation(id));
-    match before.filter(|before| before.continued_to == Some(named.id)) {
-        Some(before) => recall_message(before, &send.request_id, author, &send.body),
-        None => Ok(None),
+    let mut later = named;
+    for _ in 0..CONTINUATIONS_MAX {
+        let before = later.previous.and_then(|id| state.conversation(id));
+        let Some(before) = before.filter(|before| before.continued_to == Some(later.id)) else {
+            break;
+        };
+        if let Some(sent) = recall_message(before, &send.request_id, author, &send.body)? {
+            return Ok(Some(sent));
+        }
+        later = before;
     }
+    Ok(None)
 }
 
 /// The first answer to a message of this conversation.
@@ -196,6 +207,7 @@ fn go_on(draft: &mut Draft<'_>, conversation: &Conversation) -> Conversation {
     let epoch = next_epoch(conversation.owner_epoch);
     if let Phase::Offered(offer) = &conversation.phase {
         draft.end_offer(conversation, offer, OfferOutcome::Rescinded);
+        draft.agent_done(&offer.agent, false);
     }
     let next = Conversation {
         id: to,

@@ -161,3 +161,56 @@ fn a_copy_of_a_finished_act_gives_the_first_answer_though_the_epoch_has_passed()
     assert_eq!(first, Ok(Done::Nothing));
     assert_eq!(floor.ask(Command::Close(close)), first);
 }
+
+/// Writes until the conversation goes on in another one; that one.
+fn fill(floor: &mut Floor, id: ConversationId) -> ConversationId {
+    let long = "x".repeat(65_536);
+    loop {
+        let sent = floor.customer_says(id, &long);
+        if sent.conversation != id {
+            return sent.conversation;
+        }
+    }
+}
+
+#[test]
+fn a_message_id_is_known_two_continuations_later() {
+    let mut floor = Floor::new();
+    let first = floor.open("zoe");
+    let send = floor.send_command(first, Actor::Customer, "only once");
+    let sent = floor.ask(Command::Send(send.clone())).unwrap();
+    let second = fill(&mut floor, first);
+    let third = fill(&mut floor, second);
+    let before = floor.conversation(third).items.len();
+    for named in [first, second, third] {
+        let mut again = send.clone();
+        again.conversation = named;
+        assert_eq!(floor.ask(Command::Send(again)), Ok(sent.clone()));
+    }
+    assert_eq!(floor.conversation(third).items.len(), before);
+}
+
+#[test]
+fn a_defect_through_an_old_id_sets_the_conversation_aside_in_which_it_goes_on() {
+    let mut floor = Floor::new();
+    let first = floor.open("zoe");
+    let second = fill(&mut floor, first);
+    let text = crate::cell::defects::IN_DECIDE;
+    floor.try_send(first, Actor::Customer, text).unwrap_err();
+    assert!(floor.conversation(second).quarantined.is_some());
+    assert!(floor.conversation(first).quarantined.is_none());
+}
+
+#[test]
+fn an_offer_that_ends_by_continuing_lets_the_next_status_take_effect() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let first = floor.open("zoe");
+    let lunch = Intent::NotReady {
+        reason: "lunch".into(),
+    };
+    let set = floor.intent_command("ana", lunch.clone());
+    floor.ask(Command::SetNextStatus(set)).unwrap();
+    fill(&mut floor, first);
+    assert_eq!(floor.state().agent(&agent("ana")).unwrap().intent, lunch);
+}

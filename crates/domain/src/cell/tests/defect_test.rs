@@ -5,6 +5,7 @@ use crate::cell::command::*;
 use crate::cell::conversation::Phase;
 use crate::cell::defects;
 use crate::cell::event::{Alarm, Event};
+use crate::cell::floor::OfferOutcome;
 use crate::cell::refusal::Refusal;
 use crate::ids::*;
 
@@ -119,4 +120,104 @@ fn a_supervisor_releases_it_to_its_old_place_or_closes_it() {
     assert!(matches!(floor.phase(sick), Phase::Closed(_)));
     let next = floor.open("a");
     assert_ne!(next, sick);
+}
+
+/// Breaks a conversation; the refusal's events are in `floor.last`.
+fn broken(floor: &mut Floor, id: ConversationId) {
+    floor
+        .try_send(id, Actor::Customer, defects::IN_DECIDE)
+        .unwrap_err();
+    assert!(floor.conversation(id).quarantined.is_some());
+}
+
+fn next_is_lunch(floor: &mut Floor) {
+    let lunch = Intent::NotReady {
+        reason: "lunch".into(),
+    };
+    let set = floor.intent_command("ana", lunch);
+    floor.ask(Command::SetNextStatus(set)).unwrap();
+}
+
+/// Whether ana's desk was told that she has this conversation no more.
+fn owner_told(floor: &Floor, id: ConversationId) -> bool {
+    floor.last.iter().any(|event| {
+        matches!(event, Event::OwnerChanged { conversation, before: Some(_), owner: None, owner_epoch }
+            if *conversation == id && *owner_epoch == floor.epoch(id))
+    })
+}
+
+fn at_lunch(floor: &Floor) -> bool {
+    floor.state().agent(&agent("ana")).unwrap().intent != Intent::Ready
+}
+
+#[test]
+fn an_offered_conversation_that_breaks_has_its_offer_rescinded_told_and_counted() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.open("a");
+    let offer = floor.offer_ref(id).offer;
+    next_is_lunch(&mut floor);
+    broken(&mut floor, id);
+    let told = floor.last.iter().any(|event| {
+        matches!(event, Event::OfferEnded { offer: ended, outcome: OfferOutcome::Rescinded, .. }
+            if *ended == offer)
+    });
+    assert!(told);
+    assert_eq!(floor.state().totals(&queue("sales")).offers_rescinded, 1);
+    assert_eq!(floor.used("ana"), 0);
+    assert!(at_lunch(&floor), "the next status takes effect");
+}
+
+#[test]
+fn an_active_conversation_that_breaks_tells_its_owner_and_counts_the_work() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("a");
+    next_is_lunch(&mut floor);
+    floor.wait_ms(5_000);
+    broken(&mut floor, id);
+    assert!(owner_told(&floor, id));
+    assert_eq!(floor.state().totals(&queue("sales")).handle_ms, 5_000);
+    assert_eq!(floor.used("ana"), 0);
+    assert!(at_lunch(&floor), "the next status takes effect");
+}
+
+#[test]
+fn a_held_conversation_that_breaks_tells_its_owner() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("a");
+    floor.hold(id).unwrap();
+    broken(&mut floor, id);
+    assert!(owner_told(&floor, id));
+    assert_eq!((floor.used("ana"), floor.owner(id)), (0, None));
+}
+
+#[test]
+fn after_contact_work_that_breaks_is_over_and_counted() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("a");
+    floor.close_by(id, Actor::Customer).unwrap();
+    assert!(matches!(floor.phase(id), Phase::WrapUp(_)));
+    next_is_lunch(&mut floor);
+    broken(&mut floor, id);
+    assert!(owner_told(&floor, id));
+    assert!(matches!(floor.phase(id), Phase::Closed(_)));
+    assert_eq!(floor.state().totals(&queue("sales")).handled, 1);
+    assert_eq!(floor.used("ana"), 0);
+    assert!(at_lunch(&floor), "the next status takes effect");
+}
+
+#[test]
+fn a_bots_conversation_that_breaks_is_the_bots_no_more() {
+    let mut floor = Floor::new();
+    let mut open = floor.open_command("a");
+    open.bot_first = true;
+    let id = floor.opened(open).conversation;
+    let owner_epoch = floor.epoch(id);
+    broken(&mut floor, id);
+    assert!(floor.epoch(id) > owner_epoch);
+    let refused = floor.try_send(id, Actor::Bot { owner_epoch }, "hello");
+    assert!(matches!(refused, Err(Refusal::MachineDefect { .. })));
 }
