@@ -2,8 +2,9 @@
 //! Promise: courtesy, never safety: whoever speaks is judged by the owner epoch.
 //! Not here: hearing heartbeats (`conversation`).
 
-use super::own::{put_on_hold, take_up, units_for};
+use super::own::{put_on_hold, take_up, units_beside};
 use super::{find, offer};
+use crate::cell::capacity::Load;
 use crate::cell::command::{Lease, LeaseState};
 use crate::cell::conversation::{Active, Conversation, Ending, Held, OnHold, Phase, Waiting};
 use crate::cell::draft::Draft;
@@ -224,59 +225,33 @@ pub(super) fn come_back(draft: &mut Draft<'_>, name: &AgentId) {
     }
     set_lease(draft, name, LeaseState::Alive);
     let state = draft.state;
-    let mut taken = 0;
+    let mut load = draft.load(name);
     for conversation in conversations_of(draft, name)
         .into_iter()
         .filter_map(|id| find(state, id).ok())
     {
-        let Phase::OnHold(hold) = &conversation.phase else {
-            continue;
-        };
-        if hold.reason != HoldReason::AgentLost {
-            continue;
+        if let Phase::OnHold(hold) = &conversation.phase
+            && hold.reason == HoldReason::AgentLost
+        {
+            take_up_or_requeue(draft, conversation, hold, &mut load);
         }
-        taken = take_up_or_requeue(draft, conversation, hold, taken);
     }
 }
 
-/// Takes up one held conversation beside `taken` units taken in this step; the units taken with it.
+/// Takes up one held conversation beside what the agent has after those before it in this step.
 fn take_up_or_requeue(
     draft: &mut Draft<'_>,
     conversation: &Conversation,
     hold: &OnHold,
-    taken: u32,
-) -> u32 {
-    let units = units_for(draft, conversation, hold);
-    let capacity = draft
-        .agent_now(&hold.agent)
-        .map_or(0, |agent| agent.profile.capacity);
-    let used = draft.load(&hold.agent).used.saturating_add(taken);
-    match units {
-        // Limits by count and exclusive work were checked for one; a second one waits its turn.
-        Ok(units)
-            if used.saturating_add(units) <= capacity
-                && (taken == 0 || is_plain(draft, conversation)) =>
-        {
-            take_up(draft, conversation, hold, units);
-            taken + units
-        }
-        _ => {
-            let waiting = draft.waiting_for(conversation, &hold.agent);
-            draft.requeue(conversation, RequeueReason::AgentBusy, waiting);
-            taken
-        }
+    load: &mut Load,
+) {
+    if let Ok(units) = units_beside(draft, conversation, hold, load) {
+        take_up(draft, conversation, hold, units);
+        load.take(&conversation.channel, units);
+    } else {
+        let waiting = draft.waiting_for(conversation, &hold.agent);
+        draft.requeue(conversation, RequeueReason::AgentBusy, waiting);
     }
-}
-
-/// Whether units alone limit this conversation's channel.
-fn is_plain(draft: &Draft<'_>, conversation: &Conversation) -> bool {
-    let channel = draft.state.channel(&conversation.channel);
-    let agent_limit = conversation
-        .phase
-        .owner()
-        .and_then(|name| draft.agent_now(name))
-        .is_some_and(|agent| agent.profile.count_max.contains_key(&conversation.channel));
-    !channel.exclusive && channel.count_max.is_none() && !agent_limit
 }
 
 /// The session ends: nothing of it stays with the agent.

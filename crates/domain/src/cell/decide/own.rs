@@ -3,9 +3,10 @@
 //! Not here: passing it on (`transfer`), ending it (`close`).
 
 use super::{
-    author_of, check_body, check_session, check_sound, check_voice, copy_of, find, find_last, heal,
-    principal_of, request, wrong_state,
+    author_of, check_body, check_remark_fits, check_session, check_sound, check_voice, copy_of,
+    find, find_last, heal, principal_of, request, wrong_state,
 };
+use crate::cell::capacity::{Load, units_free};
 use crate::cell::command::{Actor, CustomerPresence, Note, OwnerAct, Release};
 use crate::cell::conversation::{Active, Closed, Conversation, Ending, Gone, OnHold, Phase};
 use crate::cell::draft::Draft;
@@ -69,14 +70,7 @@ pub(super) fn note(draft: &mut Draft<'_>, note: &Note) -> Result<Done, Refusal> 
     }
     check_sound(conversation)?;
     check_body(&note.body)?;
-    let bytes = conversation.message_bytes + note.body.bytes.len() as u64;
-    if bytes > crate::cell::conversation::MESSAGE_BYTES_MAX {
-        let limit = crate::cell::conversation::MESSAGE_BYTES_MAX;
-        return Err(Refusal::FieldTooLong {
-            field: "conversation",
-            limit,
-        });
-    }
+    check_remark_fits(conversation, &note.body)?;
     draft.remark(conversation, author_of(&note.author), note.body.clone());
     let done = Done::Nothing;
     draft.remember(
@@ -172,6 +166,16 @@ pub(super) fn units_for(
     conversation: &Conversation,
     hold: &OnHold,
 ) -> Result<u32, Refusal> {
+    units_beside(draft, conversation, hold, &draft.load(&hold.agent))
+}
+
+/// Units that the owner of a held conversation would have free for it beside this load.
+pub(super) fn units_beside(
+    draft: &Draft<'_>,
+    conversation: &Conversation,
+    hold: &OnHold,
+    load: &Load,
+) -> Result<u32, Refusal> {
     let name = &hold.agent;
     let agent = draft
         .agent_now(name)
@@ -183,8 +187,7 @@ pub(super) fn units_for(
             agent: name.clone(),
         });
     }
-    let load = draft.load(name);
-    crate::cell::capacity::units_free(draft.state, agent, &load, &conversation.channel)
+    units_free(draft.state, agent, load, &conversation.channel)
         .map_err(|_: Exclusion| at_capacity(draft, conversation, name))
 }
 
@@ -214,12 +217,13 @@ pub(super) fn take_up(
     units: u32,
 ) {
     draft.item(conversation, ItemKind::Resumed);
+    let awaiting_customer = awaits_customer(draft, conversation).then(|| draft.now());
     let active = Active {
         agent: hold.agent.clone(),
         since: draft.now(),
         units,
         replied: true,
-        awaiting_customer: None,
+        awaiting_customer,
         first_reply_warned: false,
         silence_warned: false,
         lost_handled: false,
@@ -229,6 +233,21 @@ pub(super) fn take_up(
         Phase::Active(active),
         conversation.owner_epoch,
     );
+}
+
+/// Whether our side wrote last, in this step or before, so that the customer's silence counts.
+fn awaits_customer(draft: &Draft<'_>, conversation: &Conversation) -> bool {
+    let of_this_step = draft.events.iter().rev().filter_map(|event| match event {
+        Event::ItemAdded {
+            conversation: id,
+            item,
+        } if *id == conversation.id => Some(item),
+        _ => None,
+    });
+    let last = of_this_step
+        .chain(conversation.items.iter().rev())
+        .find_map(|item| item.message());
+    last.is_some_and(|message| message.author != Author::Customer)
 }
 
 pub(super) fn finish_wrap_up(draft: &mut Draft<'_>, act: &OwnerAct) -> Result<Done, Refusal> {

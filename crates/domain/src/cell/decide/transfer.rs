@@ -4,8 +4,8 @@
 
 use super::intake::check_queue;
 use super::{
-    RETRY_MS, author_of, check_body, check_session, check_sound, check_voice, copy_of, find_last,
-    heal, request, wrong_state,
+    RETRY_MS, author_of, check_body, check_remark_fits, check_session, check_sound, check_voice,
+    copy_of, find_last, heal, request, wrong_state,
 };
 use crate::cell::capacity::{can_ever_hold, can_take, is_eligible};
 use crate::cell::command::{Actor, Target, Transfer};
@@ -31,6 +31,7 @@ pub(super) fn transfer(draft: &mut Draft<'_>, transfer: &Transfer) -> Result<Don
     check_may_pass_on(draft, conversation, &transfer.by)?;
     if let Some(body) = &transfer.note {
         check_body(body)?;
+        check_remark_fits(conversation, body)?;
         draft.remark(conversation, author_of(&transfer.by), body.clone());
     }
     match &transfer.target {

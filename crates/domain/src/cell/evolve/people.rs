@@ -5,6 +5,8 @@
 use std::sync::Arc;
 
 use crate::cell::agent::Agent;
+use crate::cell::command::LeaseState;
+use crate::cell::conversation::Phase;
 use crate::cell::meta::{EXTENSIONS_MAX, Extension};
 use crate::cell::state::State;
 use crate::ids::LogIndex;
@@ -32,7 +34,15 @@ impl State {
                 .get(name)
                 .map(|index| index.conversations.iter().copied().collect())
                 .unwrap_or_default();
+            let back = agent.lease == LeaseState::Alive;
             for index in owned {
+                // Lost another time, the policy of the queue holds another time.
+                if back
+                    && let Some(found) = self.conversations.get_mut(&index)
+                    && let Phase::Active(active) = &mut found.phase
+                {
+                    active.lost_handled = false;
+                }
                 self.refresh_deadline(index);
             }
         }

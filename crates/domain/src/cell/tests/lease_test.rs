@@ -7,7 +7,7 @@ use crate::cell::event::{Event, Warning};
 use crate::cell::reply::Done;
 use crate::cell::transcript::HoldReason;
 use crate::ids::*;
-use crate::plan::OnAgentLost;
+use crate::plan::{ChannelPlan, OnAgentLost};
 
 fn on_lost(policy: OnAgentLost) -> Floor {
     Floor::with(|plan| plan.queues.get_mut(&queue("sales")).unwrap().on_agent_lost = policy)
@@ -239,4 +239,57 @@ fn an_agent_lost_by_a_short_queues_time_keeps_the_work_of_a_longer_one_until_its
     assert_eq!(floor.owner(long).as_deref(), Some("ana"));
     floor.wait_ms(1);
     assert_eq!(floor.owner(long), None);
+}
+
+#[test]
+fn held_work_that_returns_respects_exclusive_channels_and_limits_by_count() {
+    let changes: [(fn(&mut ChannelPlan), &str); 2] = [
+        (|app| app.count_max = Some(1), "app"),
+        (|app| app.exclusive = true, "web"),
+    ];
+    for (change, account) in changes {
+        let content = || {
+            let mut content = plan();
+            let sales = content.queues.get_mut(&queue("sales")).unwrap();
+            sales.on_agent_lost = OnAgentLost::Hold;
+            content
+        };
+        let mut floor = Floor::with(|plan| *plan = content());
+        floor.log_in("ana");
+        let first = floor.open_on("a", "app");
+        floor.accept(first);
+        let second = floor.open_on("b", account);
+        floor.accept(second);
+        floor.wait_ms(60_000);
+        floor.lease("ana", LeaseState::Lost).unwrap();
+        let mut stricter = content();
+        change(stricter.channels.get_mut(&channel("app")).unwrap());
+        floor.adopt(2, stricter);
+        floor.lease("ana", LeaseState::Alive).unwrap();
+        let taken_up = [first, second].map(|id| matches!(floor.phase(id), Phase::Active(_)));
+        assert_eq!(taken_up, [true, false], "app beside {account}");
+    }
+}
+
+#[test]
+fn an_owner_lost_a_second_time_is_warned_of_a_second_time() {
+    let mut floor = on_lost(OnAgentLost::Notify);
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    floor.agent_says(id, "hello");
+    for _ in 0..2 {
+        floor.wait_ms(60_000);
+        floor.lease("ana", LeaseState::Lost).unwrap();
+        let warned = |event: &Event| {
+            matches!(
+                event,
+                Event::Warned {
+                    warning: Warning::OwnerLost,
+                    ..
+                }
+            )
+        };
+        assert!(floor.last.iter().any(warned));
+        floor.lease("ana", LeaseState::Alive).unwrap();
+    }
 }

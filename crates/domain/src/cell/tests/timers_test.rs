@@ -200,3 +200,23 @@ fn a_tick_fires_at_most_256_deadlines_in_order_and_says_that_more_are_due() {
     };
     assert_eq!((ticked.fired, ticked.more_due), (44, false));
 }
+
+#[test]
+fn after_a_resume_of_what_was_held_for_silence_the_silence_counts_anew() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    floor.agent_says(id, "are you there?");
+    floor.wait_ms(600_000);
+    assert!(matches!(floor.phase(id), Phase::OnHold(_)));
+    floor.resume(id).unwrap();
+    floor.wait_ms(599_999);
+    assert!(matches!(floor.phase(id), Phase::Active(_)));
+    floor.wait_ms(1);
+    assert!(matches!(floor.phase(id), Phase::OnHold(_)));
+    floor.customer_says(id, "back");
+    assert!(
+        matches!(floor.phase(id), Phase::Active(active) if active.awaiting_customer.is_none()),
+        "the customer wrote last"
+    );
+}

@@ -217,7 +217,7 @@ fn moved_within_its_line_a_conversation_may_go_to_an_agent_who_declined_it() {
 fn a_wait_for_an_agent_who_can_never_hold_the_work_is_refused() {
     let changes: [fn(&mut AgentPlan); 2] = [
         |ben| ben.capacity = 10,
-        |ben| drop(ben.count_max.insert(channel("web"), 0)),
+        |ben| ben.count_max = [(channel("web"), 0)].into(),
     ];
     for change in changes {
         let mut floor = Floor::with(|plan| change(plan.agents.get_mut(&agent("ben")).unwrap()));
@@ -230,4 +230,25 @@ fn a_wait_for_an_agent_who_can_never_hold_the_work_is_refused() {
         assert!(matches!(refused, Err(Refusal::AgentAtCapacity { .. })));
         assert_eq!(floor.owner(id).as_deref(), Some("ana"));
     }
+}
+
+#[test]
+fn a_note_of_a_transfer_counts_against_the_conversations_size() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    let mut refused = Ok(crate::cell::reply::Done::Nothing);
+    for _ in 0..17 {
+        let request_id = floor.fresh();
+        refused = floor.ask(Command::Transfer(Transfer {
+            conversation: id,
+            request_id,
+            by: supervisor(),
+            target: Target::Queue(queue("billing")),
+            note: Some(crate::ids::Body::clear(&"x".repeat(65_536))),
+        }));
+    }
+    assert!(matches!(refused, Err(Refusal::FieldTooLong { .. })));
+    let found = floor.conversation(id);
+    assert!(found.message_bytes <= crate::cell::conversation::MESSAGE_BYTES_MAX);
 }
