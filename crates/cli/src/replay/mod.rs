@@ -6,6 +6,7 @@
 
 mod accounts;
 mod ask;
+mod crew;
 mod desks;
 mod dialogue;
 pub mod figures;
@@ -24,6 +25,7 @@ use runtime::Lane;
 use tokio::time::Instant;
 
 use accounts::Accounts;
+use crew::Queues;
 use desks::Desks;
 use dialogue::Dialogue;
 use figures::{Figures, Summary};
@@ -94,9 +96,16 @@ async fn set_up(
     let plan = clients.reader.operator().get_floor_plan(request).await?;
     let accounts = Accounts::of_plan(&plan.toml)?;
     let all = clients.reader.supervisor().agents("").await?;
-    let agents = choose(all, args.agents);
+    let queues = Queues::of_plan(&plan.toml)?;
+    let agents = queues.crew(all, args.agents);
     if agents.is_empty() {
         anyhow::bail!("the floor plan has no agents: nobody could answer");
+    }
+    for queue in queues.unserved(&agents) {
+        eprintln!(
+            "nobody of these {} agents can serve the queue {queue}",
+            agents.len()
+        );
     }
     let switchboard = Arc::new(Switchboard::default());
     let desks = Desks::open(&clients.agents, lane, &agents, &switchboard);
@@ -113,31 +122,6 @@ async fn set_up(
         agents: clients.agents,
         reader: clients.reader,
     })
-}
-
-/// So many agents, spread over what they know and where they sit.
-fn choose(all: Vec<api::AgentSummary>, wanted: Option<u32>) -> Vec<api::AgentSummary> {
-    let wanted = wanted.map_or(all.len(), |wanted| {
-        usize::try_from(wanted).unwrap_or(usize::MAX)
-    });
-    let mut kinds: BTreeMap<_, Vec<api::AgentSummary>> = BTreeMap::new();
-    for agent in all {
-        let mut knows: Vec<String> = agent
-            .languages
-            .keys()
-            .chain(agent.skills.keys())
-            .cloned()
-            .collect();
-        knows.sort_unstable();
-        kinds
-            .entry((knows, agent.site.clone()))
-            .or_default()
-            .push(agent);
-    }
-    let longest = kinds.values().map(Vec::len).max().unwrap_or(0);
-    let rounds =
-        (0..longest).flat_map(|round| kinds.values().filter_map(move |kind| kind.get(round)));
-    rounds.take(wanted).cloned().collect()
 }
 
 async fn perform(
