@@ -9,6 +9,7 @@ use std::time::Duration;
 use client::api::{self, ErrorReason};
 use client::{Conversation, Event, Kind};
 use fake::{Fake, Mode, refusal, text_of};
+use tokio::time::timeout;
 
 const ALL: &[&str] = &["a:1", "b:1", "c:1"];
 const AGENT: api::author::Kind = api::author::Kind::Agent;
@@ -125,6 +126,26 @@ async fn a_refusal_with_a_hint_is_waited_out_on_the_same_stream() {
     assert_eq!(ids.len(), 2);
     assert_eq!(ids[0], ids[1]);
     assert_eq!(fake.shared.lock().unwrap().begun.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_refused_with_a_hint_outlives_the_end_of_its_stream() {
+    let fake = Fake::of(ALL);
+    let limited = refusal(ErrorReason::RateLimited, 2_000);
+    fake.shared.lock().unwrap().refusals.push_back(limited);
+    let conversation = fake.client(ALL).customer().attach("main-1", 0);
+    let mut sending = std::pin::pin!(conversation.send("m1"));
+    let second = Duration::from_secs(1);
+    timeout(second, &mut sending).await.unwrap_err();
+    assert_eq!(fake.ids().len(), 1, "refused once");
+    ALL.iter()
+        .for_each(|address| fake.set(address, Mode::Refusing));
+    timeout(3 * second, &mut sending).await.unwrap_err();
+    fake.set("b:1", Mode::Up);
+    let sent = timeout(10 * second, sending).await.expect("it reconnects");
+    assert_eq!(sent.unwrap().sequence, 1);
+    assert_eq!(fake.asked_nodes(), ["a:1", "b:1"]);
+    assert_eq!(fake.ids()[0], fake.ids()[1]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -129,7 +129,10 @@ impl State {
     pub(crate) fn wakes_at(&self) -> Option<Instant> {
         let deadlines = self.outbox.iter().map(|pending| pending.deadline);
         let stuck = self.on_way_since.map(|since| since + self.attempt_timeout);
-        let front = self.outbox.front().filter(|_| self.on_way_since.is_none());
+        // Before the welcome nothing can be written: a due moment then would be a clock that has
+        // always rung already, and the stream would never be opened anew.
+        let writable = self.welcomed && self.on_way_since.is_none();
+        let front = self.outbox.front().filter(|_| writable);
         let due = front.and_then(|pending| pending.not_before);
         deadlines.chain(stuck).chain(due).min()
     }
