@@ -160,6 +160,10 @@ impl Run<'_> {
 
     /// Fires due deadlines, one step each.
     fn tick(&mut self) -> Ticked {
+        let mut draft = Draft::new(self.state);
+        decide::spikes_over(&mut draft);
+        let over = draft.finish();
+        self.evolve(over);
         let mut fired = 0;
         while fired < TICK_MAX {
             let Some(subject) = self.state.due_subject() else {

@@ -33,6 +33,20 @@ pub struct QueueRecord {
     pub spike_since: Option<CellTime>,
 }
 
+impl QueueRecord {
+    /// Offers that ended within the last minute, and those among them that lapsed.
+    pub(crate) fn last_minute(&self, now: CellTime) -> (u32, u32) {
+        let second = now.0 / 1_000;
+        let recent = self
+            .window
+            .iter()
+            .filter(|slot| slot.second + SPIKE_WINDOW_S > second);
+        recent.fold((0, 0), |(ended, lapsed), slot| {
+            (ended + slot.ended, lapsed + slot.lapsed)
+        })
+    }
+}
+
 /// Offers of one second of cell time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpikeSecond {

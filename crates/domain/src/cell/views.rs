@@ -129,8 +129,23 @@ impl State {
             service_level_bp: share_bp(&self.totals(name), record.plan.service_level.definition),
             staffed,
             free,
-            spike_since: record.spike_since,
+            spike_since: record.spike_since.filter(|_| self.is_spiking(record)),
         })
+    }
+
+    /// Whether too many offers of a queue have lapsed within the last minute.
+    pub(crate) fn is_spiking(&self, record: &QueueRecord) -> bool {
+        let (ended, lapsed) = record.last_minute(self.meta.now);
+        self.is_spike(ended, lapsed)
+    }
+
+    /// Whether so many lapsed offers among so many are too many, by the plan in force.
+    pub(crate) fn is_spike(&self, ended: u32, lapsed: u32) -> bool {
+        let Some(policy) = self.plan().map(|plan| &plan.policy) else {
+            return false;
+        };
+        let most = u64::from(ended) * u64::from(policy.expiry_spike_permille);
+        lapsed >= policy.expiry_spike_min && u64::from(lapsed) * 1_000 > most
     }
 
     /// A queue's counters over all sites.

@@ -16,6 +16,7 @@ mod send;
 mod transfer;
 
 pub(crate) use due::due;
+pub(crate) use offer::spikes_over;
 pub(crate) use quarantine::quarantine;
 
 use std::sync::Arc;

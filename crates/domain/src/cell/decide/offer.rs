@@ -9,7 +9,7 @@ use crate::cell::conversation::{Active, Conversation, Offer, PassedOver, Phase};
 use crate::cell::draft::{Draft, next_epoch};
 use crate::cell::event::{Alarm, Event, Tally};
 use crate::cell::fingerprint::Fingerprint;
-use crate::cell::floor::{OfferOutcome, SPIKE_WINDOW_S};
+use crate::cell::floor::OfferOutcome;
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::{Done, Owned};
 use crate::cell::state::State;
@@ -260,6 +260,10 @@ fn miss(agent: &mut Agent, channel: &ChannelId, timers: &Timers, now: CellTime) 
         }
     };
     let pause = &mut agent.channels[at];
+    // Several offers that lapse at one instant were missed by one absence.
+    if pause.pause_ms > 0 && pause.until == now.plus_ms(pause.pause_ms) {
+        return;
+    }
     pause.misses += 1;
     pause.pause_ms = if pause.pause_ms == 0 {
         timers.back_off_ms
@@ -277,27 +281,17 @@ fn miss(agent: &mut Agent, channel: &ChannelId, timers: &Timers, now: CellTime) 
 
 /// Counts this end of an offer among those of the last minute; whether agents' states stand still.
 fn watch_spike(draft: &mut Draft<'_>, conversation: &Conversation, outcome: OfferOutcome) -> bool {
-    let Some(record) = draft.state.queues.get(&conversation.queue) else {
+    let state = draft.state;
+    let Some(record) = state.queues.get(&conversation.queue) else {
         return false;
     };
-    let second = draft.now().0 / 1_000;
-    let recent = record
-        .window
-        .iter()
-        .filter(|slot| slot.second + SPIKE_WINDOW_S > second);
-    let (mut ended, mut lapsed) = recent.fold((1, 0), |(ended, lapsed), slot| {
-        (ended + slot.ended, lapsed + slot.lapsed)
-    });
+    let stood_still = record.spike_since.is_some() && state.is_spiking(record);
+    let (mut ended, mut lapsed) = record.last_minute(draft.now());
+    ended += 1;
     lapsed += u32::from(outcome == OfferOutcome::Expired);
-    ended = ended.max(lapsed);
-    let Some(policy) = draft.state.plan().map(|plan| &plan.policy) else {
-        return false;
-    };
-    let share =
-        u64::from(lapsed) * 1_000 > u64::from(ended) * u64::from(policy.expiry_spike_permille);
-    let spike = lapsed >= policy.expiry_spike_min && share;
+    let spike = state.is_spike(ended, lapsed);
     let queue = conversation.queue.clone();
-    if spike && record.spike_since.is_none() {
+    if spike && !stood_still {
         draft.push(Event::SpikeChanged {
             queue: queue.clone(),
             since: Some(draft.now()),
@@ -311,4 +305,17 @@ fn watch_spike(draft: &mut Draft<'_>, conversation: &Conversation, outcome: Offe
         draft.push(Event::SpikeChanged { queue, since: None });
     }
     spike
+}
+
+/// Says of every queue whose spike has passed with time alone that it has.
+pub(crate) fn spikes_over(draft: &mut Draft<'_>) {
+    let state = draft.state;
+    for record in state.queues.values() {
+        if record.spike_since.is_some() && !state.is_spiking(record) {
+            draft.push(Event::SpikeChanged {
+                queue: record.name.clone(),
+                since: None,
+            });
+        }
+    }
 }

@@ -179,6 +179,7 @@ fn two_misses_in_a_row_make_an_agent_not_responding_until_the_agent_acts() {
     let mut floor = Floor::new();
     floor.log_in("ana");
     let id = floor.open("zoe");
+    floor.attach(id);
     floor.wait_ms(20_000);
     floor.wait_ms(10_000);
     assert!(floor.offered_to(id).is_some());
@@ -311,9 +312,46 @@ fn receipts_say_why_an_agent_was_chosen_and_others_were_not() {
         receipt.excluded,
         [(agent("ben"), crate::cell::receipts::Exclusion::NotReady)]
     );
+    floor.attach(id);
     for _ in 0..20 {
         floor.decline(id).unwrap();
         floor.wait_ms(60_000);
     }
     assert_eq!(floor.conversation(id).receipts.len(), 8, "bounded");
+}
+
+#[test]
+fn a_spike_ends_by_itself_when_its_minute_has_passed() {
+    let mut floor = Floor::with(|plan| {
+        plan.policy.expiry_spike_min = 2;
+    });
+    for name in ["ana", "ben"] {
+        floor.log_in(name);
+    }
+    for n in 0..4 {
+        floor.open(&format!("c{n}"));
+    }
+    floor.wait_ms(20_000);
+    let view = |floor: &Floor| floor.state().queue_view(&queue("sales")).unwrap();
+    assert!(view(&floor).spike_since.is_some());
+    for name in ["ana", "ben"] {
+        floor.not_ready(name);
+    }
+    floor.at += 61_000;
+    floor.apply(Command::Tick);
+    assert_eq!(view(&floor).spike_since, None);
+    let over = |event: &Event| matches!(event, Event::SpikeChanged { since: None, .. });
+    assert!(floor.last.iter().any(over));
+}
+
+#[test]
+fn offers_that_lapse_at_one_instant_are_one_miss() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    for n in 0..4 {
+        floor.open(&format!("c{n}"));
+    }
+    floor.wait_ms(20_000);
+    let pause = &floor.state().agent(&agent("ana")).unwrap().channels[0];
+    assert_eq!((pause.misses, pause.not_responding), (1, false));
 }

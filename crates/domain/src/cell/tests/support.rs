@@ -492,6 +492,15 @@ impl Floor {
         self.ask(Command::CustomerPresence(presence)).unwrap();
     }
 
+    pub fn attach(&mut self, id: ConversationId) {
+        let presence = CustomerPresence {
+            conversation: id,
+            attached: true,
+            our_fault: false,
+        };
+        self.ask(Command::CustomerPresence(presence)).unwrap();
+    }
+
     pub fn leader_starts(&mut self, without_leader_ms: u64) -> Applied {
         let started = LeaderStarted {
             wall_ms: 0,
