@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::cell::agent::Agent;
+use crate::cell::conversation::Phase;
 use crate::cell::derived::Gauges;
 use crate::cell::floor::QueueRecord;
 use crate::cell::state::{PLANS_MAX, State};
-use crate::ids::{AgentId, PlanVersion, QueueId};
+use crate::ids::{AgentId, ConversationId, LogIndex, PlanVersion, QueueId};
 use crate::plan::{FloorPlan, VersionedPlan};
 
 impl State {
@@ -18,9 +19,13 @@ impl State {
         self.meta.plan = plan.version;
         let revived = self.adopt_queues(&plan.plan);
         self.adopt_agents(&plan.plan);
-        let aliased = self.drop_plans();
-        if revived || aliased {
+        self.drop_plans();
+        if revived {
             self.rebuild();
+            let all: Vec<LogIndex> = self.conversations().map(|found| found.id.index).collect();
+            for index in all {
+                self.refresh_deadline(index);
+            }
         } else {
             let dropped = self.derived.classes.drop_empty();
             self.derived.classes.profiles_changed();
@@ -106,11 +111,12 @@ impl State {
     }
 
     /// Drops plans that nothing names; above the limit the oldest is read as its successor.
-    fn drop_plans(&mut self) -> bool {
+    /// Timers of conversations whose rules are others by that are compared with the index anew.
+    fn drop_plans(&mut self) {
         let derived = &self.derived;
         let is_named = |version: &PlanVersion| {
-            let from = (*version, crate::ids::LogIndex(0));
-            let to = (*version, crate::ids::LogIndex(u64::MAX));
+            let from = (*version, LogIndex(0));
+            let to = (*version, LogIndex(u64::MAX));
             derived.pinned.contains_key(version)
                 || derived.classed.range(from..=to).next().is_some()
         };
@@ -120,17 +126,46 @@ impl State {
         self.plans.retain(|version, _| {
             *version == in_force || is_named(version) || aliases.values().any(|to| to == version)
         });
-        let mut aliased = false;
+        let mut repinned = Vec::new();
         while self.plans.len() > PLANS_MAX {
             let mut versions = self.plans.keys().copied();
             let (Some(oldest), Some(next)) = (versions.next(), versions.next()) else {
                 break;
             };
-            self.plans.remove(&oldest);
-            redirect(&mut self.meta.aliases, oldest, next);
-            aliased = true;
+            repinned.extend(self.repin(oldest, next));
         }
-        aliased
+        for index in &repinned {
+            self.refresh_deadline(*index);
+        }
+    }
+
+    /// Reads one plan as another from now on; the conversations that name it.
+    fn repin(&mut self, from: PlanVersion, to: PlanVersion) -> Vec<LogIndex> {
+        let read_as =
+            |(alias, target): (&PlanVersion, &PlanVersion)| (*target == from).then_some(*alias);
+        let mut names: Vec<PlanVersion> = self.meta.aliases.iter().filter_map(read_as).collect();
+        names.push(from);
+        let classed = self.derived.classed.iter();
+        let waiting: Vec<LogIndex> = classed
+            .filter(|(version, _)| names.contains(version))
+            .map(|(_, index)| *index)
+            .collect();
+        let cell = self.meta.cell;
+        let waiting: Vec<ConversationId> = waiting
+            .into_iter()
+            .map(|index| ConversationId { cell, index })
+            .collect();
+        // They leave their lines while these can still be read, and stand in those of the plan in force.
+        self.reclass(&waiting, self.meta.plan);
+        let pinned = self
+            .conversations()
+            .filter(|found| !matches!(found.phase, Phase::Closed(_)))
+            .filter(|found| names.contains(&found.pinned))
+            .map(|found| found.id.index)
+            .collect();
+        self.plans.remove(&from);
+        redirect(&mut self.meta.aliases, from, to);
+        pinned
     }
 }
 

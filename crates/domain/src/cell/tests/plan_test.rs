@@ -265,3 +265,44 @@ fn a_plan_by_which_an_agent_can_never_hold_it_lets_the_own_line_go() {
     floor.adopt(2, small);
     assert_eq!(floor.offered_to(id).as_deref(), Some("ana"));
 }
+
+#[test]
+fn a_conversation_read_by_a_later_plan_has_that_plans_timers_in_the_index() {
+    let mut floor = Floor::new();
+    let with_gone_ms = |ms: u64| {
+        let mut content = plan();
+        content.channels.get_mut(&channel("web")).unwrap().gone_ms = ms;
+        content
+    };
+    floor.adopt(2, with_gone_ms(300_000));
+    let id = floor.open("zoe");
+    floor.gone(id, false);
+    for version in 3..20 {
+        floor.adopt(version, with_gone_ms(100_000));
+        floor.open(&format!("c{version}"));
+    }
+    // `Floor::apply` has checked after each entry that no deadline is too late.
+    floor.wait_ms(100_000);
+    assert!(matches!(floor.phase(id), Phase::Closed(_)));
+}
+
+#[test]
+fn twenty_plans_one_after_the_other_keep_every_line_and_its_order() {
+    let mut floor = Floor::with(|plan| {
+        plan.queues.get_mut(&queue("sales")).unwrap().waiting_max = 5_000;
+    });
+    let ids: Vec<_> = (0..40).map(|n| floor.open(&format!("c{n}"))).collect();
+    for version in 2..30 {
+        let mut content = plan();
+        let sales = content.queues.get_mut(&queue("sales")).unwrap();
+        sales.paused = version % 3 == 0;
+        if version % 5 == 0 {
+            content.queues.remove(&queue("sales"));
+        }
+        floor.adopt(version, content);
+        floor.open_in(&format!("d{version}"), "billing");
+    }
+    assert_eq!(floor.line("sales"), ids);
+    floor.log_in("ana");
+    assert_eq!(floor.offered_to(ids[0]).as_deref(), Some("ana"));
+}
