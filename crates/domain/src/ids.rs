@@ -313,6 +313,19 @@ impl RequestId {
         }))
     }
 
+    /// The 16 bytes of an id that is a UUID in lower case.
+    pub fn as_uuid(&self) -> Option<&[u8; 16]> {
+        match &self.0 {
+            RequestIdForm::Uuid(bytes) => Some(bytes),
+            RequestIdForm::Text(_) => None,
+        }
+    }
+
+    /// The id that is this UUID.
+    pub fn from_uuid(bytes: [u8; 16]) -> Self {
+        Self(RequestIdForm::Uuid(bytes))
+    }
+
     /// A short, never zero fingerprint, by which a message's id is looked for before it is compared.
     pub fn tag(&self) -> u32 {
         let tail = match &self.0 {
@@ -350,18 +363,29 @@ fn uuid_bytes(text: &[u8]) -> Option<[u8; 16]> {
     Some(bytes)
 }
 
+/// A UUID in its usual form, in lower case.
+fn uuid_text(bytes: [u8; 16]) -> [u8; 36] {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 36];
+    let mut at = 0;
+    for byte in bytes {
+        if matches!(at, 8 | 13 | 18 | 23) {
+            at += 1;
+        }
+        text[at] = HEX[usize::from(byte >> 4)];
+        text[at + 1] = HEX[usize::from(byte & 15)];
+        at += 2;
+    }
+    text
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             RequestIdForm::Text(text) => f.write_str(text),
             RequestIdForm::Uuid(bytes) => {
-                for (at, byte) in bytes.iter().enumerate() {
-                    if matches!(at, 4 | 6 | 8 | 10) {
-                        f.write_str("-")?;
-                    }
-                    write!(f, "{byte:02x}")?;
-                }
-                Ok(())
+                let text = uuid_text(*bytes);
+                f.write_str(std::str::from_utf8(&text).unwrap_or_default())
             }
         }
     }
@@ -428,6 +452,20 @@ mod tests {
         ] {
             assert_eq!(RequestId::new(text).expect("well formed").to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_uuid_is_taken_and_given_as_its_bytes() {
+        let text = "6f1c2d3e-0000-4abc-8def-0123456789ab";
+        let id = RequestId::new(text).expect("well formed");
+        let bytes = *id.as_uuid().expect("a UUID");
+        assert_eq!((bytes[0], bytes[15]), (0x6f, 0xab));
+        assert_eq!(RequestId::from_uuid(bytes), id);
+        assert_eq!(RequestId::from_uuid(bytes).to_string(), text);
+        assert_eq!(
+            RequestId::new("order-17").expect("well formed").as_uuid(),
+            None
+        );
     }
 
     #[test]

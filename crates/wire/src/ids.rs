@@ -2,7 +2,6 @@
 //! Promise: what one direction writes the other reads back as the same value.
 //! Not here: whole messages (`cell`, `plan`, `control`).
 
-use std::fmt::{self, Write as _};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -10,8 +9,7 @@ use ::pb::store::v1 as pb;
 use bytes::Bytes;
 use domain::cell::command::{Actor, Instance};
 use domain::ids::{
-    Body, CellId, ConversationId, IdError, LogIndex, OfferId, OwnerEpoch, REQUEST_ID_BYTES_MAX,
-    RequestId, Session,
+    Body, CellId, ConversationId, IdError, LogIndex, OfferId, OwnerEpoch, RequestId, Session,
 };
 
 use crate::error::WireError;
@@ -85,37 +83,16 @@ pub(crate) fn offer(id: Option<&pb::OfferId>) -> Result<OfferId, WireError> {
     })
 }
 
-/// The text of a request id, without a heap allocation: messages are the hot path.
-struct ShortText {
-    bytes: [u8; REQUEST_ID_BYTES_MAX],
-    len: usize,
-}
-
-impl fmt::Write for ShortText {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len + text.len();
-        let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
-    }
-}
-
+/// A UUID goes as its bytes, without a heap allocation for its text: messages are the hot path.
 pub(crate) fn request_id_to_wire(id: &RequestId) -> pb::RequestId {
-    let mut text = ShortText {
-        bytes: [0; REQUEST_ID_BYTES_MAX],
-        len: 0,
-    };
-    write!(text, "{id}").expect("a request id has at most 36 bytes");
-    let text = &text.bytes[..text.len];
-    match uuid_bytes(text) {
+    match id.as_uuid() {
         Some(uuid) => pb::RequestId {
-            uuid: Bytes::copy_from_slice(&uuid),
+            uuid: Bytes::copy_from_slice(uuid),
             text: String::new(),
         },
         None => pb::RequestId {
             uuid: Bytes::new(),
-            text: String::from_utf8_lossy(text).into_owned(),
+            text: id.to_string(),
         },
     }
 }
@@ -132,50 +109,7 @@ pub(crate) fn request_id(id: Option<&pb::RequestId>) -> Result<RequestId, WireEr
             form: "16 bytes of a UUID",
         })
     })?;
-    let text = uuid_text(uuid);
-    RequestId::new(std::str::from_utf8(&text).unwrap_or_default()).map_err(bad)
-}
-
-/// Where the hyphens of a UUID's text stand.
-const HYPHENS: [usize; 4] = [8, 13, 18, 23];
-
-/// The 16 bytes of a lower-case UUID, or `None` for any other text.
-fn uuid_bytes(text: &[u8]) -> Option<[u8; 16]> {
-    if text.len() != 36 || HYPHENS.iter().any(|at| text[*at] != b'-') {
-        return None;
-    }
-    let mut digits = text
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| !HYPHENS.contains(at))
-        .map(|(_, digit)| *digit);
-    let mut bytes = [0; 16];
-    for byte in &mut bytes {
-        *byte = (hex_value(digits.next()?)? << 4) | hex_value(digits.next()?)?;
-    }
-    Some(bytes)
-}
-
-fn hex_value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
-}
-
-fn uuid_text(uuid: [u8; 16]) -> [u8; 36] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'-'; 36];
-    let mut places = (0..36).filter(|at| !HYPHENS.contains(at));
-    for byte in uuid {
-        for nibble in [byte >> 4, byte & 15] {
-            if let Some(at) = places.next() {
-                text[at] = DIGITS[usize::from(nibble)];
-            }
-        }
-    }
-    text
+    Ok(RequestId::from_uuid(uuid))
 }
 
 /// Shares the bytes: no copy before the encoder's own.
