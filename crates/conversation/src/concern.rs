@@ -102,7 +102,7 @@ pub(crate) fn items_after(cell: &Cell, id: ConversationId, cursor: Sequence) -> 
         items: found.items_after(cursor, usize::MAX).to_vec(),
         last: found.last_sequence(),
         open: !found.phase.is_over(),
-        attached: found.gone.is_none(),
+        attached: found.believed_here(),
     })
 }
 
@@ -203,7 +203,7 @@ pub(crate) fn believed_attached(cell: &Cell) -> Vec<ConversationId> {
         .state()
         .conversations()
         .filter(|found| !found.phase.is_over());
-    open.filter(|found| found.gone.is_none())
+    open.filter(|found| found.believed_here())
         .map(|found| found.id)
         .collect()
 }

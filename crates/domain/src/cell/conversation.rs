@@ -62,7 +62,9 @@ pub struct Conversation {
     pub classed_by: PlanVersion,
     /// Its strict class, fixed on entering the queue.
     pub urgency: Urgency,
-    /// Its boost in milliseconds, capped by the queue.
+    /// The boost that was asked for, in milliseconds: another queue may allow more of it.
+    pub boost_asked_ms: u64,
+    /// Its boost in milliseconds: what was asked for, capped by the queue that it entered.
     pub boost_ms: u64,
     /// Where it stands.
     pub phase: Phase,
@@ -72,6 +74,8 @@ pub struct Conversation {
     pub quarantined: Option<LogIndex>,
     /// Since when the customer's client is gone.
     pub gone: Option<Gone>,
+    /// Whether the customer's client has ever been attached.
+    pub attached_once: bool,
     /// Whether an agent has accepted it since it entered its present queue.
     pub answered: bool,
     /// When an agent first wrote.
@@ -351,6 +355,24 @@ impl Conversation {
             let message = item.message()?;
             (message.id == *id && message.author == *author).then_some((&**item, message))
         })
+    }
+
+    /// Whether the customer's client is believed to be there: it has been, and is not gone.
+    pub fn believed_here(&self) -> bool {
+        self.attached_once && self.gone.is_none()
+    }
+
+    /// The customer's last act that the transcript tells of: the opening or a message.
+    pub fn customer_acted_at(&self) -> CellTime {
+        let wrote = self.items.iter().rev().find(|item| {
+            item.message()
+                .is_some_and(|message| message.author == Author::Customer)
+        });
+        let began = self.items.first().map(|item| item.at);
+        wrote
+            .map(|item| item.at)
+            .or(began)
+            .map_or(self.created_at, |at| at.max(self.created_at))
     }
 
     /// The constant key of its place: lower is earlier.

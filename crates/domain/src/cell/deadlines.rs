@@ -140,23 +140,24 @@ fn add_gone(state: &State, conversation: &Conversation, first: &mut Earliest) {
         conversation.phase,
         Phase::Bot | Phase::Queued(_) | Phase::Offered(_)
     );
-    if let Some(gone) = conversation.gone
-        && waits
-    {
-        let plan = state
-            .plan_at(conversation.pinned)
-            .and_then(|plan| plan.channels.get(&conversation.channel));
-        let channel = plan.unwrap_or_else(|| state.channel(&conversation.channel));
-        let period_ms = if gone.our_fault {
-            channel.gone_our_fault_ms
-        } else {
-            channel.gone_ms
-        };
-        first.add(
-            state.meta.leader.renewed(gone.at, period_ms),
-            Timer::CustomerGone,
-        );
+    if !waits {
+        return;
     }
+    let plan = state
+        .plan_at(conversation.pinned)
+        .and_then(|plan| plan.channels.get(&conversation.channel));
+    let channel = plan.unwrap_or_else(|| state.channel(&conversation.channel));
+    let (since, period_ms) = match conversation.gone {
+        Some(gone) if gone.our_fault => (gone.at, channel.gone_our_fault_ms),
+        Some(gone) => (gone.at, channel.gone_ms),
+        None if conversation.attached_once => return,
+        // Nobody knows whether this customer is there: the longer time, from the last act.
+        None => (conversation.customer_acted_at(), channel.gone_our_fault_ms),
+    };
+    first.add(
+        state.meta.leader.renewed(since, period_ms),
+        Timer::CustomerGone,
+    );
 }
 
 /// When an agent's first pause ends.

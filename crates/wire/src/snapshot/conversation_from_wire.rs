@@ -50,6 +50,8 @@ pub(super) fn conversation(stored: &pb::Conversation) -> Read<Conversation> {
         pinned: PlanVersion(stored.pinned),
         classed_by: PlanVersion(stored.classed_by),
         urgency: urgency(stored.urgency)?,
+        // A snapshot of before the asked boost was kept has the capped one alone.
+        boost_asked_ms: stored.boost_asked_ms.max(stored.boost_ms),
         boost_ms: stored.boost_ms,
         phase: phase(need(stored.phase.as_ref(), "conversation.phase")?)?,
         owner_epoch: OwnerEpoch(stored.owner_epoch),
@@ -58,6 +60,7 @@ pub(super) fn conversation(stored: &pb::Conversation) -> Read<Conversation> {
             at: CellTime(at),
             our_fault,
         }),
+        attached_once: stored.attached_once,
         answered: stored.answered,
         first_response_at: stored.first_response_at_ms.map(CellTime),
         handled_ms: stored.handled_ms,

@@ -65,6 +65,8 @@ pub(super) fn conversation(found: &Conversation) -> pb::Conversation {
             at_ms: rating.at.0,
         }),
         deadline_ms: found.deadline.map(|deadline| deadline.0),
+        attached_once: found.attached_once,
+        boost_asked_ms: found.boost_asked_ms,
     }
 }
 

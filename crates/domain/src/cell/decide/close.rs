@@ -15,6 +15,7 @@ use crate::cell::floor::OfferOutcome;
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::Done;
 use crate::cell::transcript::{Author, ItemKind};
+use crate::ids::CellTime;
 use crate::plan::WrapUpMode;
 
 /// Bytes of a reason to close.
@@ -43,7 +44,8 @@ pub(super) fn close(draft: &mut Draft<'_>, close: &Close) -> Result<Done, Refusa
     let by = author_of(&close.by);
     match &conversation.phase {
         Phase::Queued(_) | Phase::Offered(_) if by == Author::Customer => {
-            abandon(draft, conversation)
+            let left_at = conversation.gone.map_or(draft.now(), |gone| gone.at);
+            abandon(draft, conversation, left_at);
         }
         Phase::Active(active) => {
             let asked = close.wrap_up && !matches!(close.by, Actor::Customer);
@@ -59,16 +61,14 @@ pub(super) fn close(draft: &mut Draft<'_>, close: &Close) -> Result<Done, Refusa
     Ok(done)
 }
 
-/// The customer has left a line: counted against the queue, short ones apart.
-pub(super) fn abandon(draft: &mut Draft<'_>, conversation: &Conversation) {
-    let now = draft.now();
+/// The customer has left a line: counted against the queue, short ones apart. Who left without a
+/// word has left when the client went, not when we gave up waiting.
+pub(super) fn abandon(draft: &mut Draft<'_>, conversation: &Conversation, left_at: CellTime) {
     let plan = draft
         .state
         .plan_at(conversation.pinned)
         .and_then(|plan| plan.channels.get(&conversation.channel));
     let channel = plan.unwrap_or_else(|| draft.state.channel(&conversation.channel));
-    // A customer who left without a word has left when the client went, not when we gave up waiting.
-    let left_at = conversation.gone.map_or(now, |gone| gone.at);
     let wait_ms = left_at.since_ms(conversation.entered_at);
     let short = left_at.since_ms(conversation.aged_from) < channel.short_abandon_ms;
     let threshold_ms = draft

@@ -97,7 +97,9 @@ fn gone(draft: &mut Draft<'_>, conversation: &Conversation) {
             crate::cell::transcript::Author::Customer,
         );
     } else {
-        super::close::abandon(draft, conversation);
+        let last_sign = conversation.customer_acted_at();
+        let left_at = conversation.gone.map_or(last_sign, |gone| gone.at);
+        super::close::abandon(draft, conversation, left_at);
     }
 }
 

@@ -325,11 +325,13 @@ fn new_conversation(
         pinned: meta.plan,
         classed_by: meta.plan,
         urgency: rules.urgency,
+        boost_asked_ms: open.boost_ms,
         boost_ms: open.boost_ms.min(rules.boost_ms_max),
         phase: if open.bot_first { Phase::Bot } else { waiting },
         owner_epoch: OwnerEpoch(1),
         quarantined: None,
         gone: None,
+        attached_once: false,
         answered: false,
         first_response_at: None,
         handled_ms: 0,
@@ -380,14 +382,19 @@ pub(super) fn hand_off(draft: &mut Draft<'_>, hand_off: &HandOff) -> Result<Done
         return Err(wrong_state(conversation));
     }
     check_voice(draft.state, conversation, &bot)?;
-    let rules = draft.rules(conversation)?;
+    let rules = draft
+        .state
+        .queue_plan(draft.state.meta.plan, &conversation.queue)
+        .ok_or_else(|| Refusal::QueueNotFound {
+            queue: conversation.queue.clone(),
+        })?;
     let epoch = next_epoch(conversation.owner_epoch);
     draft.push(Event::QueueEntered {
         conversation: conversation.id,
         queue: conversation.queue.clone(),
         pinned: draft.state.meta.plan,
         urgency: rules.urgency,
-        boost_ms: conversation.boost_ms,
+        boost_ms: conversation.boost_asked_ms.min(rules.boost_ms_max),
         first: true,
         at: draft.now(),
     });

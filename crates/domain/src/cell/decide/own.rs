@@ -39,7 +39,7 @@ pub(super) fn presence(
             our_fault: false,
         }),
     };
-    if gone != conversation.gone {
+    if gone != conversation.gone || !conversation.attached_once {
         draft.push(Event::CustomerPresence {
             conversation: conversation.id,
             gone,

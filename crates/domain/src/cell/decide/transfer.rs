@@ -128,7 +128,7 @@ fn to_queue(
         queue: queue.clone(),
         pinned: state.meta.plan,
         urgency: rules.urgency,
-        boost_ms: conversation.boost_ms.min(rules.boost_ms_max),
+        boost_ms: conversation.boost_asked_ms.min(rules.boost_ms_max),
         first: false,
         at: draft.now(),
     });

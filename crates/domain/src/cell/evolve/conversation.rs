@@ -212,6 +212,7 @@ impl State {
     pub(super) fn set_gone(&mut self, id: ConversationId, gone: Option<Gone>) {
         if let Some(record) = self.conversations.get_mut(&id.index) {
             record.gone = gone;
+            record.attached_once = true;
         }
         self.refresh_deadline(id.index);
     }

@@ -147,6 +147,7 @@ fn the_grace_for_our_fault_counts_from_its_last_report() {
 fn waiting_alone_never_ends_a_conversation() {
     let mut floor = Floor::new();
     let id = floor.open("zoe");
+    floor.attach(id);
     floor.wait_ms(30 * 86_400_000);
     assert!(matches!(floor.phase(id), Phase::Queued(_)));
 }
@@ -219,4 +220,34 @@ fn after_a_resume_of_what_was_held_for_silence_the_silence_counts_anew() {
         matches!(floor.phase(id), Phase::Active(active) if active.awaiting_customer.is_none()),
         "the customer wrote last"
     );
+}
+
+#[test]
+fn a_waiting_customer_who_never_attached_has_abandoned_ten_minutes_after_the_last_act() {
+    let mut floor = Floor::new();
+    let silent = floor.open("zoe");
+    let writes = floor.open("yan");
+    let attaches = floor.open("xia");
+    floor.wait_ms(300_000);
+    floor.customer_says(writes, "still here");
+    floor.attach(attaches);
+    let here = [silent, writes, attaches].map(|id| floor.conversation(id).believed_here());
+    assert_eq!(here, [false, false, true]);
+    floor.wait_ms(299_999);
+    assert!(floor.conversation(silent).is_waiting());
+    floor.wait_ms(1);
+    let abandoned = Ending::Abandoned { short: true };
+    assert!(matches!(floor.phase(silent), Phase::Closed(closed) if closed.how == abandoned));
+    assert!(floor.conversation(writes).is_waiting());
+    floor.wait_ms(300_000);
+    assert!(matches!(floor.phase(writes), Phase::Closed(_)));
+    floor.wait_ms(86_400_000);
+    assert!(
+        floor.conversation(attaches).is_waiting(),
+        "attached, it waits for ever"
+    );
+    floor.gone(attaches, false);
+    assert!(!floor.conversation(attaches).believed_here());
+    floor.wait_ms(120_000);
+    assert!(matches!(floor.phase(attaches), Phase::Closed(_)));
 }

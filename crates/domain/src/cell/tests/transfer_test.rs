@@ -252,3 +252,41 @@ fn a_note_of_a_transfer_counts_against_the_conversations_size() {
     let found = floor.conversation(id);
     assert!(found.message_bytes <= crate::cell::conversation::MESSAGE_BYTES_MAX);
 }
+
+#[test]
+fn a_boost_that_one_queue_caps_is_whole_again_in_the_next() {
+    let mut floor = Floor::with(|plan| {
+        plan.queues.get_mut(&queue("billing")).unwrap().boost_ms_max = 1_000;
+    });
+    let mut open = floor.open_command("zoe");
+    open.boost_ms = 50_000;
+    let id = floor.opened(open).conversation;
+    for (name, boost_ms) in [("billing", 1_000), ("sales", 50_000)] {
+        let target = Target::Queue(queue(name));
+        floor.transfer(id, supervisor(), target).unwrap();
+        assert_eq!(floor.conversation(id).boost_ms, boost_ms, "in {name}");
+    }
+}
+
+#[test]
+fn a_hand_off_takes_urgency_and_boost_from_the_plan_in_force() {
+    let mut floor = Floor::new();
+    let mut open = floor.open_command("zoe");
+    open.bot_first = true;
+    open.boost_ms = 50_000;
+    let id = floor.opened(open).conversation;
+    let mut later = plan();
+    let sales = later.queues.get_mut(&queue("sales")).unwrap();
+    sales.urgency = Urgency::Emergency;
+    sales.boost_ms_max = 2_000;
+    floor.adopt(2, later);
+    let (request_id, owner_epoch) = (floor.fresh(), floor.epoch(id));
+    let hand_off = HandOff {
+        conversation: id,
+        request_id,
+        owner_epoch,
+    };
+    floor.ask(Command::HandOff(hand_off)).unwrap();
+    let found = floor.conversation(id);
+    assert_eq!((found.urgency, found.boost_ms), (Urgency::Emergency, 2_000));
+}
