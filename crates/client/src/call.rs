@@ -104,7 +104,7 @@ impl Core {
                 false => self.pool.worked(&lease),
             }
             if !error.is_retryable() {
-                return Err(error);
+                return Err(course.end(error, shape.budget));
             }
             let pause = course.after(self, error, lease.address.clone());
             if Instant::now() + pause >= deadline {
@@ -146,6 +146,16 @@ impl Course {
         let pause = self.backoff.next(&core.seams, error.retry_after);
         self.last = Some(error);
         pause
+    }
+
+    /// What a final answer means after all that was seen. A refusal of the cluster tells of this
+    /// request id, whichever attempt did it; a defect tells of the last attempt alone.
+    fn end(mut self, error: CallError, budget: Duration) -> CallError {
+        if error.kind != Kind::Defect {
+            return error;
+        }
+        self.last = Some(error);
+        self.give_up(budget)
     }
 
     fn give_up(self, budget: Duration) -> CallError {

@@ -86,6 +86,26 @@ async fn an_unknown_attempt_is_not_forgotten_behind_later_definite_answers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_defect_after_an_unknown_attempt_leaves_the_outcome_unknown() {
+    for before in [&["OUTCOME_UNKNOWN"][..], &[]] {
+        let fake = Fake::of(ALL);
+        let statuses = before.iter().chain(&["INTERNAL"]);
+        fake.shared
+            .lock()
+            .unwrap()
+            .statuses
+            .extend(statuses.map(|reason| status(reason, None, &[])));
+        let asked = fake.client(ALL).customer().send(message("hi")).await;
+        let expected = match before.is_empty() {
+            true => (Kind::Defect, ErrorReason::Internal),
+            false => (Kind::OutcomeUnknown, ErrorReason::OutcomeUnknown),
+        };
+        let error = asked.unwrap_err();
+        assert_eq!((error.kind, error.reason), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_definite_no_of_the_domain_is_not_asked_again() {
     let fake = Fake::of(ALL);
     let closed = status("CONVERSATION_CLOSED", None, &[]);
