@@ -16,6 +16,10 @@ use crate::leases::{Known, Periods};
 /// A session without any word ends after this, in milliseconds: a shift.
 const GONE_MS: u64 = 12 * 3_600_000;
 
+/// An agent at a site that this node has lost is suspect after this, so that open offers are taken
+/// back before they count as missed, in milliseconds: longer than one heartbeat on its way.
+const FAULT_SUSPECT_MS: u64 = 6_000;
+
 /// The conversation that an event belongs to.
 pub(crate) fn conversation(event: &Event) -> Option<ConversationId> {
     match event {
@@ -90,10 +94,12 @@ pub(crate) fn changes_summary(event: &Event) -> bool {
 pub(crate) struct Unread {
     pub(crate) items: Vec<Arc<Item>>,
     pub(crate) last: Sequence,
-    /// It has not ended for its customer.
-    pub(crate) open: bool,
-    /// The machine believes that the customer is there.
-    pub(crate) attached: bool,
+}
+
+/// Whether the machine believes that the customer is there; `None` once the conversation is over.
+pub(crate) fn believed_here(cell: &Cell, id: ConversationId) -> Option<bool> {
+    let found = cell.conversation(id)?;
+    (!found.phase.is_over()).then(|| found.believed_here())
 }
 
 /// The items after a cursor and where the conversation stands.
@@ -101,8 +107,6 @@ pub(crate) fn items_after(cell: &Cell, id: ConversationId, cursor: Sequence) -> 
     cell.conversation(id).map(|found| Unread {
         items: found.items_after(cursor, usize::MAX).to_vec(),
         last: found.last_sequence(),
-        open: !found.phase.is_over(),
-        attached: found.believed_here(),
     })
 }
 
@@ -168,7 +172,7 @@ pub(crate) fn customer_limit(cell: &Cell) -> (u32, u64) {
 }
 
 /// Every session with the lease periods that hold for it.
-pub(crate) fn sessions(cell: &Cell) -> Vec<Known> {
+pub(crate) fn sessions(cell: &Cell, at_fault: impl Fn(&SiteId) -> bool) -> Vec<Known> {
     let state = cell.state();
     let Some(plan) = state.plan() else {
         return Vec::new();
@@ -178,11 +182,15 @@ pub(crate) fn sessions(cell: &Cell) -> Vec<Known> {
         .filter_map(|agent| {
             let session = agent.session?;
             let lost_ms = state.lost_after_ms(&agent.name);
-            let periods = Periods {
+            let mut periods = Periods {
                 suspect_ms: plan.policy.suspect_ms,
                 lost_ms,
                 gone_ms: GONE_MS,
             };
+            if at_fault(&agent.site) {
+                periods.suspect_ms = periods.suspect_ms.min(FAULT_SUSPECT_MS);
+                periods.lost_ms = periods.lost_ms.min(plan.policy.lost_site_down_ms);
+            }
             let lease = match agent.lease {
                 LeaseState::Gone => return None,
                 other => other,
@@ -208,7 +216,7 @@ pub(crate) fn believed_attached(cell: &Cell) -> Vec<ConversationId> {
         .collect()
 }
 
-/// The site of each agent's last login.
+/// The sites of all agents' last logins.
 pub(crate) fn sites(cell: &Cell) -> BTreeMap<AgentId, SiteId> {
     cell.state()
         .agents()

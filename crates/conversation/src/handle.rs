@@ -163,7 +163,7 @@ impl CellHandle {
         };
         let mut command = Box::new(command);
         for _ in 0..ACTOR_TRIES {
-            let actor = self.actor(conversation, term)?;
+            let actor = self.actor(conversation, term).await?;
             let (answer, answered) = oneshot::channel();
             match actor.mailbox.try_send(ToActor::Act { command, answer }) {
                 Ok(()) => return answered.await.unwrap_or(Err(ActError::OutcomeUnknown)),
@@ -197,15 +197,24 @@ impl CellHandle {
         taken.map_err(|retry_after_ms| Refusal::TooManyRequests { retry_after_ms }.into())
     }
 
-    fn actor(&self, id: ConversationId, term: u64) -> Result<ActorRef, ActError> {
-        let hub = &self.core.view.shared.hub;
-        if let Some(actor) = hub.live(id) {
+    async fn actor(&self, id: ConversationId, term: u64) -> Result<ActorRef, ActError> {
+        if let Some(actor) = self.known_actor(id, term) {
             return Ok(actor);
         }
-        if !self.core.view.with(|cell, _| concern::exists(cell, id)) {
-            return Err(Refusal::ConversationNotFound { conversation: id }.into());
+        // A leader that was deposed without knowing it must not end an id for good.
+        self.core.group.linearize().await?;
+        let missing = Refusal::ConversationNotFound { conversation: id };
+        self.known_actor(id, term).ok_or_else(|| missing.into())
+    }
+
+    /// The actor of a conversation that the local state has, made if there is none.
+    fn known_actor(&self, id: ConversationId, term: u64) -> Option<ActorRef> {
+        let hub = &self.core.view.shared.hub;
+        if let Some(actor) = hub.live(id) {
+            return Some(actor);
         }
-        Ok(hub.actor(id, || activate(&self.core, id, term)))
+        let exists = self.core.view.with(|cell, _| concern::exists(cell, id));
+        exists.then(|| hub.actor(id, || activate(&self.core, id, term)))
     }
 
     /// Reads the state, linearizable; on the leader only.
@@ -238,7 +247,7 @@ impl CellHandle {
             self.core.group.linearize().await?;
         }
         for _ in 0..ACTOR_TRIES {
-            let actor = self.actor(conversation, term)?;
+            let actor = self.actor(conversation, term).await?;
             let (answer, answered) = oneshot::channel();
             match actor.mailbox.try_send(ToActor::Attach {
                 cursor,
@@ -269,19 +278,19 @@ impl CellHandle {
     /// # Errors
     /// A session that is not in force is refused.
     pub fn desk(&self, agent: &AgentId, session: Session) -> Result<Desk, ActError> {
+        let generation = self.core.view.shared.hub.generation();
         self.heartbeat(agent, session)?;
         let (sender, events) = mailbox::bounded("desk", DESK_EVENTS_MAX);
         let why = Arc::new(OnceLock::new());
         let hub = self.core.view.shared.hub.clone();
         let key = hub.next_key();
-        hub.add_desk(
-            agent,
-            key,
-            Outlet {
-                sender,
-                why: why.clone(),
-            },
-        );
+        let outlet = Outlet {
+            sender,
+            why: why.clone(),
+        };
+        if !hub.add_desk(agent, key, outlet, generation) {
+            return Err(ActError::NotLeader { leader: None });
+        }
         Ok(Desk {
             events,
             why,
@@ -327,15 +336,11 @@ impl CellHandle {
         typing: bool,
         read: Sequence,
     ) -> Result<(), ActError> {
-        self.term()?;
-        if let Some(actor) = self.core.view.shared.hub.live(conversation) {
-            // A marker is worth nothing late: a full mailbox drops it.
-            let _ = actor.mailbox.try_send(ToActor::Mark { from, typing, read });
-        } else if from == MarkFrom::Customer {
-            self.actor(conversation, self.term()?).map(|actor| {
-                drop(actor.mailbox.try_send(ToActor::Mark { from, typing, read }));
-            })?;
-        }
+        let term = self.term()?;
+        let missing = Refusal::ConversationNotFound { conversation };
+        let actor = self.known_actor(conversation, term).ok_or(missing)?;
+        // A marker is worth nothing late: a full mailbox drops it.
+        let _ = actor.mailbox.try_send(ToActor::Mark { from, typing, read });
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::actor::ToActor;
 use crate::concern;
 use crate::replica::Owners;
-use crate::stream::{DeskEvent, EndReason, Outlet};
+use crate::stream::{DESK_EVENTS_MAX, DeskEvent, EndReason, Outlet};
 
 /// Shards of the actor table, so that appliers and callers seldom wait for each other.
 const SHARDS: usize = 64;
@@ -60,6 +60,8 @@ pub(crate) struct Hub {
     desks: Mutex<BTreeMap<AgentId, DeskOutlets>>,
     keys: AtomicU64,
     serving: watch::Sender<Serving>,
+    /// Raised whenever everything of before ends: actors and desks of an older one end themselves.
+    generation: AtomicU64,
     /// Actors whose task panicked since the start.
     pub(crate) panics: AtomicU64,
 }
@@ -71,6 +73,7 @@ impl Hub {
             desks: Mutex::new(BTreeMap::new()),
             keys: AtomicU64::new(1),
             serving: watch::Sender::new(Serving::No { leader: None }),
+            generation: AtomicU64::new(0),
             panics: AtomicU64::new(0),
         }
     }
@@ -96,6 +99,9 @@ impl Hub {
             }
             (Serving::Yes { .. }, Serving::No { .. }) => self.end_all(EndReason::NotLeader),
             (Serving::Yes { .. }, Serving::Lapsed { .. }) => self.end_all(EndReason::QuorumLost),
+            (Serving::No { .. } | Serving::Lapsed { .. }, Serving::Yes { .. }) => {
+                self.end_all(EndReason::NotLeader);
+            }
             (
                 Serving::Yes {
                     interrupted_ms: None,
@@ -126,9 +132,12 @@ impl Hub {
 
     /// Forgets every actor and ends every desk; actors see the change of serving by themselves.
     fn end_all(&self, why: EndReason) {
+        // Before and after: an actor that is made while the table is cleared belongs to neither.
+        self.generation.fetch_add(1, Ordering::AcqRel);
         for shard in &self.actors {
             shard.lock().clear();
         }
+        self.generation.fetch_add(1, Ordering::AcqRel);
         self.end_desks(why);
     }
 
@@ -181,12 +190,25 @@ impl Hub {
         self.actors.iter().map(|shard| shard.lock().len()).sum()
     }
 
-    pub(crate) fn add_desk(&self, agent: &AgentId, key: u64, outlet: Outlet<DeskEvent>) {
-        self.desks
-            .lock()
-            .entry(agent.clone())
-            .or_default()
-            .push((key, outlet));
+    /// Which of the times between two ends of everything it is.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Adds a desk of a generation; false when that one has ended meanwhile.
+    pub(crate) fn add_desk(
+        &self,
+        agent: &AgentId,
+        key: u64,
+        outlet: Outlet<DeskEvent>,
+        generation: u64,
+    ) -> bool {
+        let mut desks = self.desks.lock();
+        if self.generation() != generation {
+            return false;
+        }
+        desks.entry(agent.clone()).or_default().push((key, outlet));
+        true
     }
 
     pub(crate) fn forget_desk(&self, agent: &AgentId, key: u64) {
@@ -203,6 +225,17 @@ impl Hub {
         let mut desks = self.desks.lock();
         for outlets in desks.values_mut() {
             outlets.retain(|(_, outlet)| outlet.give(event.clone()));
+        }
+    }
+
+    /// Passes a marker on to one agent's streams where they have ample room: a marker is worth
+    /// nothing late, and a flood of them must not end a desk.
+    pub(crate) fn mark_agent(&self, agent: &AgentId, event: &DeskEvent) {
+        let mut desks = self.desks.lock();
+        for (_, outlet) in desks.get_mut(agent).into_iter().flatten() {
+            if outlet.sender.len() < DESK_EVENTS_MAX / 2 {
+                outlet.give(event.clone());
+            }
         }
     }
 

@@ -518,3 +518,78 @@ async fn a_lapsed_quorum_is_told_at_once_and_ends_streams_after_an_election_time
     floor.group.quorum(true);
     floor.until(|floor| floor.cell.serves()).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_of_all_voters_cell_time_goes_on_at_its_usual_pace() {
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    let before = floor.cell.view().with(|cell, _| cell.now());
+    // Another leader of a cluster that was down for an hour: the wall clock moved cell time.
+    let hour_ms = 3_600_000;
+    let first = domain::cell::command::Entry {
+        at: before,
+        wall_ms: 0,
+        command: Command::LeaderStarted(domain::cell::command::LeaderStarted {
+            wall_ms: floor
+                .cell
+                .view()
+                .with(|cell, _| cell.state().meta().wall_ms)
+                + hour_ms,
+            without_leader_ms: 0,
+            after_restart_of_all: true,
+        }),
+    };
+    floor.group.inject(&wire::cell::encode_entry(&first));
+    floor.group.follow(2, None);
+    floor.until(|floor| !floor.cell.serves()).await;
+    floor.group.lead(3);
+    floor.until(|floor| floor.cell.serves()).await;
+    let moved = floor.cell.view().with(|cell, _| cell.now());
+    assert!(
+        moved.since_ms(before) >= hour_ms,
+        "moved by {} ms",
+        moved.since_ms(before)
+    );
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    floor
+        .cell
+        .act(floor.send(conversation, "later"))
+        .await
+        .expect("stored");
+    let later = floor.cell.view().with(|cell, _| cell.now());
+    assert!(
+        (5_000..6_000).contains(&later.since_ms(moved)),
+        "{} ms",
+        later.since_ms(moved)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_customer_who_drops_and_returns_at_once_is_never_counted_as_gone() {
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    let first = floor
+        .cell
+        .attach(conversation, Sequence(0), false)
+        .await
+        .expect("attached");
+    let gone = |floor: &Floor| {
+        floor.cell.view().with(|cell, _| {
+            cell.conversation(conversation)
+                .map(|found| found.gone.is_some())
+        })
+    };
+    floor.group.hold(true);
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let second = floor
+        .cell
+        .attach(conversation, Sequence(0), false)
+        .await
+        .expect("attached");
+    floor.group.hold(false);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(gone(&floor), Some(false));
+    drop(second);
+    floor.until(|floor| gone(floor) == Some(true)).await;
+}

@@ -22,7 +22,7 @@ use runtime::{mailbox, supervise};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::step::{Presence, Streams};
+use super::step::{PresenceWatch, Streams};
 use super::{Answer, IDLE_MS, MAILBOX_MAX, PROPOSALS_MAX, ToActor};
 use crate::concern;
 use crate::error::{ActError, RETRY_FULL_MS};
@@ -30,14 +30,28 @@ use crate::handle::Core;
 use crate::hub::{ActorRef, Serving};
 use crate::stream::{AttachEvent, Attachment, DeskEvent, EndReason, Leave, MarkFrom};
 
-type Proposal = BoxFuture<'static, (Option<Answer<Done>>, Result<Committed<Reply>, ProposeError>)>;
+type Outcome = Result<Committed<Reply>, ProposeError>;
+type Proposal = BoxFuture<'static, (For, Outcome)>;
+
+/// Pause after an entry about the customer's presence that failed.
+const PRESENCE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Whom the outcome of a proposal is for.
+enum For {
+    /// A caller.
+    Caller(Answer<Done>),
+    /// The actor itself: the customer came or went.
+    Presence,
+}
 
 struct ConversationActor {
     id: ConversationId,
     core: Arc<Core>,
     me: ActorRef,
     term: u64,
+    generation: u64,
     streams: Streams,
+    presence: PresenceWatch,
     proposals: FuturesUnordered<Proposal>,
 }
 
@@ -54,7 +68,9 @@ pub(crate) fn activate(core: &Arc<Core>, id: ConversationId, term: u64) -> Actor
         core: core.clone(),
         me: me.clone(),
         term,
+        generation: core.view.shared.hub.generation(),
         streams: Streams::new(core.view.shared.mono_ms()),
+        presence: PresenceWatch::default(),
         proposals: FuturesUnordered::new(),
     };
     let (panicked, failed) = (core.clone(), me.clone());
@@ -66,15 +82,35 @@ pub(crate) fn activate(core: &Arc<Core>, id: ConversationId, term: u64) -> Actor
             let hub = &panicked.view.shared.hub;
             hub.forget(id, &failed);
             hub.panics.fetch_add(1, Ordering::Relaxed);
+            if failed.customer.load(Ordering::Acquire) {
+                tell_gone(&panicked, id, term);
+            }
         },
     );
     task.detach();
     me
 }
 
+/// After a failed actor: its customer's streams have ended by our fault, and no actor knows of it.
+fn tell_gone(core: &Arc<Core>, conversation: ConversationId, term: u64) {
+    let payload = core.stamp(Command::CustomerPresence(CustomerPresence {
+        conversation,
+        attached: false,
+        our_fault: true,
+    }));
+    let group = core.group.clone();
+    core.env
+        .edge
+        .spawn("conversation-gone", async move {
+            // A failure is made good by the count of the next leader.
+            let _ = group.propose(term, payload).await;
+        })
+        .detach();
+}
+
 enum Wake {
     Serving,
-    Proposed(Option<Answer<Done>>, Result<Committed<Reply>, ProposeError>),
+    Proposed(For, Outcome),
     Message(Option<ToActor>),
     Timer,
 }
@@ -83,7 +119,8 @@ impl ConversationActor {
     async fn run(mut self, mut receiver: mailbox::Receiver<ToActor>) {
         let mut serving = self.core.view.shared.hub.watch_serving();
         let mut check_at = Instant::now() + Duration::from_millis(IDLE_MS);
-        loop {
+        while !self.outlived(*serving.borrow_and_update()) {
+            let mut again = false;
             match self.wake(&mut serving, &mut receiver, check_at).await {
                 Wake::Serving => {
                     let now = *serving.borrow_and_update();
@@ -91,24 +128,27 @@ impl ConversationActor {
                         break;
                     }
                 }
-                Wake::Proposed(answer, outcome) => answer_proposal(answer, outcome),
+                Wake::Proposed(asker, outcome) => {
+                    again = self.proposed(asker, outcome);
+                }
                 Wake::Message(Some(message)) => self.message(message),
                 Wake::Message(None) => break,
                 Wake::Timer => {
                     check_at = Instant::now() + Duration::from_millis(IDLE_MS);
-                    if let Some(presence) = self.streams.sweep() {
-                        self.propose_presence(presence);
-                    }
+                    self.streams.sweep();
+                    self.presence.look_again();
+                    self.reconcile_presence();
                     if self.rests(&receiver) {
                         break;
                     }
                 }
             }
             self.read_what_was_missed();
-            self.me
-                .customer
-                .store(self.streams.customer_streams() > 0, Ordering::Release);
-            self.start_proposals().await;
+            self.reconcile_presence();
+            again |= self.start_proposals().await;
+            if again {
+                check_at = check_at.min(Instant::now() + PRESENCE_AGAIN);
+            }
         }
         self.close(receiver).await;
     }
@@ -123,10 +163,22 @@ impl ConversationActor {
         tokio::select! {
             biased;
             _ = serving.changed() => Wake::Serving,
-            Some((answer, outcome)) = self.proposals.next() => Wake::Proposed(answer, outcome),
+            Some((asker, outcome)) = self.proposals.next() => Wake::Proposed(asker, outcome),
             message = receiver.recv(), if room => Wake::Message(message),
             () = sleep_until(check_at) => Wake::Timer,
         }
+    }
+
+    /// Whether this actor was left behind by a change of serving that it did not see by itself.
+    fn outlived(&mut self, now: Serving) -> bool {
+        if self.generation == self.core.view.shared.hub.generation() {
+            return false;
+        }
+        self.streams.end(match now {
+            Serving::Lapsed { .. } => EndReason::QuorumLost,
+            _ => EndReason::NotLeader,
+        });
+        true
     }
 
     /// Whether this actor's term has passed; passes an interruption on otherwise.
@@ -163,8 +215,8 @@ impl ConversationActor {
                 answer,
             } => self.attach(cursor, observe, answer),
             ToActor::Leave { key, our_fault } => {
-                if let Some(presence) = self.streams.leave(key, our_fault) {
-                    self.propose_presence(presence);
+                if self.streams.leave(key) {
+                    self.presence.left(our_fault);
                 }
             }
             ToActor::Mark { from, typing, read } => self.mark(from, typing, read),
@@ -185,39 +237,68 @@ impl ConversationActor {
                 return;
             }
         }
-        self.propose(command, Some(answer));
+        self.propose(command, For::Caller(answer));
     }
 
-    fn propose(&mut self, command: Command, answer: Option<Answer<Done>>) {
+    fn propose(&mut self, command: Command, asker: For) {
         let payload = self.core.stamp(command);
         let group = self.core.group.clone();
         let term = self.term;
         self.proposals
-            .push(async move { (answer, group.propose(term, payload).await) }.boxed());
+            .push(async move { (asker, group.propose(term, payload).await) }.boxed());
     }
 
     /// Polls new proposals once, so that they enter the log in the order in which they were made.
-    async fn start_proposals(&mut self) {
+    async fn start_proposals(&mut self) -> bool {
         if self.proposals.is_empty() {
-            return;
+            return false;
         }
         let ready = poll_fn(|context| match self.proposals.poll_next_unpin(context) {
             Poll::Ready(done) => Poll::Ready(done),
             Poll::Pending => Poll::Ready(None),
         })
         .await;
-        if let Some((answer, outcome)) = ready {
-            answer_proposal(answer, outcome);
+        ready.is_some_and(|(asker, outcome)| self.proposed(asker, outcome))
+    }
+
+    /// Passes an outcome on; true when an entry about presence has to be tried again later.
+    fn proposed(&mut self, asker: For, outcome: Outcome) -> bool {
+        match asker {
+            For::Caller(answer) => {
+                answer_proposal(answer, outcome);
+                false
+            }
+            For::Presence => {
+                let failed = outcome.is_err();
+                self.presence.settled(failed);
+                failed
+            }
         }
     }
 
-    fn propose_presence(&mut self, presence: Presence) {
+    /// Compares who is attached with what the machine believes, and proposes the difference.
+    fn reconcile_presence(&mut self) {
+        let here = self.streams.customer_streams() > 0;
+        self.me.customer.store(here, Ordering::Release);
+        self.presence.notice(here);
+        if !self.presence.may_look() {
+            return;
+        }
+        let id = self.id;
+        let believed = self
+            .core
+            .view
+            .with(|cell, _| concern::believed_here(cell, id));
+        let Some(presence) = believed.and_then(|believed| self.presence.differs(here, believed))
+        else {
+            return;
+        };
         let command = Command::CustomerPresence(CustomerPresence {
             conversation: self.id,
             attached: presence.attached,
             our_fault: presence.our_fault,
         });
-        self.propose(command, None);
+        self.propose(command, For::Presence);
     }
 
     fn attach(&mut self, cursor: Sequence, observe: bool, answer: Answer<Attachment>) {
@@ -247,7 +328,6 @@ impl ConversationActor {
             let _ = answer.send(Err(refusal.into()));
             return;
         }
-        let first = !observe && self.streams.customer_streams() == 0;
         let key = self.core.view.shared.hub.next_key();
         let reader = self.streams.attach(key, observe, read.last);
         let leave = Leave {
@@ -262,17 +342,20 @@ impl ConversationActor {
             why: reader.why,
         };
         if answer.send(Ok(attachment)).is_err() {
-            self.streams.leave(key, false);
-        } else if first && read.open && !read.attached {
-            self.propose_presence(Presence {
-                attached: true,
-                our_fault: false,
-            });
+            self.streams.leave(key);
+        } else if !observe {
+            self.presence.came();
         }
     }
 
     fn mark(&mut self, from: MarkFrom, typing: bool, read: Sequence) {
         self.streams.worked(self.core.view.shared.mono_ms());
+        if !self
+            .streams
+            .may_mark(&from, self.core.view.shared.mono_ms())
+        {
+            return;
+        }
         self.streams.mark(&from, typing, read);
         if from == MarkFrom::Customer {
             let id = self.id;
@@ -284,12 +367,15 @@ impl ConversationActor {
                     typing,
                     read,
                 };
-                self.core.view.shared.hub.tell_agent(&agent, &event);
+                self.core.view.shared.hub.mark_agent(&agent, &event);
             }
         }
     }
 
     fn applied(&mut self, event: &Event) {
+        if matches!(event, Event::CustomerPresence { .. }) {
+            self.presence.look_again();
+        }
         match concern::item(event) {
             Some(item) => {
                 if !self.streams.item(item) {
@@ -326,6 +412,7 @@ impl ConversationActor {
     fn rests(&self, receiver: &mailbox::Receiver<ToActor>) -> bool {
         self.proposals.is_empty()
             && receiver.is_empty()
+            && self.presence.is_settled()
             && self.streams.may_rest(self.core.view.shared.mono_ms())
     }
 
@@ -348,14 +435,13 @@ impl ConversationActor {
                 _ => {}
             }
         }
-        while let Some((answer, outcome)) = self.proposals.next().await {
-            answer_proposal(answer, outcome);
+        while let Some((asker, outcome)) = self.proposals.next().await {
+            self.proposed(asker, outcome);
         }
     }
 }
 
-fn answer_proposal(answer: Option<Answer<Done>>, outcome: Result<Committed<Reply>, ProposeError>) {
-    let Some(answer) = answer else { return };
+fn answer_proposal(answer: Answer<Done>, outcome: Outcome) {
     let reply = match outcome {
         Ok(committed) => committed.reply.map_err(ActError::Refused),
         Err(error) => Err(error.into()),

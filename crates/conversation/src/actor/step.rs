@@ -12,6 +12,9 @@ use super::{IDLE_MS, STREAMS_MAX};
 use crate::limits::Window;
 use crate::stream::{ATTACH_EVENTS_MAX, AttachEvent, EndReason, MarkFrom, Outlet};
 
+/// Least time between two markers of one side, in milliseconds; more often is of no use to a reader.
+const MARK_MS: u64 = 100;
+
 struct Stream {
     key: u64,
     observe: bool,
@@ -38,6 +41,7 @@ pub(crate) struct Streams {
     /// The commands of the customer in the present window.
     pub(crate) window: Window,
     idle_since_ms: u64,
+    marked_ms: [u64; 2],
 }
 
 impl Streams {
@@ -46,6 +50,7 @@ impl Streams {
             streams: Vec::new(),
             window: Window::default(),
             idle_since_ms: now_ms,
+            marked_ms: [0; 2],
         }
     }
 
@@ -71,27 +76,17 @@ impl Streams {
         Reader { events, why }
     }
 
-    /// Forgets a stream; tells whether the customer's last one has gone.
-    pub(crate) fn leave(&mut self, key: u64, our_fault: bool) -> Option<Presence> {
+    /// Forgets a stream; true when it was the customer's last one.
+    pub(crate) fn leave(&mut self, key: u64) -> bool {
         let before = self.customer_streams();
         self.streams.retain(|stream| stream.key != key);
-        self.gone_since(before, our_fault)
+        before > 0 && self.customer_streams() == 0
     }
 
     /// Forgets streams whose reader has gone without a word.
-    pub(crate) fn sweep(&mut self) -> Option<Presence> {
-        let before = self.customer_streams();
+    pub(crate) fn sweep(&mut self) {
         self.streams
             .retain(|stream| !stream.outlet.sender.is_closed());
-        self.gone_since(before, false)
-    }
-
-    fn gone_since(&self, before: usize, our_fault: bool) -> Option<Presence> {
-        let gone = before > 0 && self.customer_streams() == 0;
-        gone.then_some(Presence {
-            attached: false,
-            our_fault,
-        })
     }
 
     pub(crate) fn customer_streams(&self) -> usize {
@@ -126,6 +121,16 @@ impl Streams {
             .retain(|stream| stream.outlet.give(event.clone()));
     }
 
+    /// Whether a side may pass a marker on at `now_ms`: at most one in [`MARK_MS`].
+    pub(crate) fn may_mark(&mut self, from: &MarkFrom, now_ms: u64) -> bool {
+        let side = &mut self.marked_ms[usize::from(*from != MarkFrom::Customer)];
+        let may = *side == 0 || now_ms.saturating_sub(*side) >= MARK_MS;
+        if may {
+            *side = now_ms.max(1);
+        }
+        may
+    }
+
     /// Passes a marker on: not back to the customer's own streams.
     pub(crate) fn mark(&mut self, from: &MarkFrom, typing: bool, read: Sequence) {
         let own = *from == MarkFrom::Customer;
@@ -154,5 +159,118 @@ impl Streams {
     /// Whether the actor may be passivated at `now_ms`.
     pub(crate) fn may_rest(&self, now_ms: u64) -> bool {
         self.streams.is_empty() && now_ms.saturating_sub(self.idle_since_ms) >= IDLE_MS
+    }
+}
+
+/// Whether the machine has to learn that the customer came or went: level-triggered, so that
+/// quick comings and goings and failed entries end in the truth.
+#[derive(Debug, Default)]
+pub(crate) struct PresenceWatch {
+    /// A stream of the customer was attached under this leader: else its absence says nothing.
+    met: bool,
+    our_fault: bool,
+    under_way: bool,
+    look: bool,
+    here: bool,
+    /// What the machine believes was compared since the last change.
+    agreed: bool,
+}
+
+impl PresenceWatch {
+    /// A stream of the customer was attached.
+    pub(crate) fn came(&mut self) {
+        self.met = true;
+        self.look = true;
+    }
+
+    /// The customer's last stream has gone.
+    pub(crate) fn left(&mut self, our_fault: bool) {
+        self.our_fault = our_fault;
+        self.look = true;
+    }
+
+    /// Something may have changed.
+    pub(crate) fn look_again(&mut self) {
+        self.look = true;
+    }
+
+    /// An entry has ended; after a failure only the next round looks again.
+    pub(crate) fn settled(&mut self, failed: bool) {
+        self.under_way = false;
+        self.look = !failed;
+    }
+
+    /// Notes who is attached now, however that came about.
+    pub(crate) fn notice(&mut self, here: bool) {
+        if here != self.here {
+            self.here = here;
+            self.met |= here;
+            self.look = true;
+            self.agreed = false;
+        }
+    }
+
+    /// Whether nothing is left to tell the machine.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.met || self.agreed
+    }
+
+    /// Whether there is anything to compare now.
+    pub(crate) fn may_look(&self) -> bool {
+        self.look && self.met && !self.under_way
+    }
+
+    /// The entry to propose where `here` differs from what the machine believes.
+    pub(crate) fn differs(&mut self, here: bool, believed: bool) -> Option<Presence> {
+        self.look = false;
+        self.agreed = here == believed;
+        if self.agreed {
+            return None;
+        }
+        self.under_way = true;
+        Some(Presence {
+            attached: here,
+            our_fault: self.our_fault && !here,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_customer_who_leaves_and_comes_back_before_the_commit_ends_up_here() {
+        let mut watch = PresenceWatch::default();
+        watch.came();
+        watch.left(false);
+        let gone = watch.differs(false, true).expect("gone is proposed");
+        assert!(!gone.attached);
+        watch.came();
+        assert!(!watch.may_look(), "one entry at a time");
+        watch.settled(false);
+        assert!(watch.may_look());
+        let back = watch
+            .differs(true, false)
+            .expect("the machine believes the customer gone");
+        assert!(back.attached);
+    }
+
+    #[test]
+    fn a_failed_entry_is_tried_again_at_the_next_round_and_not_at_once() {
+        let mut watch = PresenceWatch::default();
+        watch.came();
+        assert!(watch.differs(true, false).is_some());
+        watch.settled(true);
+        assert!(!watch.may_look());
+        watch.look_again();
+        assert!(watch.may_look());
+    }
+
+    #[test]
+    fn a_new_leader_s_actor_says_nothing_of_a_customer_it_never_met() {
+        let mut watch = PresenceWatch::default();
+        watch.look_again();
+        assert!(!watch.may_look());
     }
 }

@@ -19,6 +19,7 @@ use super::Duties;
 use super::step::{Duty, Facts, Quorum, due, quorum, sleep_ms};
 use crate::concern;
 use crate::hub::Serving;
+use crate::leases::Leases;
 
 /// Leases, quorum and duties are looked at this often even when nothing happens, in milliseconds.
 const ROUND_MS: u64 = 100;
@@ -36,7 +37,17 @@ const COUNT_PER_ROUND: usize = 256;
 const AGAIN_MS: u64 = 20;
 
 type Outcome = Result<Committed<Reply>, ProposeError>;
-type Proposal = BoxFuture<'static, (Option<Duty>, Outcome)>;
+type Proposal = BoxFuture<'static, (Asked, Outcome)>;
+
+/// What a proposal of the leader was about.
+enum Asked {
+    /// One of its duties.
+    Duty(Duty),
+    /// An agent's lease; compared again in any case.
+    Lease,
+    /// A customer of whom no stream has come back.
+    Gone(ConversationId),
+}
 
 /// Follows leadership for as long as the cell runs here.
 pub(crate) async fn run(duties: Duties) {
@@ -48,6 +59,9 @@ pub(crate) async fn run(duties: Duties) {
     loop {
         let now = *leadership.borrow_and_update();
         if now.is_self {
+            // Whatever an earlier term served ends here; nothing is served before the barrier.
+            let hub = &duties.core.view.shared.hub;
+            hub.set_serving(Serving::No { leader: None });
             Term::new(&duties, now.term)
                 .serve(&mut leadership, &history)
                 .await;
@@ -118,11 +132,15 @@ struct Term<'a> {
     term: u64,
     proposals: FuturesUnordered<Proposal>,
     under_way: Vec<Duty>,
+    /// Duties that failed: not again before the next round, so that a lost quorum costs no spin.
+    held: Vec<Duty>,
     rounds: u64,
     started: Instant,
     quorum_ok_at: Instant,
-    /// Conversations whose customer is still to be counted; `None` until the time has come.
-    to_count: Option<Vec<ConversationId>>,
+    /// Conversations whose customer is still to be counted.
+    to_count: Vec<ConversationId>,
+    /// Whether they were listed since streams were last lost.
+    listed: bool,
 }
 
 impl<'a> Term<'a> {
@@ -133,10 +151,12 @@ impl<'a> Term<'a> {
             term,
             proposals: FuturesUnordered::new(),
             under_way: Vec::new(),
+            held: Vec::new(),
             rounds: 0,
             started: now,
             quorum_ok_at: now,
-            to_count: None,
+            to_count: Vec::new(),
+            listed: false,
         }
     }
 
@@ -145,6 +165,7 @@ impl<'a> Term<'a> {
             return;
         }
         let shared = &self.duties.core.view.shared;
+        *self.duties.core.leases.lock() = Leases::default();
         self.quorum_ok_at = Instant::now();
         shared.hub.set_serving(Serving::Yes {
             term: self.term,
@@ -158,9 +179,7 @@ impl<'a> Term<'a> {
             let facts = self.look(&mut plan);
             looked_at = looked_at.max(Instant::now());
             self.propose_due(facts, &plan);
-            let wake_at = sleep_ms(facts).map_or(round_at, |ms| {
-                round_at.min(Instant::now() + Duration::from_millis(ms.max(1)))
-            });
+            let wake_at = self.wake_at(facts, round_at);
             let look_at = looked_at + Duration::from_millis(LOOK_MS);
             tokio::select! {
                 biased;
@@ -171,7 +190,7 @@ impl<'a> Term<'a> {
                         return;
                     }
                 }
-                Some((duty, outcome)) = self.proposals.next() => self.proposed(duty, &outcome),
+                Some((asked, outcome)) = self.proposals.next() => self.proposed(asked, &outcome),
                 _ = plan.changed() => {}
                 () = changed_after(&mut applied, look_at) => looked_at = Instant::now(),
                 () = sleep_until(wake_at) => {
@@ -181,6 +200,15 @@ impl<'a> Term<'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// When to look again without being told: at the next deadline or round.
+    fn wake_at(&self, facts: Facts, round_at: Instant) -> Instant {
+        let blocked = self.under_way.contains(&Duty::Tick) || self.held.contains(&Duty::Tick);
+        match sleep_ms(facts) {
+            Some(ms) if !blocked => round_at.min(Instant::now() + Duration::from_millis(ms.max(1))),
+            _ => round_at,
         }
     }
 
@@ -201,7 +229,8 @@ impl<'a> Term<'a> {
     }
 
     fn propose_due(&mut self, facts: Facts, plan: &watch::Receiver<Option<VersionedPlan>>) {
-        for duty in due(facts, &self.under_way) {
+        let blocked: Vec<Duty> = self.under_way.iter().chain(&self.held).copied().collect();
+        for duty in due(facts, &blocked) {
             let command = match duty {
                 Duty::MatchMore => Command::MatchMore,
                 Duty::Tick => Command::Tick,
@@ -211,20 +240,31 @@ impl<'a> Term<'a> {
                 },
             };
             self.under_way.push(duty);
-            self.propose(Some(duty), command);
+            self.propose(Asked::Duty(duty), command);
         }
     }
 
-    fn propose(&mut self, duty: Option<Duty>, command: Command) {
+    fn propose(&mut self, asked: Asked, command: Command) {
         let payload = self.duties.core.stamp(command);
         let group = self.duties.core.group.clone();
         let term = self.term;
         self.proposals
-            .push(async move { (duty, group.propose(term, payload).await) }.boxed());
+            .push(async move { (asked, group.propose(term, payload).await) }.boxed());
     }
 
-    fn proposed(&mut self, duty: Option<Duty>, outcome: &Outcome) {
-        self.under_way.retain(|under_way| Some(*under_way) != duty);
+    fn proposed(&mut self, asked: Asked, outcome: &Outcome) {
+        match asked {
+            Asked::Duty(duty) => {
+                self.under_way.retain(|under_way| *under_way != duty);
+                if outcome.is_err() {
+                    self.held.push(duty);
+                }
+            }
+            Asked::Gone(conversation) if outcome.is_err() => {
+                self.to_count.push(conversation);
+            }
+            Asked::Gone(_) | Asked::Lease => {}
+        }
         if let Ok(Committed {
             reply: Err(refusal),
             index,
@@ -243,6 +283,7 @@ impl<'a> Term<'a> {
 
     fn round(&mut self) {
         self.rounds += 1;
+        self.held.clear();
         self.watch_quorum();
         if self.rounds.is_multiple_of(LEASE_ROUNDS) {
             self.compare_leases();
@@ -269,15 +310,23 @@ impl<'a> Term<'a> {
             },
             Quorum::Lost => Serving::Lapsed { term: self.term },
         };
-        self.duties.core.view.shared.hub.set_serving(next);
+        let hub = &self.duties.core.view.shared.hub;
+        if matches!(hub.serving(), Serving::Lapsed { .. }) && matches!(next, Serving::Yes { .. }) {
+            // Every stream was ended: customers who do not come back are counted anew.
+            self.started = Instant::now();
+            self.listed = false;
+        }
+        hub.set_serving(next);
     }
 
     fn compare_leases(&mut self) {
         let core = &self.duties.core;
         let room = LEASE_PROPOSALS_MAX.saturating_sub(self.proposals.len());
-        let (sessions, sites) = core
-            .view
-            .with(|cell, _| (concern::sessions(cell), concern::sites(cell)));
+        let faults = &self.duties.faults;
+        let (sessions, sites) = core.view.with(|cell, _| {
+            let sessions = concern::sessions(cell, |site| faults.our_fault(site));
+            (sessions, concern::sites(cell))
+        });
         let now_ms = core.view.shared.mono_ms();
         let changes = core.leases.lock().changes(&sessions, now_ms);
         for (agent, session, state) in changes.into_iter().take(room) {
@@ -286,7 +335,7 @@ impl<'a> Term<'a> {
                     .get(&agent)
                     .is_some_and(|site| self.duties.faults.our_fault(site));
             self.propose(
-                None,
+                Asked::Lease,
                 Command::Lease(Lease {
                     agent,
                     session,
@@ -300,15 +349,15 @@ impl<'a> Term<'a> {
     /// After a change of leader: customers of whom no stream has come back are gone by our fault.
     fn count_customers(&mut self) {
         let core = &self.duties.core;
-        let mut waiting = self
-            .to_count
-            .take()
-            .unwrap_or_else(|| core.view.with(|cell, _| concern::believed_attached(cell)));
-        let rest = waiting.split_off(waiting.len().min(COUNT_PER_ROUND));
-        self.to_count = Some(rest);
+        if !self.listed {
+            self.listed = true;
+            self.to_count = core.view.with(|cell, _| concern::believed_attached(cell));
+        }
+        let batch = self.to_count.len().min(COUNT_PER_ROUND);
+        let waiting: Vec<ConversationId> = self.to_count.drain(..batch).collect();
         for conversation in waiting {
             if !self.duties.core.view.shared.hub.has_customer(conversation) {
-                self.propose(None, gone(conversation));
+                self.propose(Asked::Gone(conversation), gone(conversation));
             }
         }
     }
@@ -328,8 +377,19 @@ async fn pass_the_barrier(
     loop {
         let first = Command::LeaderStarted(history.first_entry(core.env.clock.now_ms()));
         let payload = core.stamp(first);
-        match core.group.propose(term, payload).await {
-            Ok(_) => return true,
+        let outcome = tokio::select! {
+            biased;
+            () = duties.stop.stopped() => return false,
+            () = passed(leadership, term) => return false,
+            outcome = core.group.propose(term, payload) => outcome,
+        };
+        match outcome {
+            Ok(_) => {
+                // A restart of all voters has moved cell time by the wall clock: go on from there.
+                let now = core.view.with(|cell, _| cell.now());
+                shared.clock.lock().lead(now, shared.mono_ms());
+                return true;
+            }
             Err(ProposeError::Stopped { .. }) => return false,
             // A lapsed lease also says `NotLeader`: leadership alone tells whether the term has passed.
             Err(_) => {}
@@ -339,6 +399,16 @@ async fn pass_the_barrier(
             return false;
         }
         sleep(Duration::from_millis(AGAIN_MS)).await;
+    }
+}
+
+/// Resolves when this node no longer leads in `term`.
+async fn passed(leadership: &mut watch::Receiver<Leadership>, term: u64) {
+    loop {
+        let now = *leadership.borrow_and_update();
+        if !now.is_self || now.term != term || leadership.changed().await.is_err() {
+            return;
+        }
     }
 }
 

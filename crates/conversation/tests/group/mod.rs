@@ -17,6 +17,7 @@ pub struct LocalGroup {
     replica: Mutex<CellReplica>,
     index: AtomicU64,
     quorum: AtomicBool,
+    held: watch::Sender<bool>,
     leadership: watch::Sender<Leadership>,
     applied: watch::Sender<u64>,
 }
@@ -27,6 +28,7 @@ impl LocalGroup {
             replica: Mutex::new(replica),
             index: AtomicU64::new(0),
             quorum: AtomicBool::new(true),
+            held: watch::Sender::new(false),
             leadership: watch::Sender::new(Leadership::default()),
             applied: watch::Sender::new(0),
         }
@@ -52,6 +54,25 @@ impl LocalGroup {
         self.quorum.store(ok, Ordering::Release);
     }
 
+    /// Keeps proposals from committing until it is let go.
+    pub fn hold(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    /// Commits an entry of another leader.
+    pub fn inject(&self, payload: &[u8]) {
+        self.commit(0, payload);
+    }
+
+    fn commit(&self, term: u64, payload: &[u8]) -> Committed<Reply> {
+        let mut replica = self.replica.lock();
+        let index = self.index.fetch_add(1, Ordering::AcqRel) + 1;
+        let reply = replica.apply(Position { index, term }, payload);
+        replica.flush();
+        self.applied.send_replace(index);
+        Committed { index, reply }
+    }
+
     pub fn proposed(&self) -> u64 {
         self.index.load(Ordering::Acquire)
     }
@@ -64,12 +85,9 @@ impl Group<Reply> for LocalGroup {
         if !now.is_self || now.term != term {
             return Err(ProposeError::NotLeader { leader: now.leader });
         }
-        let mut replica = self.replica.lock();
-        let index = self.index.fetch_add(1, Ordering::AcqRel) + 1;
-        let reply = replica.apply(Position { index, term }, &payload);
-        replica.flush();
-        self.applied.send_replace(index);
-        Ok(Committed { index, reply })
+        let mut held = self.held.subscribe();
+        let _ = held.wait_for(|held| !held).await;
+        Ok(self.commit(term, &payload))
     }
 
     async fn linearize(&self) -> Result<u64, ReadError> {
