@@ -28,7 +28,10 @@ pub(crate) fn trip(spot: Spot, text: &[u8]) {
         Spot::Matching => IN_MATCHING,
         Spot::Deadline => IN_DEADLINE,
     };
-    assert!(text != marker.as_bytes(), "a planted defect");
+    if text == marker.as_bytes() {
+        // Unwinds as a panic does, without the report that would fill the output of tests.
+        std::panic::resume_unwind(Box::new("a planted defect"));
+    }
 }
 
 /// Does nothing in this build.

@@ -4,10 +4,14 @@ use proptest::prelude::{any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::support::*;
+use crate::cell::capacity::is_eligible;
 use crate::cell::command::*;
-use crate::cell::conversation::Phase;
+use crate::cell::conversation::{Conversation, Held, Phase};
+use crate::cell::defects;
+use crate::cell::event::Event;
 use crate::cell::invariants::{check_invariants, check_step};
-use crate::cell::{Applied, Cell};
+use crate::cell::receipts::Found;
+use crate::cell::{Applied, Cell, State};
 use crate::ids::*;
 use crate::plan::*;
 
@@ -24,12 +28,17 @@ struct Step {
 const CASES: u32 = 200;
 const AGENTS: [&str; 4] = ["ana", "ben", "cem", "dea"];
 
-fn random_plan(n: u8) -> FloorPlan {
+/// Runs whose first step says so adopt plans far more often than anybody does.
+const PLANS_MANY: u64 = 20;
+
+fn random_plan(n: u16) -> FloorPlan {
     let mut plan = plan();
     plan.agents.insert(agent("dea"), agent_plan("dea", 50));
     for (at, (_, profile)) in plan.agents.iter_mut().enumerate() {
         if at.is_multiple_of(2) {
-            profile.skills.insert(skill("law"), Level(1 + n % 3));
+            profile
+                .skills
+                .insert(skill("law"), Level(1 + (n % 3) as u8));
         }
         profile.capacity = if n & 4 == 0 { 100 } else { 50 };
     }
@@ -43,6 +52,8 @@ fn random_plan(n: u8) -> FloorPlan {
         billing.requires = vec![Requirement::Skill(skill("law"), Level(2))];
         billing.strategy = crate::plan::Strategy::LeastLoad;
         billing.on_agent_lost = OnAgentLost::Hold;
+        billing.paused = n & 256 != 0;
+        billing.boost_ms_max = 5_000;
     }
     let sales = plan.queues.get_mut(&queue("sales")).unwrap();
     sales.paused = n & 32 != 0;
@@ -51,6 +62,9 @@ fn random_plan(n: u8) -> FloorPlan {
     } else {
         WrapUpMode::Optional
     };
+    if n & 512 != 0 && n & 1024 != 0 {
+        plan.queues.remove(&queue("sales"));
+    }
     plan
 }
 
@@ -106,6 +120,11 @@ fn resolve(floor: &mut Floor, step: &Step) -> Command {
                 AccountId::new(["web", "app", "voice"][usize::from(step.b) % 3]).unwrap();
             open.bot_first = step.b.is_multiple_of(11);
             open.boost_ms = u64::from(step.b) * 100;
+            open.display_name = match step.a % 32 {
+                0 => defects::IN_MATCHING.into(),
+                1 => defects::IN_DEADLINE.into(),
+                _ => String::new(),
+            };
             Command::Open(open)
         }
         4..=7 => {
@@ -114,13 +133,15 @@ fn resolve(floor: &mut Floor, step: &Step) -> Command {
             } else {
                 chosen.by
             };
-            Command::Send(floor.send_command(id, author, "text"))
+            let sick = step.b.is_multiple_of(31);
+            let text = if sick { defects::IN_DECIDE } else { "text" };
+            Command::Send(floor.send_command(id, author, text))
         }
         8..=13 => answer(floor, step, id),
         14..=20 | 25..=26 | 28 => change(floor, step, chosen),
         21 => Command::AdoptPlan(VersionedPlan {
             version: PlanVersion(floor.state().meta().plan.0 + 1),
-            plan: std::sync::Arc::new(random_plan(step.a)),
+            plan: std::sync::Arc::new(random_plan(u16::from_le_bytes([step.a, step.b]))),
         }),
         22 => Command::LeaderStarted(LeaderStarted {
             wall_ms: 0,
@@ -284,6 +305,118 @@ fn sessions(floor: &mut Floor) {
         .collect();
 }
 
+/// A command with a request id, as it was first answered.
+struct First {
+    command: Command,
+    applied: Applied,
+    now: CellTime,
+    plan: PlanVersion,
+}
+
+impl First {
+    /// `None` for what nobody sends again with its id, and for what was refused.
+    fn of(entry: &Entry, applied: &Applied, state: &State) -> Option<Self> {
+        let has_id = !matches!(
+            entry.command,
+            Command::LeaderStarted(_)
+                | Command::Tick
+                | Command::MatchMore
+                | Command::AdoptPlan(_)
+                | Command::CustomerPresence(_)
+                | Command::Lease(_)
+                | Command::OfferShown(_)
+        );
+        (has_id && applied.reply.is_ok()).then(|| Self {
+            command: entry.command.clone(),
+            applied: applied.clone(),
+            now: state.now(),
+            plan: state.meta().plan,
+        })
+    }
+}
+
+fn pick_first(step: &Step, firsts: &[Option<First>]) -> Option<usize> {
+    let known: Vec<usize> = (0..firsts.len())
+        .filter(|at| firsts[*at].is_some())
+        .collect();
+    let back = usize::from(step.b) % known.len().clamp(1, 24);
+    known.len().checked_sub(back + 1).map(|at| known[at])
+}
+
+/// The same request again has the first answer, and nothing is written or counted.
+fn check_copy(first: &First, done: &Applied, state: &State) {
+    let of_agent = matches!(
+        first.command,
+        Command::LogIn(_) | Command::LogOut(_) | Command::SetIntent(_) | Command::SetNextStatus(_)
+    );
+    let young = state.now().since_ms(first.now) < crate::cell::requests::REQUEST_KEPT_MS;
+    // A plan may have taken the agent's record away, with what it remembered.
+    if !young || (of_agent && state.meta().plan != first.plan) {
+        return;
+    }
+    assert_eq!(done.reply, first.applied.reply, "{:?}", first.command);
+    let changed = done
+        .events
+        .iter()
+        .find(|event| matches!(event, Event::ItemAdded { .. } | Event::Counted { .. }));
+    assert_eq!(changed, None, "a copy of {:?}", first.command);
+}
+
+/// Whoever still waits where an offer was made by the line, and could have had that agent too, was
+/// overtaken by nobody but as the boosts allow.
+fn check_overtakes(state: &State, done: &Applied) {
+    let class = |found: &Conversation| {
+        let rules = state.queue_plan(found.classed_by, &found.queue);
+        rules.map(|rules| {
+            (
+                rules.requires.clone(),
+                rules.strategy,
+                found.channel.clone(),
+            )
+        })
+    };
+    let offers = done.events.iter().filter_map(|event| match event {
+        Event::OfferMade(made) if made.receipt.found != Found::Named => Some(made),
+        _ => None,
+    });
+    for made in offers {
+        let Some(winner) = state.conversation(made.conversation) else {
+            continue;
+        };
+        let agent = &state.agents[&made.agent];
+        for other in state.conversations().filter(|found| found.is_waiting()) {
+            let open = matches!(&other.phase, Phase::Queued(waiting) if waiting.held == Held::No);
+            let passed = other
+                .passed_over
+                .iter()
+                .any(|passed| passed.agent == made.agent);
+            let Some((requires, strategy, channel)) = class(other) else {
+                continue;
+            };
+            let eligible = is_eligible(agent, &requires);
+            let same = class(winner) == Some((requires, strategy, channel));
+            if !open || passed || !eligible || !same || state.is_paused(&other.queue) {
+                continue;
+            }
+            assert!(
+                winner.urgency <= other.urgency,
+                "{} waits beside a lesser one",
+                other.id
+            );
+            let older_ms = winner.aged_from.since_ms(other.aged_from);
+            if winner.urgency == other.urgency && older_ms > 0 {
+                let boost_ms = winner.boost_ms.saturating_sub(other.boost_ms);
+                assert!(
+                    boost_ms >= older_ms,
+                    "{} was overtaken by {}, {older_ms} ms younger with {boost_ms} ms more boost",
+                    other.id,
+                    winner.id
+                );
+            }
+        }
+    }
+}
+
 /// Runs the steps; the log that they made.
 fn run(steps: &[Step]) -> (Floor, Vec<Entry>, Vec<Applied>) {
     let mut floor = Floor::with(|plan| *plan = random_plan(4));
@@ -300,11 +433,23 @@ fn run(steps: &[Step]) -> (Floor, Vec<Entry>, Vec<Applied>) {
     let mut log = Vec::new();
     let mut applied = Vec::new();
     let mut next = Some(first);
+    let many_plans = steps.first().is_some_and(|step| step.b.is_multiple_of(4));
+    let mut firsts: Vec<Option<First>> = Vec::new();
     for step in steps {
+        let mut step = step.clone();
+        if step.kind >= 30 {
+            step.kind = if many_plans { 21 } else { step.kind % 8 };
+        }
+        let again = (step.kind == 29)
+            .then(|| pick_first(&step, &firsts))
+            .flatten();
         let entry = next.take().unwrap_or_else(|| {
             floor.at += step.ms;
             sessions(&mut floor);
-            let command = resolve(&mut floor, step);
+            let command = match again {
+                Some(at) => firsts[at].as_ref().unwrap().command.clone(),
+                None => resolve(&mut floor, &step),
+            };
             Entry {
                 at: CellTime(floor.at),
                 wall_ms: 1_700_000_000_000 + floor.at,
@@ -320,6 +465,11 @@ fn run(steps: &[Step]) -> (Floor, Vec<Entry>, Vec<Applied>) {
         ] {
             broken.unwrap_or_else(|broken| panic!("{broken} after {entry:?}: {done:?}"));
         }
+        check_overtakes(floor.cell.state(), &done);
+        if let Some(first) = again.and_then(|at| firsts[at].as_ref()) {
+            check_copy(first, &done, floor.cell.state());
+        }
+        firsts.push(First::of(&entry, &done, floor.cell.state()).filter(|_| again.is_none()));
         log.push(entry);
         applied.push(done);
     }
@@ -328,7 +478,7 @@ fn run(steps: &[Step]) -> (Floor, Vec<Entry>, Vec<Applied>) {
 
 fn steps(count: std::ops::Range<usize>) -> impl Generated<Value = Vec<Step>> {
     let ms = prop_oneof![4 => 0_u64..500, 3 => 500..15_000_u64, 1 => 15_000..200_000_u64];
-    let step = (0_u8..32, any::<u8>(), any::<u8>(), ms).prop_map(|(kind, a, b, ms)| Step {
+    let step = (0_u8..36, any::<u8>(), any::<u8>(), ms).prop_map(|(kind, a, b, ms)| Step {
         kind,
         a,
         b,
@@ -351,12 +501,15 @@ fn runner(cases: u32) -> TestRunner {
 
 #[test]
 fn every_invariant_holds_after_every_step_of_any_interleaving() {
+    let plans = std::cell::Cell::new(0);
     runner(CASES)
         .run(&steps(50..220), |steps| {
-            run(&steps);
+            let (floor, _, _) = run(&steps);
+            plans.set(plans.get().max(floor.state().meta().plan.0));
             Ok(())
         })
         .unwrap();
+    assert!(plans.get() > PLANS_MANY, "no run adopted many plans");
 }
 
 #[test]
