@@ -77,6 +77,7 @@ proptest! {
 #[test]
 fn the_histories_reach_every_phase() {
     let mut reached = BTreeSet::new();
+    let (mut attached, mut capped) = (false, false);
     let mut history = History::new();
     let mut number = 1_u64;
     for _ in 0..4_000 {
@@ -92,7 +93,15 @@ fn the_histories_reach_every_phase() {
                 .conversations()
                 .map(|found| found.phase.word()),
         );
+        for found in history.cell.state().conversations() {
+            attached |= found.attached_once;
+            capped |= found.boost_ms < found.boost_asked_ms;
+        }
     }
+    assert!(
+        attached && capped,
+        "what is stored beside the phase is reached too"
+    );
     let all = [
         "active",
         "closed",
