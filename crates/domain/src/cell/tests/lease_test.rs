@@ -243,7 +243,8 @@ fn an_agent_lost_by_a_short_queues_time_keeps_the_work_of_a_longer_one_until_its
 
 #[test]
 fn held_work_that_returns_respects_exclusive_channels_and_limits_by_count() {
-    let changes: [(fn(&mut ChannelPlan), &str); 2] = [
+    type Change = fn(&mut ChannelPlan);
+    let changes: [(Change, &str); 2] = [
         (|app| app.count_max = Some(1), "app"),
         (|app| app.exclusive = true, "web"),
     ];
