@@ -338,8 +338,8 @@ impl Replay {
 }
 
 /// Makes the end of the log as a running log leaves it, durably: zeros behind it, the marker of the
-/// last batch before it. What a killed process wrote without sync is thereby synced before anyone
-/// builds on it.
+/// last batch before it. What a killed process wrote without sync is synced before the marker says
+/// so: a power loss in between must leave a torn tail, not what looks like a loss.
 async fn tidy(loaded: &Loaded, end: usize, next_batch: u64) -> io::Result<()> {
     let file = &loaded.segment.file;
     let behind = loaded.content.get(end..).unwrap_or_default();
@@ -347,6 +347,7 @@ async fn tidy(loaded: &Loaded, end: usize, next_batch: u64) -> io::Result<()> {
         file.write_at(end as u64, Bytes::from(vec![0; last + 1]))
             .await?;
     }
+    file.sync().await?;
     if end > SEGMENT_HEAD_BYTES {
         let stamp = Stamp {
             salt: loaded.segment.salt,
