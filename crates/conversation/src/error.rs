@@ -44,6 +44,9 @@ impl From<ProposeError> for ActError {
             ProposeError::Busy => Self::Exhausted {
                 retry_after_ms: RETRY_FULL_MS,
             },
+            ProposeError::TooLarge { bytes, limit } => {
+                Self::Refused(Refusal::MessageTooLarge { bytes, limit })
+            }
             ProposeError::OutcomeUnknown => Self::OutcomeUnknown,
             ProposeError::Stopped { .. } => Self::Stopped,
         }

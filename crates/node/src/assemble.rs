@@ -34,7 +34,7 @@ use crate::follow;
 use crate::found::Founding;
 use crate::join::Advertised;
 use crate::listener::{Bounds, Server};
-use crate::marks;
+use crate::marks::{self, Ground};
 use crate::start::{Addresses, Bound, Kept, Running};
 use crate::status::{Account, Gatherer, Notes};
 
@@ -70,16 +70,15 @@ async fn start_control(
         profile,
     };
     let host = Host::new(env.clone(), raft_identity, directory.clone());
-    let founding = Founding::load(env, &kept.dir).await?;
+    let founding = Founding::load(env, &kept.dir, identity.node_id).await?;
     let group = GroupId(CONTROL_GROUP);
-    marks::begin(
+    let ground = Ground {
         env,
-        &kept.dir,
-        &kept.wal,
-        group,
-        ("the control group", false),
-    )
-    .await?;
+        dir: &kept.dir,
+        wal: &kept.wal,
+        host: &host,
+    };
+    marks::begin(ground, group, ("the control group", false)).await?;
     let (machine, state, plan) = control_machine();
     let spec = GroupSpec {
         group,
@@ -362,9 +361,18 @@ fn follow_control(
         running.cells.clone(),
         stop.token(),
     );
+    let token = stop.token();
     env.edge
         .spawn("readiness", async move {
-            if ready.await && !ports::Cluster::draining(&*node.cluster) {
+            if !ready.await {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = token.stopped() => return,
+                () = follow::caught_up(&node.control, &node.cells) => {}
+            }
+            if !ports::Cluster::draining(&*node.cluster) {
                 node.health.set_ready(true).await;
                 node.ready.send_replace(true);
                 tracing::info!(at_node = node.identity.node_name, "the node is ready");

@@ -23,7 +23,7 @@ use crate::control::{PlanWatch, StateWatch};
 use crate::doors::Doors;
 use crate::doors::presence::Presence;
 use crate::error::NodeError;
-use crate::marks;
+use crate::marks::{self, Ground};
 use crate::status::group_view;
 
 /// One question to another node about a cell.
@@ -122,14 +122,14 @@ impl Cells {
     async fn start(&self, id: CellId, cell: &Cell) -> Result<(), NodeError> {
         let parts = &self.shared.parts;
         let group = GroupId(id.0);
-        marks::begin(
-            &parts.env,
-            &parts.dir,
-            &parts.wal,
-            group,
-            (&format!("cell {}", cell.name), cell.running),
-        )
-        .await?;
+        let ground = Ground {
+            env: &parts.env,
+            dir: &parts.dir,
+            wal: &parts.wal,
+            host: &parts.host,
+        };
+        let name = format!("cell {}", cell.name);
+        marks::begin(ground, group, (&name, cell.running)).await?;
         let (replica, view) = conversation::replica(id);
         let spec = GroupSpec {
             group,

@@ -57,7 +57,7 @@ pub enum NodeError {
     #[error("the floor plan has faults: {}", .0.join("; "))]
     FloorPlan(Vec<String>),
     /// An address could not be listened on.
-    #[error("{key} = {address} cannot be listened on: {source}{}", advice(.source))]
+    #[error("{key} = {address} cannot be listened on: {}", why(.source))]
     Listen {
         /// The key.
         key: &'static str,
@@ -124,15 +124,37 @@ fn list(problems: &[ConfigProblem]) -> String {
         .join("; ")
 }
 
-fn advice(error: &io::Error) -> &'static str {
+/// The system's words where there is nothing better to say.
+fn why(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "; another program has the port: stop it or choose another port"
+            "it is in use by another process; stop it or choose another port".to_owned()
         }
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
         io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need a privilege: choose a higher one"
+            "ports below 1024 need a privilege: choose a higher one".to_owned()
         }
-        _ => "",
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_advised_on_once() {
+        let said =
+            "port 7400 of 127.0.0.1 is in use by another process; stop it or choose another port";
+        let error = NodeError::Listen {
+            key: "listen.api",
+            address: SocketAddr::from(([127, 0, 0, 1], 7400)),
+            source: io::Error::new(io::ErrorKind::AddrInUse, said),
+        };
+        assert_eq!(
+            error.to_string(),
+            "listen.api = 127.0.0.1:7400 cannot be listened on: it is in use by another process; stop it or \
+             choose another port"
+        );
     }
 }

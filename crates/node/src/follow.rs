@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use domain::ids::NodeId;
 use pb::raft::v1::{AnnounceRequest, ForwardCall, forward_call};
-use ports::{Door, Group, Leadership};
-use raft::Directory;
+use ports::{Door, Group, Leadership, Machine};
+use raft::{Directory, GroupHandle};
 use runtime::{Env, Stop};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::cells::Cells;
-use crate::control::{CONTROL_GROUP, StateWatch};
+use crate::control::{CONTROL_GROUP, CONTROL_NAME, StateWatch};
 use crate::doors::{Doors, millis};
 use crate::join::Advertised;
 
@@ -20,6 +21,9 @@ use crate::join::Advertised;
 const ANNOUNCE_WAIT: Duration = Duration::from_secs(5);
 /// Pause after an attempt that failed.
 const ANNOUNCE_PAUSE: Duration = Duration::from_millis(500);
+/// How long a restarted node may take to apply what its log holds before it is ready regardless: a
+/// log of 256 MiB beside its snapshot in a few seconds.
+const RECOVERY_WAIT: Duration = Duration::from_secs(10);
 /// How often readiness is looked at until it is reached.
 const READY_EVERY: Duration = Duration::from_millis(10);
 
@@ -109,6 +113,27 @@ async fn announce_once(us: u64, advertised: &Advertised, doors: &Doors) -> bool 
             );
             false
         }
+    }
+}
+
+/// Waits until the replicas here have applied what was committed when they started, so that a
+/// restarted node does not read backwards. Without a quorum nobody can tell: then the node goes on,
+/// and says so.
+pub(crate) async fn caught_up<M: Machine>(control: &GroupHandle<M>, cells: &Cells) {
+    let until = Instant::now() + RECOVERY_WAIT;
+    let left = || until.saturating_duration_since(Instant::now());
+    let mut late = Vec::new();
+    if control.recovered(left()).await.is_err() {
+        late.push(CONTROL_NAME.to_owned());
+    }
+    for cell in cells.all() {
+        if cell.group.recovered(left()).await.is_err() {
+            late.push(format!("cell {}", cell.name));
+        }
+    }
+    if !late.is_empty() {
+        let groups = late.join(", ");
+        tracing::warn!(groups, "a replica has not caught up with its log in time");
     }
 }
 

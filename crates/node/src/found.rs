@@ -35,8 +35,16 @@ pub(crate) struct Founding {
 }
 
 impl Founding {
-    /// What is still to be proposed, if this node founded the cluster.
-    pub(crate) async fn load(env: &Env, dir: &Path) -> Result<Option<Self>, NodeError> {
+    /// What is still to be proposed, if this node founded the cluster. A node that joined one has
+    /// nothing to found, whatever an interrupted `init` left in its directory.
+    pub(crate) async fn load(
+        env: &Env,
+        dir: &Path,
+        node_id: u64,
+    ) -> Result<Option<Self>, NodeError> {
+        if node_id != FIRST_NODE.0 {
+            return Ok(None);
+        }
         let Some(content) = files::read(env, &dir.join(FOUNDING_FILE)).await? else {
             return Ok(None);
         };

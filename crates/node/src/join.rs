@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::doors::link;
 use crate::error::NodeError;
 use crate::files;
+use crate::found::Founding;
 
 /// Keeps the request's id, so that a repeat after a crash gets the same node id.
 const REQUEST_FILE: &str = "join-request";
@@ -48,6 +49,8 @@ pub(crate) async fn join(
     dir: &Path,
     advertised: &Advertised,
 ) -> Result<(Identity, Vec<NodeView>), NodeError> {
+    // An `init` that was interrupted before it claimed the directory.
+    Founding::done(env, dir).await?;
     let request = JoinRequest {
         request_id: request_id(env, dir).await?,
         node: config.node_name(),

@@ -11,7 +11,7 @@ const RETRY_LEADER_MS: u64 = 150;
 const RETRY_BUSY_MS: u64 = 250;
 /// Retry hint while the cluster forms.
 const RETRY_FORMING_MS: u64 = 500;
-/// The key under which `NOT_LEADER` names the leader's node id.
+/// The key under which `NOT_LEADER` names the leader: by node id between nodes, by name to clients.
 const LEADER: &str = "leader";
 
 pub(crate) fn refusal(
@@ -42,6 +42,15 @@ pub(crate) fn not_leader(leader: Option<u64>) -> Refusal {
 /// The node id that a `NOT_LEADER` names.
 pub(crate) fn leader_of(refused: &Refusal) -> Option<u64> {
     refused.metadata.get(LEADER)?.parse().ok()
+}
+
+/// The same with the leader's name instead of its id; without a name nobody is named.
+pub(crate) fn with_leader_name(mut refused: Refusal, name: Option<String>) -> Refusal {
+    match name {
+        Some(name) => refused.metadata.insert(LEADER.to_owned(), name),
+        None => refused.metadata.remove(LEADER),
+    };
+    refused
 }
 
 /// Certainly not done: the group does not exist yet.

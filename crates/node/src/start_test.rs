@@ -7,13 +7,16 @@ use std::time::Duration;
 use pb::api::v1::GetStatusRequest;
 use rpc::api::v1::cluster_service_client::ClusterServiceClient;
 use runtime::{Env, memory};
+use store::{GroupId, Wal, WalOptions};
 use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::dev::{DevOptions, dev};
 use crate::doors::link;
 use crate::error::NodeError;
-use crate::found::{InitOptions, init};
+use crate::files;
+use crate::found::{Founding, InitOptions, init};
+use crate::marks::{self, Ground};
 use crate::start::{Node, run};
 
 fn config(site: &str) -> Config {
@@ -126,6 +129,79 @@ async fn a_node_whose_log_was_lost_does_not_vote_again() {
         error.starts_with("the control group ran before on this node and its log here is empty"),
         "{error}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_killed_between_its_mark_and_its_first_entry_starts_again() {
+    let env = memory::env(1);
+    let identity = init(&config("sha"), &env, InitOptions::default())
+        .await
+        .unwrap();
+    let dir = Path::new("/sha");
+    let (wal, _) = Wal::open(&env, &dir.join("log"), WalOptions::small())
+        .await
+        .unwrap();
+    let identity = raft::Identity {
+        cluster_id: identity.cluster_id,
+        node_id: identity.node_id,
+        profile: raft::Profile::Lan,
+    };
+    let host = raft::Host::new(env.clone(), identity, raft::Directory::new());
+    for group in [0, 1] {
+        let ground = Ground {
+            env: &env,
+            dir,
+            wal: &wal,
+            host: &host,
+        };
+        marks::begin(ground, GroupId(group), ("it", false))
+            .await
+            .unwrap();
+    }
+    wal.close().await;
+    let advertised = crate::join::Advertised {
+        api: "127.0.0.1:1".to_owned(),
+        peer: "127.0.0.1:2".to_owned(),
+    };
+    let mut joining = config("fra");
+    let other = Path::new("/fra");
+    env.disk.create_dir_all(other).await.unwrap();
+    for _ in 0..2 {
+        let node = run(config("sha"), env.clone()).await.unwrap();
+        joining.cluster.join = vec![node.addresses().peer.to_string()];
+        let (joined, _) = crate::join::join(&joining, &env, other, &advertised)
+            .await
+            .expect("it has founded its cluster");
+        assert_eq!(joined.node_id, 2);
+        node.kill().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_founding_does_not_found_under_a_joined_identity() {
+    let env = memory::env(1);
+    let node = founded(&env).await;
+    let left = files::read(&env, Path::new("/sha/founding.toml")).await;
+    let left = left.unwrap().expect("the founder keeps it at first");
+    let mut joining = config("fra");
+    joining.cluster.join = vec![node.addresses().peer.to_string()];
+    let dir = Path::new("/fra");
+    env.disk.create_dir_all(dir).await.unwrap();
+    files::write(&env, dir, "founding.toml", left.clone())
+        .await
+        .unwrap();
+    let joined = run(joining, env.clone()).await.unwrap();
+    assert_eq!(joined.identity().cluster_id, node.identity().cluster_id);
+    let kept = files::read(&env, &dir.join("founding.toml")).await.unwrap();
+    assert_eq!(kept, None, "joining removes it");
+    files::write(&env, dir, "founding.toml", left)
+        .await
+        .unwrap();
+    let honoured = |id| Founding::load(&env, dir, id);
+    assert_eq!(honoured(2).await.unwrap(), None);
+    assert!(honoured(1).await.unwrap().is_some());
+    joined.kill().await;
+    node.kill().await;
 }
 
 #[tokio::test(start_paused = true)]

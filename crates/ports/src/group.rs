@@ -1,5 +1,5 @@
 //! One replicated group as its users see it: propose, read, follow.
-//! Promise: `NotLeader` and `Busy` mean that nothing was appended; everything after an append
+//! Promise: `NotLeader`, `Busy` and `TooLarge` mean that nothing was appended; everything after an append
 //! that did not end in a reply is `OutcomeUnknown`.
 //! Not here: consensus (`raft`).
 
@@ -38,6 +38,14 @@ pub enum ProposeError {
     /// Certainly not appended: too many proposals are under way.
     #[error("too many proposals are under way")]
     Busy,
+    /// Certainly not appended, now or later: no log takes an entry of this size.
+    #[error("an entry of {bytes} bytes is above the limit of {limit}")]
+    TooLarge {
+        /// Its size in bytes.
+        bytes: u64,
+        /// The largest entry, in bytes.
+        limit: u64,
+    },
     /// It was appended, or may have been; it may still commit.
     #[error("the outcome is unknown")]
     OutcomeUnknown,

@@ -406,8 +406,10 @@ impl<M: Machine> Group<M::Reply> for GroupHandle<M> {
             return Err(ProposeError::Stopped { reason });
         }
         if payload.len() > COMMAND_BYTES_MAX {
-            let reason = format!("an entry of {} bytes is too large", payload.len());
-            return Err(ProposeError::Stopped { reason });
+            return Err(ProposeError::TooLarge {
+                bytes: payload.len() as u64,
+                limit: COMMAND_BYTES_MAX as u64,
+            });
         }
         let running = &self.running;
         let place = Arc::clone(&running.proposals).try_acquire_owned();
@@ -504,8 +506,9 @@ impl<M: Machine> Group<M::Reply> for GroupHandle<M> {
                 leader: metrics.current_leader,
             });
         }
-        let to =
-            upkeep::furthest_voter(&metrics).ok_or(ReadError::NotLeader { leader: Some(us) })?;
+        let lease = self.running.host.transport.identity.profile.election_max();
+        let nobody = ReadError::NotLeader { leader: Some(us) };
+        let to = upkeep::next_leader(&metrics, lease).ok_or(nobody)?;
         let asked = self.running.raft.trigger().transfer_leader(to).await;
         asked.map_err(|error| read_stopped(&error))
     }

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use rpc::raft::v1::raft_service_server::RaftServiceServer;
 use runtime::{Env, StopSource};
+use store::{GroupId, Wal};
 use tokio::sync::Semaphore;
 
 use crate::directory::Directory;
+use crate::group::StartError;
+use crate::log::write_first_vote;
 use crate::transport::{Identity, Inbox, RECEIVE_BYTES_MAX, Transport};
 
 /// The groups of one node. Cheap to clone.
@@ -42,6 +45,24 @@ impl Host {
         RaftServiceServer::new(Inbox::new(self.transport.clone()))
             .max_decoding_message_size(RECEIVE_BYTES_MAX)
             .max_encoding_message_size(RECEIVE_BYTES_MAX)
+    }
+
+    /// Makes the log of a group that never ran here hold something, durably: the vote of term 0,
+    /// which is what openraft assumes where no vote is kept. A log with a vote keeps its own.
+    /// From then on an empty log means that a log was lost.
+    ///
+    /// # Errors
+    /// When the log takes nothing.
+    pub async fn found_log(&self, wal: &Wal, group: GroupId) -> Result<(), StartError> {
+        let log = wal.group(group);
+        if log.vote().is_some() || log.last().is_some() {
+            return Ok(());
+        }
+        let written = write_first_vote(&log, self.transport.identity.node_id).await;
+        written.map_err(|error| StartError::Storage {
+            group,
+            reason: error.to_string(),
+        })
     }
 
     /// Ends every connection to and from peers. Groups are shut down one by one before.

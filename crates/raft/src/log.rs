@@ -16,7 +16,7 @@ use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use openraft::{LogState, OptionalSend};
 use pb::raft::v1 as pb;
 use prost::Message;
-use store::{EntryId, GroupLog, Record};
+use store::{EntryId, GroupLog, Record, WalError};
 
 use crate::replica::Shared;
 use crate::types::{Body, Entry, LogId, Types, Vote};
@@ -84,6 +84,16 @@ impl<R> Log<R> {
         }
         records.into_iter().map(entry_of).collect()
     }
+}
+
+/// Keeps the vote with which openraft begins where none is kept.
+pub(crate) async fn write_first_vote(group: &GroupLog, node: u64) -> Result<(), WalError> {
+    let vote = pb::Vote {
+        term: 0,
+        node,
+        committed: false,
+    };
+    group.save_vote(Bytes::from(vote.encode_to_vec())).await
 }
 
 /// The index after the last of `entries`, of which there is at least one.

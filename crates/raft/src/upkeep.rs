@@ -68,19 +68,39 @@ pub(crate) async fn follow<M: Machine>(
     });
 }
 
-/// The voter beside the leader that has most of its log.
-pub(crate) fn furthest_voter<R: Send + Sync + 'static>(
+/// The voter beside the leader that has most of its log, of those that answered a heartbeat within
+/// `lease`: to hand over to a silent one costs an election.
+pub(crate) fn next_leader<R: Send + Sync + 'static>(
     metrics: &RaftMetrics<Types<R>>,
+    lease: Duration,
 ) -> Option<u64> {
     let replication = metrics.replication.as_ref()?;
-    metrics
-        .membership_config
-        .membership()
-        .voter_ids()
+    let acks = metrics.heartbeat.as_ref()?;
+    let voters = metrics.membership_config.membership().voter_ids();
+    let heirs = voters
         .filter(|voter| *voter != metrics.id)
-        .filter_map(|voter| Some((replication.get(&voter)?.as_ref()?.index, voter)))
-        .max()
-        .map(|(_, voter)| voter)
+        .filter_map(|node| {
+            Some(Heir {
+                node,
+                matched: replication.get(&node)?.as_ref()?.index,
+                silent_for: acks.get(&node)?.as_ref()?.elapsed(),
+            })
+        });
+    furthest(heirs, lease)
+}
+
+/// A voter that could lead next.
+struct Heir {
+    node: u64,
+    matched: u64,
+    silent_for: Duration,
+}
+
+fn furthest(heirs: impl Iterator<Item = Heir>, lease: Duration) -> Option<u64> {
+    heirs
+        .filter(|heir| heir.silent_for <= lease)
+        .max_by_key(|heir| (heir.matched, heir.node))
+        .map(|heir| heir.node)
 }
 
 /// The group's upkeep. Cheap to clone.
@@ -179,7 +199,9 @@ impl<M: Machine> Upkeep<M> {
                 );
                 self.transport.rebuild_appends();
             }
-            Remedy::StepAside => self.step_aside(metrics, "commits stand still").await,
+            Remedy::StepAside => {
+                self.step_aside(metrics, "commits stand still").await;
+            }
         }
     }
 
@@ -190,15 +212,17 @@ impl<M: Machine> Upkeep<M> {
         left_for: &mut Option<u64>,
     ) {
         let term = Some(metrics.current_term);
-        if metrics.state.is_leader() && self.shared.halted().is_some() && *left_for != term {
+        let leave = metrics.state.is_leader() && self.shared.halted().is_some();
+        if leave && *left_for != term && self.step_aside(metrics, "the replica is halted").await {
             *left_for = term;
-            self.step_aside(metrics, "the replica is halted").await;
         }
     }
 
-    async fn step_aside(&self, metrics: &RaftMetrics<Types<M::Reply>>, reason: &str) {
-        let Some(to) = furthest_voter(metrics) else {
-            return;
+    /// Whether there was somebody to hand over to.
+    async fn step_aside(&self, metrics: &RaftMetrics<Types<M::Reply>>, reason: &str) -> bool {
+        let lease = self.transport.identity.profile.election_max();
+        let Some(to) = next_leader(metrics, lease) else {
+            return false;
         };
         tracing::warn!(
             group = self.place.group.0,
@@ -208,6 +232,7 @@ impl<M: Machine> Upkeep<M> {
         );
         // A core that has stopped leads nothing.
         let _ = self.raft.trigger().transfer_leader(to).await;
+        true
     }
 
     fn look_for_snapshot(&self, snapshots: &mut Snapshots) {
@@ -380,6 +405,24 @@ impl Stall {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_furthest_of_those_that_answer_leads_next() {
+        let lease = Duration::from_millis(300);
+        let heir = |(node, matched, silent_ms)| Heir {
+            node,
+            matched,
+            silent_for: Duration::from_millis(silent_ms),
+        };
+        let choose = |heirs: &[(u64, u64, u64)]| furthest(heirs.iter().copied().map(heir), lease);
+        assert_eq!(choose(&[(2, 90, 10), (3, 100, 40)]), Some(3));
+        assert_eq!(
+            choose(&[(2, 90, 10), (3, 100, 301)]),
+            Some(2),
+            "3 is silent"
+        );
+        assert_eq!(choose(&[(2, 90, 400), (3, 100, 301)]), None);
+    }
 
     fn stuck() -> Seen {
         Seen {

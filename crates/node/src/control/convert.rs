@@ -92,9 +92,19 @@ fn propose_error(error: &ProposeError) -> Refusal {
     match error {
         ProposeError::NotLeader { leader } => refuse::not_leader(*leader),
         ProposeError::Busy => refusal(R::ResourceExhausted, "too much is under way", 250),
+        ProposeError::TooLarge { bytes, limit } => too_large(*bytes, *limit),
         ProposeError::OutcomeUnknown => refuse::outcome_unknown(),
         ProposeError::Stopped { .. } => refuse::not_leader(None),
     }
+}
+
+fn too_large(bytes: u64, limit: u64) -> Refusal {
+    let message = format!("the command has {bytes} bytes, the limit is {limit}");
+    let mut refused = refusal(R::MessageTooLarge, message, 0);
+    for (key, value) in [("bytes", bytes), ("limit", limit)] {
+        refused.metadata.insert(key.to_owned(), value.to_string());
+    }
+    refused
 }
 
 fn control_refusal(refused: &ControlRefusal) -> Refusal {

@@ -1,6 +1,6 @@
 //! The kept connection from this node's edge to one peer.
-//! Promise: it is dialled anew with a jittered pause for as long as the node runs; nothing is
-//! carried before both sides have said who they are.
+//! Promise: it is dialled anew with a jittered pause until it is dropped or the node stops; nothing
+//! is carried before both sides have said who they are.
 //! Not here: what is carried (`conn`), the other end (`serve`).
 
 use std::io;
@@ -66,7 +66,12 @@ impl Link {
             tokio::select! {
                 biased;
                 () = stop.stopped() => {}
+                // The link and everybody who waited for it are gone.
+                () = keeper.says.closed() => {}
                 () = keeper.keep() => {}
+            }
+            if let Some(conn) = keeper.says.send_replace(None) {
+                conn.end();
             }
         };
         env.edge.spawn("forward link", keep).detach();

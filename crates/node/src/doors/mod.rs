@@ -237,13 +237,14 @@ impl Doors {
 
     /// Waits for news about the leader of `group`, or a short pause. `false` when the deadline
     /// leaves no time for another attempt.
-    async fn again(&self, group: u32, refusal: &Refusal, deadline: Instant) -> bool {
+    async fn again(&self, group: u32, refusal: &Refusal, tries: &mut Tries) -> bool {
         let hinted = refuse::leader_of(refusal);
         let news = hinted.is_some_and(|leader| self.shared.routes.learn(group, leader));
-        if Instant::now() + RETRY_PAUSE >= deadline {
+        if Instant::now() + RETRY_PAUSE >= tries.deadline {
             return false;
         }
-        if !news {
+        let at_once = news && !std::mem::replace(&mut tries.hint_followed, true);
+        if !at_once {
             let pause = self.shared.env.random.jitter(RETRY_PAUSE, RETRY_SPREAD);
             self.shared.routes.changed(group, pause).await;
         }
@@ -255,12 +256,13 @@ impl Doors {
 impl Door for Doors {
     async fn call(&self, call: ForwardCall) -> CallAnswer {
         let deadline = Instant::now() + patience(&call);
+        let mut tries = Tries::until(deadline);
         loop {
             let route = self.shared.routes.find(call.group);
             match self.try_call(route, &call, deadline).await {
                 Err(refusal) if may_try_again(&refusal) => {
-                    if !self.again(call.group, &refusal, deadline).await {
-                        return Err(refusal);
+                    if !self.again(call.group, &refusal, &mut tries).await {
+                        return Err(self.shared.routes.named(refusal));
                     }
                 }
                 answer => return answer,
@@ -270,16 +272,34 @@ impl Door for Doors {
 
     async fn open(&self, first: ForwardUp) -> Result<DoorStream, Refusal> {
         let deadline = Instant::now() + OPEN_DEADLINE;
+        let mut tries = Tries::until(deadline);
         loop {
             let route = self.shared.routes.find(first.group);
             match self.try_open(route, &first, deadline).await {
                 Err(refusal) if may_try_again(&refusal) => {
-                    if !self.again(first.group, &refusal, deadline).await {
-                        return Err(refusal);
+                    if !self.again(first.group, &refusal, &mut tries).await {
+                        return Err(self.shared.routes.named(refusal));
                     }
                 }
                 opened => return opened,
             }
+        }
+    }
+}
+
+/// The attempts at one call or stream.
+struct Tries {
+    deadline: Instant,
+    /// A hint was followed without a pause. Two nodes that name each other, as around an election,
+    /// would else be asked in a circle as fast as they answer.
+    hint_followed: bool,
+}
+
+impl Tries {
+    fn until(deadline: Instant) -> Self {
+        Self {
+            deadline,
+            hint_followed: false,
         }
     }
 }

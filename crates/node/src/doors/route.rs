@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use domain::ids::CellId;
+use domain::ids::{CellId, NodeId};
 use parking_lot::{Mutex, RwLock};
+use pb::api::v1::Refusal;
 use ports::Leadership;
 use tokio::sync::watch;
 
 use crate::control::StateWatch;
+use crate::refuse;
 
 /// Where to ask next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +118,16 @@ impl Routes {
         hint.leader = Some(leader);
         // A local replica is asked first, so a hint is news only where there is none that knows.
         news && self.known(group).and_then(|known| known.leader).is_none()
+    }
+
+    /// A refusal as clients read it: they know nodes by name, nodes know each other by id.
+    pub(super) fn named(&self, refusal: Refusal) -> Refusal {
+        let Some(leader) = refuse::leader_of(&refusal) else {
+            return refusal;
+        };
+        let parts = self.control.borrow();
+        let name = parts.nodes.get(&NodeId(leader)).map(|node| &node.name);
+        refuse::with_leader_name(refusal, name.map(ToString::to_string))
     }
 
     /// `peer` could not be reached: another one is asked next.
