@@ -3,11 +3,12 @@
 //! Not here: streams that resume (`replay`, `drain`).
 
 use client::api::{self, ErrorReason, attach_request, attach_response};
+use client::{AgentDesk, Client};
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::cluster::Setup;
-use crate::support::raw::{self, Attached, begin};
+use crate::support::raw::{self, Attached, Desk, begin};
 use crate::support::{TestCluster, data, people, within};
 
 const IDLE_STREAMS: usize = 10_000;
@@ -16,9 +17,13 @@ const STREAMS_PER_CONNECTION: usize = 100;
 const IDLE_CONVERSATIONS: usize = 200;
 /// 10,000 streams at 64 KiB each, buffers of the connection included.
 const IDLE_MIB_MAX: u64 = 640;
-/// More markers than all queues on the way to a client that does not read: 256, twice 4,096, and
-/// what fits the windows of its connection.
-const UNREAD_MARKERS: usize = 16_000;
+/// A desk's queues on the way hold 1,024 events at its owner and 4,096 at its edge; two rounds of
+/// 3,600 messages are more than both and the windows of the connection.
+const UNREAD_ROUNDS: usize = 2;
+/// A conversation takes 2,000 messages.
+const UNREAD_MESSAGES: usize = 3_600;
+/// A conversation has 32 proposals on the way.
+const UNREAD_AT_ONCE: usize = 32;
 
 async fn small_floor() -> anyhow::Result<TestCluster> {
     let setup = Setup {
@@ -173,30 +178,48 @@ fn resident_mib(cluster: &TestCluster) -> anyhow::Result<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_is_ended_and_others_are_served() -> anyhow::Result<()> {
     let cluster = small_floor().await?;
-    let client = cluster.client_at(0)?;
-    let id = people::open(&client, "talks", "Hallo").await?;
+    let client = cluster.client_at(1)?;
+    let (mut desk, _) = people::seat(&client, "ana").await?;
     let channel = raw::connect(&cluster.nodes[0].api).await?;
-    let mut deaf = Attached::observe(channel, &id).await?;
-
-    // Another device of the customer types without end; what it types is never stored.
-    let channel = raw::connect(&cluster.nodes[0].api).await?;
-    let mut types = Attached::open(channel, begin(&id, 0, false)).await?;
-    types.next().await?;
-    for number in 0..UNREAD_MARKERS {
-        let mark = api::MarkRequest {
-            typing: number % 2 == 0,
-            ..Default::default()
-        };
-        let request = Some(attach_request::Request::Mark(mark));
-        types.up.send(api::AttachRequest { request }).await?;
+    let mut deaf = Desk::open(channel, "ana").await?;
+    for round in 0..UNREAD_ROUNDS {
+        let mut held = Vec::new();
+        for customer in ["one", "two"] {
+            let customer = format!("{customer} of round {round}");
+            held.push(people::taken(&client, &mut desk, &customer).await?);
+        }
+        let talk = messages(&client, &held);
+        tokio::select! {
+            biased;
+            talked = talk => talked?,
+            ended = read_on(&mut desk) => ended?,
+        }
+        for (id, epoch) in &held {
+            desk.close(id, *epoch, "done").await?;
+            desk.finish_wrap_up(id, *epoch).await?;
+        }
     }
-    let sent = client
-        .customer()
-        .send(people::message(&id, "Hört wer?"))
-        .await?;
-    assert!(sent.sequence > 0);
     let ended = deaf.ended().await?;
     assert_eq!(ended.reason(), ErrorReason::SlowConsumer);
-    assert!(ended.cursor > 0, "the stream was told no cursor");
     Ok(())
+}
+
+/// What customers of two conversations write.
+async fn messages(client: &Client, held: &[(String, u64)]) -> anyhow::Result<()> {
+    let sending = (0..UNREAD_MESSAGES).map(|number| {
+        let (id, _) = &held[number % held.len()];
+        let message = people::message(id, "Es regnet noch immer, und der Zug kommt nicht.");
+        async move { client.customer().send(message).await }
+    });
+    let mut sending = futures::stream::iter(sending).buffer_unordered(UNREAD_AT_ONCE);
+    while let Some(sent) = sending.next().await {
+        assert!(sent?.sequence > 0);
+    }
+    Ok(())
+}
+
+async fn read_on(desk: &mut AgentDesk) -> anyhow::Result<()> {
+    loop {
+        people::event(desk).await?;
+    }
 }

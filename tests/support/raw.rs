@@ -3,7 +3,8 @@
 //! Not here: clients as they should be (`client`).
 
 use anyhow::Context as _;
-use client::api::{self, attach_request, attach_response};
+use client::api::{self, attach_request, attach_response, work_request, work_response};
+use rpc::api::v1::agent_service_client::AgentServiceClient;
 use rpc::api::v1::conversation_service_client::ConversationServiceClient;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -78,4 +79,45 @@ pub fn begin(conversation_id: &str, cursor: u64, observe: bool) -> attach_reques
         cursor,
         observe,
     })
+}
+
+/// One Work stream.
+pub struct Desk {
+    _up: mpsc::Sender<api::WorkRequest>,
+    down: Streaming<api::WorkResponse>,
+}
+
+impl Desk {
+    /// One more device of an agent who is logged in. It reads the welcome and nothing else.
+    pub async fn open(channel: Channel, agent: &str) -> anyhow::Result<Self> {
+        let (up, ups) = mpsc::channel(8);
+        let hello = work_request::Request::Hello(api::LogInRequest {
+            agent: agent.to_owned(),
+            device_id: "deaf".to_owned(),
+            request_id: "deaf-hello".to_owned(),
+            ..Default::default()
+        });
+        let request = Some(hello);
+        up.try_send(api::WorkRequest { request })?;
+        let mut stub = AgentServiceClient::new(channel);
+        let mut down = stub.work(ReceiverStream::new(ups)).await?.into_inner();
+        let first = within("the welcome", down.message()).await??;
+        let first = first.and_then(|first| first.response);
+        anyhow::ensure!(
+            matches!(first, Some(work_response::Response::Welcome(_))),
+            "it began with {first:?}"
+        );
+        Ok(Self { _up: up, down })
+    }
+
+    /// Reads on until the server ends the stream; how it did.
+    pub async fn ended(&mut self) -> anyhow::Result<api::StreamEnded> {
+        loop {
+            let message = within("a message of the desk", self.down.message()).await??;
+            let message = message.context("it broke off without a word")?;
+            if let Some(work_response::Response::Ended(ended)) = message.response {
+                return Ok(ended);
+            }
+        }
+    }
 }
