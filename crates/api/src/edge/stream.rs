@@ -323,7 +323,11 @@ impl<K: Kind> Downwards<K> {
                     return Some(Heard::Owner(Some(message)));
                 }
                 Some(tokio::select! { biased;
-                    message = down.recv() => Heard::Owner(message),
+                    // A violation closes the owner's side too: it is the reason, not a broken path.
+                    message = down.recv() => match message {
+                        None if signal.violation().is_some() => Heard::Signal,
+                        message => Heard::Owner(message),
+                    },
                     Some(refused) = self.refused.recv() => Heard::Refused(refused),
                     () = signal.reached(Phase::Draining) => Heard::Signal,
                 })

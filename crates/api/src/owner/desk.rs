@@ -134,7 +134,7 @@ struct DeskStream {
     down: Down,
     /// The client has ended its side; what is under way is answered until then.
     stop: Option<Instant>,
-    /// The agent has logged out on this stream: the end of the session is no news.
+    /// The agent logs out, or has, on this stream: the end of the session is no news.
     leaving: bool,
 }
 
@@ -286,10 +286,14 @@ impl DeskStream {
         let handle = &self.handle;
         let agent = &self.whose.agent;
         match convert::act(&request, &self.whose, || present_intent(handle, agent)) {
-            Ok(Some(command)) => match self.acts.start(request, command) {
-                Some(answered) => self.answered(answered),
-                None => Ok(()),
-            },
+            Ok(Some(command)) => {
+                // The end of the session may be heard before the answer to the act.
+                self.leaving |= matches!(request, Request::LogOut(_));
+                match self.acts.start(request, command) {
+                    Some(answered) => self.answered(answered),
+                    None => Ok(()),
+                }
+            }
             Ok(None) => Ok(()),
             Err(refusal) => self.refuse(&request, refusal),
         }
@@ -299,12 +303,13 @@ impl DeskStream {
         match outcome {
             // Nobody waits for it: the offer may have ended on its way, which the stream says anyway.
             _ if matches!(request, Request::OfferShown(_)) => Ok(()),
-            Ok(done) => {
-                self.leaving |= matches!(request, Request::LogOut(_));
-                self.down
-                    .push(told(Response::Done(work_done(&request, done))))
+            Ok(done) => self
+                .down
+                .push(told(Response::Done(work_done(&request, done)))),
+            Err(error) => {
+                self.leaving &= !matches!(request, Request::LogOut(_));
+                self.refuse(&request, act_error(&error))
             }
-            Err(error) => self.refuse(&request, act_error(&error)),
         }
     }
 
