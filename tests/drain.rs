@@ -38,6 +38,6 @@ async fn sigterm_under_load_exits_0_in_time_and_streams_go_on_elsewhere() -> any
     let channel = raw::connect(&ended.endpoints[0].address).await?;
     let begin = raw::begin(&id, ended.cursor, true);
     Attached::open(channel, begin).await?;
-    replay.is_exact().await?;
+    replay.ends_exactly().await?;
     Ok(())
 }

@@ -14,7 +14,7 @@ const BACK_WITHIN: Duration = PATIENCE;
 #[tokio::test(flavor = "multi_thread")]
 async fn real_dialogues_pass_through_three_processes_exactly() -> anyhow::Result<()> {
     let cluster = TestCluster::start().await?;
-    let summary = cluster.replay(&[])?.is_exact().await?;
+    let summary = cluster.replay(&[])?.ends_exactly().await?;
     let number = |key: &str| summary[key]["p50"].as_f64().unwrap_or_default();
     assert!(number("ack_ms") > 0.0 && number("delivery_ms") > 0.0 && number("wait_ms") > 0.0);
     Ok(())
@@ -36,7 +36,7 @@ async fn each_node_in_turn_is_killed_and_nothing_is_lost_or_doubled() -> anyhow:
         replay.is_running(),
         "the replay was over before the faults were"
     );
-    replay.is_exact().await?;
+    replay.ends_exactly().await?;
     Ok(())
 }
 
@@ -56,6 +56,6 @@ async fn all_three_nodes_are_killed_at_once_and_nothing_is_lost_or_doubled() -> 
         replay.is_running(),
         "the replay was over before the faults were"
     );
-    replay.is_exact().await?;
+    replay.ends_exactly().await?;
     Ok(())
 }

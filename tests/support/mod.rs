@@ -138,7 +138,7 @@ impl Replay {
     }
 
     /// Waits for its end and asserts that every transcript read back exactly as it was said.
-    pub async fn is_exact(self) -> anyhow::Result<Value> {
+    pub async fn ends_exactly(self) -> anyhow::Result<Value> {
         let ended = timeout(REPLAY_PATIENCE, self.child.wait_with_output()).await;
         let ended = ended.context("the replay does not end")??;
         let said = String::from_utf8_lossy(&ended.stderr);

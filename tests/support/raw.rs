@@ -64,9 +64,9 @@ impl Attached {
     /// Reads on until the server ends the stream; how it did.
     pub async fn ended(&mut self) -> anyhow::Result<api::StreamEnded> {
         loop {
-            match self.next().await?.context("it broke off without a word")? {
-                attach_response::Response::Ended(ended) => return Ok(ended),
-                _ => {}
+            let message = self.next().await?.context("it broke off without a word")?;
+            if let attach_response::Response::Ended(ended) = message {
+                return Ok(ended);
             }
         }
     }
