@@ -131,7 +131,8 @@ fn of_node(error: NodeError) -> Failure {
             .with_next("antiphon status --addr HOST:PORT, on a node of the cluster"),
         NodeError::AlreadyInitialised { .. }
         | NodeError::NoCluster { .. }
-        | NodeError::IdentityDiffers { .. } => failure.with_exit(Exit::Refused),
+        | NodeError::IdentityDiffers { .. }
+        | NodeError::OtherCluster { .. } => failure.with_exit(Exit::Refused),
         NodeError::FloorPlan(_) => failure.with_reason("PLAN_INVALID").with_exit(Exit::Refused),
         NodeError::Listen { .. } => failure.with_next("antiphon check"),
         _ => failure,

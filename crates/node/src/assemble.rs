@@ -169,7 +169,6 @@ fn inner(
     doors.serve(CONTROL_GROUP, Arc::new(owner), control.group.leadership());
     let streams = Streams::new(api::limits::STREAMS_MAX);
     let notes = Notes::default();
-    notes.set(kept.notices.clone());
     let account = Arc::new(Account {
         env: env.clone(),
         node: identity.node_id,
@@ -305,10 +304,9 @@ pub(crate) async fn assemble(
         resting: BTreeMap::new(),
     };
     let token = running.stop.token();
-    let watching =
-        facing
-            .gatherer
-            .watch_clock(inner.account.notes.clone(), kept.notices, token.clone());
+    let watching = facing
+        .gatherer
+        .watch_clock(inner.account.notes.clone(), token.clone());
     env.edge.spawn("clock watch", watching).detach();
     env.raft.spawn("reconcile", reconciler.run(token)).detach();
     follow_control(env, &running, control, bound.advertised, inner.doors);

@@ -66,6 +66,16 @@ pub enum NodeError {
         /// The system's words.
         source: io::Error,
     },
+    /// The seeds are of another cluster than the data directory.
+    #[error(
+        "the data directory {dir} belongs to another cluster than the nodes to join: {message}; give the node an empty directory, or take the seeds out of cluster.join"
+    )]
+    OtherCluster {
+        /// The directory.
+        dir: String,
+        /// What a seed said.
+        message: String,
+    },
     /// The cluster refused the node, for good.
     #[error("the cluster refused this node: {reason}: {message}")]
     JoinRefused {

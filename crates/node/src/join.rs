@@ -27,6 +27,10 @@ const REQUEST_FILE: &str = "join-request";
 const JOIN_WAIT: Duration = Duration::from_secs(60);
 /// One attempt at one address.
 const ATTEMPT_WAIT: Duration = Duration::from_secs(12);
+/// A seed that is up answers a question about its cluster within this; the start waits no longer.
+const SEED_WAIT: Duration = Duration::from_millis(400);
+/// The stable reason of a refusal by a node of another cluster.
+const WRONG_CLUSTER: &str = "WRONG_CLUSTER";
 /// Pause between rounds over all addresses.
 const ROUND_PAUSE: Duration = Duration::from_millis(250);
 
@@ -72,6 +76,36 @@ pub(crate) async fn join(
         profile: joined.profile,
     };
     Ok((identity, joined.nodes))
+}
+
+/// Asks the configured seeds whether they are of the directory's cluster. Seeds that do not answer
+/// in time say nothing: a node must start when it is the first one up.
+///
+/// # Errors
+/// When a seed is of another cluster.
+pub(crate) async fn same_cluster(
+    config: &Config,
+    env: &Env,
+    identity: &Identity,
+) -> Result<(), NodeError> {
+    let asked = config.cluster.join.iter().map(|seed| {
+        let request = JoinRequest {
+            cluster_id: identity.cluster_id.clone(),
+            ..JoinRequest::default()
+        };
+        timeout(SEED_WAIT, ask_one(env, seed, request))
+    });
+    for answer in futures::future::join_all(asked).await {
+        if let Ok(Err(status)) = answer
+            && reason(&status) == WRONG_CLUSTER
+        {
+            return Err(NodeError::OtherCluster {
+                dir: config.node.data_dir.clone(),
+                message: status.message().to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 async fn request_id(env: &Env, dir: &Path) -> Result<String, NodeError> {
@@ -129,11 +163,15 @@ fn is_final(status: &Status) -> bool {
     )
 }
 
-fn refused(status: &Status) -> NodeError {
+/// The stable reason of a refusal, else the code.
+fn reason(status: &Status) -> String {
     let info = status.get_details_error_info();
-    let reason = info.map_or_else(|| format!("{:?}", status.code()), |info| info.reason);
+    info.map_or_else(|| format!("{:?}", status.code()), |info| info.reason)
+}
+
+fn refused(status: &Status) -> NodeError {
     NodeError::JoinRefused {
-        reason,
+        reason: reason(status),
         message: status.message().to_owned(),
     }
 }

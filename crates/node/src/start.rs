@@ -137,7 +137,6 @@ pub(crate) struct Kept {
     pub(crate) seeds: Vec<NodeView>,
     pub(crate) wal: Wal,
     pub(crate) snapshots: SnapshotStore,
-    pub(crate) notices: Vec<String>,
 }
 
 /// Starts a node: a founder after `init`, a member after it joined, or a new one that joins first.
@@ -210,7 +209,10 @@ async fn open(config: &Config, env: &Env, advertised: &Advertised) -> Result<Kep
     let mut data = DataDir::open(env, &dir).await?;
     let mut seeds = Vec::new();
     let identity = match data.identity().cloned() {
-        Some(identity) => identity,
+        Some(identity) => {
+            join::same_cluster(config, env, &identity).await?;
+            identity
+        }
         None if config.cluster.join.is_empty() => {
             return Err(NodeError::NoCluster {
                 dir: config.node.data_dir.clone(),
@@ -225,11 +227,11 @@ async fn open(config: &Config, env: &Env, advertised: &Advertised) -> Result<Kep
     };
     check_identity(config, &identity)?;
     let (wal, notices) = Wal::open(env, &data.log_dir(), wal_options(config)).await?;
-    let notices: Vec<String> = notices.iter().map(ToString::to_string).collect();
+    // A cut torn tail is the usual trace of a crash: said, and nothing that anybody has to mend.
     for notice in &notices {
         tracing::warn!(
             at_node = identity.node_name,
-            notice,
+            %notice,
             "the log was put right"
         );
     }
@@ -241,7 +243,6 @@ async fn open(config: &Config, env: &Env, advertised: &Advertised) -> Result<Kep
         seeds,
         wal,
         snapshots,
-        notices,
     })
 }
 

@@ -20,11 +20,16 @@ pub(super) fn bad<'a>(field: &'a str) -> impl Fn(IdError) -> Refusal + 'a {
     move |error| field_invalid(field, error)
 }
 
+/// The refusal of a node that takes this cluster for another one.
+pub(crate) fn wrong_cluster(ours: &str, theirs: &str) -> Refusal {
+    let message = format!("this is cluster {ours}, not {theirs}");
+    refusal(R::WrongCluster, message, 0)
+}
+
 /// A node's request to join, against the cluster's own id and profile.
 pub(super) fn join(request: &JoinRequest, cluster: &Cluster) -> Result<Join, Refusal> {
     if !request.cluster_id.is_empty() && request.cluster_id != cluster.id.to_string() {
-        let message = format!("this is cluster {}, not {}", cluster.id, request.cluster_id);
-        return Err(refusal(R::WrongCluster, message, 0));
+        return Err(wrong_cluster(&cluster.id.to_string(), &request.cluster_id));
     }
     let profile = match request.profile.as_str() {
         "" => cluster.profile,

@@ -20,7 +20,7 @@ use domain::plan::VersionedPlan;
 use tokio::sync::watch;
 
 pub(crate) use codec::sample_floor;
-pub(crate) use convert::node_view;
+pub(crate) use convert::{node_view, wrong_cluster};
 pub(crate) use machine::{ControlMachine, control_machine};
 pub(crate) use propose::Proposer;
 

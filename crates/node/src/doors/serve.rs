@@ -139,6 +139,13 @@ impl ForwardService for Forwards {
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let ours = &self.doors.shared.speaker.cluster_id;
+        let theirs = &request.get_ref().cluster_id;
+        if !theirs.is_empty() && theirs != ours {
+            // Answered by any node, leader or not: a directory in the wrong place is named at once.
+            let refusal = crate::control::wrong_cluster(ours, theirs);
+            return Err(crate::join::status(&refusal));
+        }
         let call = ForwardCall {
             group: 0,
             deadline_ms: millis(JOIN_DEADLINE),

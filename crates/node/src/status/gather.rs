@@ -132,12 +132,7 @@ impl Gatherer {
 
     /// Compares this node's clock with its peers' for as long as the node runs; says so when it
     /// is off, and when it is right again.
-    pub(crate) async fn watch_clock(
-        self: Arc<Self>,
-        notes: Notes,
-        notices: Vec<String>,
-        stop: Stop,
-    ) {
+    pub(crate) async fn watch_clock(self: Arc<Self>, notes: Notes, stop: Stop) {
         let mut pause = CLOCK_FIRST;
         let mut told = String::new();
         loop {
@@ -169,12 +164,12 @@ impl Gatherer {
                     "the wall clock is off"
                 );
             }
-            let sentences = notices
-                .iter()
-                .cloned()
-                .chain((!said.is_empty()).then(|| said.clone()))
-                .collect();
-            notes.set(sentences);
+            notes.set(
+                (!said.is_empty())
+                    .then(|| said.clone())
+                    .into_iter()
+                    .collect(),
+            );
             told = said;
         }
     }

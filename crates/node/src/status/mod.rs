@@ -49,7 +49,7 @@ pub(crate) struct Account {
     pub(crate) cells: Cells,
     pub(crate) streams: Streams,
     pub(crate) wal: Wal,
-    /// Notices of the start and warnings of the clock's watch.
+    /// Warnings of the clock's watch.
     pub(crate) notes: Notes,
 }
 

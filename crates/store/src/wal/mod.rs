@@ -140,6 +140,8 @@ impl Wal {
 }
 
 #[cfg(test)]
+mod damage_test;
+#[cfg(test)]
 mod model_test;
 #[cfg(test)]
 mod wal_test;

@@ -12,28 +12,31 @@ use runtime::memory::{self, MemoryDisk, SyncFault, Unsynced};
 
 use super::*;
 
-const GROUP: GroupId = GroupId(1);
+pub(super) const GROUP: GroupId = GroupId(1);
 /// Small, so that a few entries roll.
-const OPTIONS: WalOptions = WalOptions {
+pub(super) const OPTIONS: WalOptions = WalOptions {
     segment_bytes: 4_096,
     cache_bytes: 1 << 20,
     queue_bytes: 1 << 20,
 };
 /// Entries leave the cache as soon as they are durable.
-const NO_CACHE: WalOptions = WalOptions {
+pub(super) const NO_CACHE: WalOptions = WalOptions {
     cache_bytes: 0,
     ..OPTIONS
 };
 
-fn dir() -> &'static Path {
+pub(super) fn dir() -> &'static Path {
     Path::new("/data/log")
 }
 
-fn segment(number: u32) -> PathBuf {
+pub(super) fn segment(number: u32) -> PathBuf {
     segment::path_of(dir(), number)
 }
 
-async fn try_open(disk: &MemoryDisk, options: WalOptions) -> Result<(Wal, Vec<Notice>), OpenError> {
+pub(super) async fn try_open(
+    disk: &MemoryDisk,
+    options: WalOptions,
+) -> Result<(Wal, Vec<Notice>), OpenError> {
     let env = Env {
         disk: Arc::new(disk.clone()),
         ..memory::env(1)
@@ -41,13 +44,13 @@ async fn try_open(disk: &MemoryDisk, options: WalOptions) -> Result<(Wal, Vec<No
     Wal::open(&env, dir(), options).await
 }
 
-async fn open(disk: &MemoryDisk) -> Wal {
+pub(super) async fn open(disk: &MemoryDisk) -> Wal {
     let (wal, notices) = try_open(disk, OPTIONS).await.unwrap();
     assert_eq!(notices, []);
     wal
 }
 
-fn entry(index: u64, payload: &str) -> Record {
+pub(super) fn entry(index: u64, payload: &str) -> Record {
     Record {
         term: 1,
         leader_node: 7,
@@ -56,19 +59,19 @@ fn entry(index: u64, payload: &str) -> Record {
     }
 }
 
-fn id(index: u64) -> EntryId {
+pub(super) fn id(index: u64) -> EntryId {
     entry(index, "").id()
 }
 
 /// Appends and waits until durable.
-async fn store(log: &GroupLog, records: Vec<Record>) -> Result<(), WalError> {
+pub(super) async fn store(log: &GroupLog, records: Vec<Record>) -> Result<(), WalError> {
     let (reply, answer) = oneshot::channel();
     log.append(records, |outcome| drop(reply.send(outcome)))
         .await?;
     answer.await.unwrap()
 }
 
-async fn store_many(log: &GroupLog, indexes: Range<u64>) {
+pub(super) async fn store_many(log: &GroupLog, indexes: Range<u64>) {
     for index in indexes {
         store(log, vec![entry(index, &"x".repeat(500))])
             .await
@@ -76,7 +79,7 @@ async fn store_many(log: &GroupLog, indexes: Range<u64>) {
     }
 }
 
-async fn indexes(log: &GroupLog) -> Vec<u64> {
+pub(super) async fn indexes(log: &GroupLog) -> Vec<u64> {
     let records = log.read(0..u64::MAX, usize::MAX).await.unwrap();
     records.iter().map(|record| record.index).collect()
 }
@@ -262,7 +265,7 @@ async fn purged_segments_go_and_votes_stay() {
 }
 
 /// Lets every task run that can.
-async fn settle() {
+pub(super) async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -428,173 +431,6 @@ async fn a_closed_log_has_written_what_waited_and_takes_no_more() {
         (log.last(), log.committed()),
         (Some(id(1)), Some(Bytes::from("1")))
     );
-}
-
-/// Where the bytes of `payload` stand in a segment.
-fn find(disk: &MemoryDisk, number: u32, payload: &str) -> u64 {
-    let content = disk.content(&segment(number)).unwrap();
-    content
-        .windows(payload.len())
-        .position(|window| window == payload.as_bytes())
-        .unwrap() as u64
-}
-
-#[tokio::test]
-async fn damage_in_a_batch_with_a_marker_is_refused_with_its_place() {
-    let disk = MemoryDisk::default();
-    let log = open(&disk).await.group(GROUP);
-    store(&log, vec![entry(1, "first")]).await.unwrap();
-    store(&log, vec![entry(2, "second")]).await.unwrap();
-    settle().await;
-    let disk = disk.crash(&Unsynced::Kept);
-    disk.damage(&segment(1), find(&disk, 1, "second"), &[1]);
-    match try_open(&disk, OPTIONS).await.err().unwrap() {
-        OpenError::Damaged {
-            file, group, index, ..
-        } => {
-            assert_eq!((file, group, index), (segment(1), Some(GROUP), Some(2)));
-        }
-        other => panic!("{other}"),
-    }
-}
-
-#[tokio::test]
-async fn damage_before_a_later_batch_is_refused_even_without_its_marker() {
-    let disk = MemoryDisk::default();
-    let log = open(&disk).await.group(GROUP);
-    store(&log, vec![entry(1, "first")]).await.unwrap();
-    store(&log, vec![entry(2, "second")]).await.unwrap();
-    let disk = disk.crash(&Unsynced::Kept);
-    let at = find(&disk, 1, "first");
-    disk.damage(&segment(1), at, &[1]);
-    // The marker stands behind the padded record.
-    disk.damage(&segment(1), at + 8, &[0xff; 24]);
-    let error = try_open(&disk, OPTIONS).await.err().unwrap();
-    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
-    assert!(error.to_string().contains("new id"), "{error}");
-}
-
-#[tokio::test]
-async fn a_damaged_last_batch_without_marker_is_cut_and_said() {
-    let disk = MemoryDisk::default();
-    let log = open(&disk).await.group(GROUP);
-    store(&log, vec![entry(1, "first")]).await.unwrap();
-    store(&log, vec![entry(2, "second")]).await.unwrap();
-    // The marker of the last batch was not synced.
-    let disk = disk.crash(&Unsynced::Lost);
-    disk.damage(&segment(1), find(&disk, 1, "second"), &[1]);
-    let (wal, notices) = try_open(&disk, OPTIONS).await.unwrap();
-    assert!(
-        matches!(&notices[..], [Notice::TornTailCut { file, batch: 2, .. }] if *file == segment(1))
-    );
-    assert_eq!(indexes(&wal.group(GROUP)).await, [1]);
-    store(&wal.group(GROUP), vec![entry(2, "again")])
-        .await
-        .unwrap();
-    let disk = disk.crash(&Unsynced::Lost);
-    let log = open(&disk).await.group(GROUP);
-    assert_eq!(
-        log.read(1..9, 100).await.unwrap(),
-        [entry(1, "first"), entry(2, "again")]
-    );
-}
-
-#[tokio::test]
-async fn what_a_killed_process_left_unsynced_is_synced_before_it_is_shown() {
-    let disk = MemoryDisk::default();
-    let log = open(&disk).await.group(GROUP);
-    settle().await;
-    // The write goes through, the sync does not.
-    disk.faults(|faults| faults.power_lost_after = Some(1));
-    assert!(store(&log, vec![entry(1, "a")]).await.is_err());
-    let disk = disk.crash(&Unsynced::Kept);
-    assert_eq!(indexes(&open(&disk).await.group(GROUP)).await, [1]);
-    let disk = disk.crash(&Unsynced::Lost);
-    assert_eq!(indexes(&open(&disk).await.group(GROUP)).await, [1]);
-}
-
-#[tokio::test]
-async fn a_segment_that_a_killed_process_prepared_is_durable_before_it_is_used() {
-    let mut disk = MemoryDisk::default();
-    // The process dies after each number of operations, so also between rename and sync.
-    for operations in 0..60 {
-        disk.faults(|faults| faults.power_lost_after = Some(operations));
-        drop(try_open(&disk, OPTIONS).await);
-        settle().await;
-        disk = disk.crash(&Unsynced::Kept);
-        let wal = open(&disk).await;
-        let next = wal.group(GROUP).last().map_or(1, |last| last.index + 1);
-        store_many(&wal.group(GROUP), next..next + 9).await;
-        disk = disk.crash(&Unsynced::Lost);
-        assert_eq!(open(&disk).await.group(GROUP).last(), Some(id(next + 8)));
-    }
-}
-
-#[tokio::test]
-async fn a_missing_segment_is_refused() {
-    let disk = MemoryDisk::default();
-    let wal = open(&disk).await;
-    store_many(&wal.group(GROUP), 1..41).await;
-    wal.close().await;
-    let env = Env {
-        disk: Arc::new(disk.clone()),
-        ..memory::env(1)
-    };
-    // First a gap; then no gap, but the oldest entries are missing.
-    for gone in [&[3][..], &[1, 2]] {
-        for number in gone {
-            env.disk.remove(&segment(*number)).await.unwrap();
-        }
-        let error = try_open(&disk, OPTIONS).await.err().unwrap();
-        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn a_flipped_bit_is_not_served_by_a_running_log() {
-    let disk = MemoryDisk::default();
-    let (wal, _) = try_open(&disk, NO_CACHE).await.unwrap();
-    let log = wal.group(GROUP);
-    store(&log, vec![entry(1, "first"), entry(2, "second")])
-        .await
-        .unwrap();
-    disk.damage(&segment(1), find(&disk, 1, "second"), &[1]);
-    assert_eq!(log.read(1..2, 100).await.unwrap(), [entry(1, "first")]);
-    assert!(matches!(
-        log.read(2..3, 100).await,
-        Err(WalError::Damaged {
-            index: 2,
-            group: GROUP,
-            ..
-        })
-    ));
-}
-
-#[tokio::test]
-async fn a_payload_that_looks_like_a_frame_does_not_turn_a_torn_tail_into_a_loss() {
-    let disk = MemoryDisk::default();
-    let log = open(&disk).await.group(GROUP);
-    let mut forged = Vec::new();
-    frame::Stamp {
-        salt: 0,
-        batch: 1_000,
-    }
-    .put(&mut forged, GROUP, &frame::Body::Marker);
-    forged.extend_from_slice(b"torn");
-    let payload = Bytes::from(forged);
-    store(
-        &log,
-        vec![Record {
-            payload,
-            ..entry(1, "")
-        }],
-    )
-    .await
-    .unwrap();
-    let disk = disk.crash(&Unsynced::Lost);
-    disk.damage(&segment(1), find(&disk, 1, "torn"), &[1]);
-    let (wal, notices) = try_open(&disk, OPTIONS).await.unwrap();
-    assert_eq!((notices.len(), wal.group(GROUP).last()), (1, None));
 }
 
 #[tokio::test]
