@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -339,6 +340,25 @@ fn every() -> tokio::time::Interval {
     reason = "the operating system is asked for a port; nothing is listened to"
 )]
 pub fn free_port() -> anyhow::Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    Ok(listener.local_addr()?)
+    // Each process begins at a place of its own; two that meet find the port taken and go on.
+    let begin = u16::try_from(std::process::id() % u32::from(PORTS)).unwrap_or(0);
+    for _ in 0..PORTS {
+        let next = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST_PORT + (begin.wrapping_add(next)) % PORTS;
+        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    anyhow::bail!(
+        "no port between {FIRST_PORT} and {} is free",
+        FIRST_PORT + PORTS
+    )
 }
+
+/// Below the range from which Linux takes the ports of outgoing connections (32768 and up): a port
+/// that is free here is not taken by a connection before its node listens.
+const FIRST_PORT: u16 = 12_000;
+/// How many ports are tried.
+const PORTS: u16 = 20_000;
+/// The next one to try in this process.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
