@@ -2,22 +2,22 @@
 //! Promise: every event of the machine is looked at here and nowhere else in this crate.
 //! Not here: changing anything.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::cell::Cell;
 use domain::cell::command::{Command, LeaseState, OfferRef};
 use domain::cell::event::Event;
 use domain::cell::transcript::Item;
-use domain::ids::{AgentId, ConversationId, Sequence, Session, SiteId};
+use domain::ids::{AgentId, CellTime, ConversationId, Sequence, Session, SiteId};
 
 use crate::leases::{Known, Periods};
 
 /// A session without any word ends after this, in milliseconds: a shift.
 const GONE_MS: u64 = 12 * 3_600_000;
 
-/// An agent at a site that this node has lost is suspect after this, so that open offers are taken
-/// back before they count as missed, in milliseconds: longer than one heartbeat on its way.
+/// An agent whose edge this node has lost is suspect after this, so that open offers go to others
+/// soon, in milliseconds: longer than one heartbeat on its way through another edge.
 const FAULT_SUSPECT_MS: u64 = 6_000;
 
 /// The conversation that an event belongs to.
@@ -171,8 +171,8 @@ pub(crate) fn customer_limit(cell: &Cell) -> (u32, u64) {
     })
 }
 
-/// Every session with the lease periods that hold for it.
-pub(crate) fn sessions(cell: &Cell, at_fault: impl Fn(&SiteId) -> bool) -> Vec<Known> {
+/// Every session with the lease periods that hold for it; `at_fault` says whose edge is lost.
+pub(crate) fn sessions(cell: &Cell, at_fault: &BTreeSet<AgentId>) -> Vec<Known> {
     let state = cell.state();
     let Some(plan) = state.plan() else {
         return Vec::new();
@@ -187,7 +187,7 @@ pub(crate) fn sessions(cell: &Cell, at_fault: impl Fn(&SiteId) -> bool) -> Vec<K
                 lost_ms,
                 gone_ms: GONE_MS,
             };
-            if at_fault(&agent.site) {
+            if at_fault.contains(&agent.name) {
                 periods.suspect_ms = periods.suspect_ms.min(FAULT_SUSPECT_MS);
                 periods.lost_ms = periods.lost_ms.min(plan.policy.lost_site_down_ms);
             }
@@ -216,10 +216,24 @@ pub(crate) fn believed_attached(cell: &Cell) -> Vec<ConversationId> {
         .collect()
 }
 
-/// The sites of all agents' last logins.
-pub(crate) fn sites(cell: &Cell) -> BTreeMap<AgentId, SiteId> {
-    cell.state()
+/// The sites of the last logins of agents who are logged in.
+pub(crate) fn sites(cell: &Cell) -> Vec<(AgentId, SiteId)> {
+    let logged_in = cell
+        .state()
         .agents()
+        .filter(|agent| agent.session.is_some());
+    logged_in
         .map(|agent| (agent.name.clone(), agent.site.clone()))
         .collect()
+}
+
+/// Agents whose offers a tick lets lapse that is applied at `by`, with the sites of their logins.
+pub(crate) fn lapsing(cell: &Cell, by: CellTime) -> Vec<(AgentId, SiteId)> {
+    let state = cell.state();
+    let due = state.lapsing(by).into_iter();
+    due.filter_map(|name| {
+        let site = state.agent(&name)?.site.clone();
+        Some((name, site))
+    })
+    .collect()
 }

@@ -10,7 +10,7 @@ use domain::cell::Cell;
 use domain::cell::command::{Command, Entry, Open};
 use domain::cell::refusal::Refusal;
 use domain::cell::reply::{Done, Reply};
-use domain::ids::{AgentId, CellId, ConversationId, Sequence, Session};
+use domain::ids::{AgentId, CellId, ConversationId, NodeId, Sequence, Session};
 use domain::plan::VersionedPlan;
 use parking_lot::Mutex;
 use ports::Group;
@@ -58,6 +58,7 @@ pub(crate) struct Core {
     pub(crate) group: Arc<dyn Group<Reply>>,
     pub(crate) view: View,
     pub(crate) leases: Mutex<Leases>,
+    pub(crate) faults: Arc<dyn leader::Faults>,
     openers: Mutex<Openers>,
     direct: tokio::sync::Semaphore,
 }
@@ -100,13 +101,13 @@ pub fn start(parts: CellParts) -> (CellHandle, Task<()>) {
         group: parts.group,
         view: parts.view,
         leases: Mutex::new(Leases::default()),
+        faults: parts.faults,
         openers: Mutex::new(Openers::default()),
         direct: tokio::sync::Semaphore::new(DIRECT_MAX),
     });
     let duties = leader::Duties {
         core: core.clone(),
         plan: parts.plan,
-        faults: parts.faults,
         interrupted_after_ms: parts.interrupted_after_ms,
         stop: parts.stop,
     };
@@ -227,7 +228,8 @@ impl CellHandle {
         Ok(self.core.view.with(|cell, _| read(cell)))
     }
 
-    /// Attaches a stream to a conversation after `cursor`; an observer is no customer.
+    /// Attaches a stream that came through `edge` to a conversation after `cursor`; an observer is
+    /// no customer.
     ///
     /// # Errors
     /// See [`ActError`]; a cursor ahead of the transcript is refused.
@@ -236,6 +238,7 @@ impl CellHandle {
         conversation: ConversationId,
         cursor: Sequence,
         observe: bool,
+        edge: NodeId,
     ) -> Result<Attachment, ActError> {
         let term = self.term()?;
         let last = self
@@ -252,6 +255,7 @@ impl CellHandle {
             match actor.mailbox.try_send(ToActor::Attach {
                 cursor,
                 observe,
+                edge,
                 answer,
             }) {
                 Ok(()) => {
@@ -273,13 +277,13 @@ impl CellHandle {
         })
     }
 
-    /// Opens the stream of an agent's device; counts as a word of the agent.
+    /// Opens the stream of an agent's device, which came through `edge`; a word of the agent.
     ///
     /// # Errors
     /// A session that is not in force is refused.
-    pub fn desk(&self, agent: &AgentId, session: Session) -> Result<Desk, ActError> {
+    pub fn desk(&self, agent: &AgentId, session: Session, edge: NodeId) -> Result<Desk, ActError> {
         let generation = self.core.view.shared.hub.generation();
-        self.heartbeat(agent, session)?;
+        self.heartbeat(agent, session, edge)?;
         let (sender, events) = mailbox::bounded("desk", DESK_EVENTS_MAX);
         let why = Arc::new(OnceLock::new());
         let hub = self.core.view.shared.hub.clone();
@@ -300,17 +304,23 @@ impl CellHandle {
         })
     }
 
-    /// Notes that an agent's client is alive.
+    /// Notes that an agent's client is alive and speaks through `edge`.
     ///
     /// # Errors
     /// A session that is not in force is refused.
-    pub fn heartbeat(&self, agent: &AgentId, session: Session) -> Result<(), ActError> {
+    pub fn heartbeat(
+        &self,
+        agent: &AgentId,
+        session: Session,
+        edge: NodeId,
+    ) -> Result<(), ActError> {
         self.term()?;
         let current = self.core.view.with(|cell, _| concern::session(cell, agent));
         let refusal = match current {
             Some(current) if current == session => {
                 let now_ms = self.core.view.shared.mono_ms();
-                self.core.leases.lock().hear(agent, session, now_ms);
+                let mut leases = self.core.leases.lock();
+                leases.hear(agent, session, edge, now_ms);
                 return Ok(());
             }
             Some(current) => Refusal::StaleSession {

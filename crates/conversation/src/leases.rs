@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use domain::cell::command::LeaseState;
-use domain::ids::{AgentId, Session};
+use domain::ids::{AgentId, NodeId, Session};
 
 /// The lease periods that hold for one agent, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub struct Known {
 struct Heard {
     session: Session,
     at_ms: u64,
-    /// A word of the agent, not the beginning of a leadership.
-    by_word: bool,
+    /// Through which edge the agent's word came; `None` at the beginning of a leadership.
+    edge: Option<NodeId>,
 }
 
 /// Last heard, per agent.
@@ -46,12 +46,12 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Notes that `session` of `agent` was heard from.
-    pub fn hear(&mut self, agent: &AgentId, session: Session, now_ms: u64) {
+    /// Notes that `session` of `agent` was heard from through `edge`.
+    pub fn hear(&mut self, agent: &AgentId, session: Session, edge: NodeId, now_ms: u64) {
         let word = Heard {
             session,
             at_ms: now_ms,
-            by_word: true,
+            edge: Some(edge),
         };
         match self.heard.get_mut(agent) {
             Some(entry) => *entry = word,
@@ -59,6 +59,11 @@ impl Leases {
                 self.heard.insert(agent.clone(), word);
             }
         }
+    }
+
+    /// The edge of the last word of an agent.
+    pub fn edge(&self, agent: &AgentId) -> Option<NodeId> {
+        self.heard.get(agent).and_then(|heard| heard.edge)
     }
 
     /// Compares the sessions of the machine with what was heard; gives the changes to propose.
@@ -76,12 +81,12 @@ impl Leases {
                 _ => Heard {
                     session: known.session,
                     at_ms: now_ms,
-                    by_word: false,
+                    edge: None,
                 },
             };
             kept.insert(known.agent.clone(), heard);
             let due = state_after(now_ms.saturating_sub(heard.at_ms), known.periods);
-            if follows(known.lease, due, heard.by_word) {
+            if follows(known.lease, due, heard.edge.is_some()) {
                 changes.push((known.agent.clone(), known.session, due));
             }
         }
@@ -123,6 +128,8 @@ mod tests {
         gone_ms: 3_600_000,
     };
 
+    const EDGE: NodeId = NodeId(3);
+
     fn ana(lease: LeaseState) -> Known {
         let agent = AgentId::new("ana").expect("well formed");
         Known {
@@ -143,7 +150,7 @@ mod tests {
     #[test]
     fn silence_makes_suspect_then_lost_then_gone_and_a_word_makes_alive() {
         let mut leases = Leases::default();
-        leases.hear(&ana(LeaseState::Alive).agent, Session(7), 0);
+        leases.hear(&ana(LeaseState::Alive).agent, Session(7), EDGE, 0);
         assert_eq!(due(&mut leases, LeaseState::Alive, 14_999), None);
         assert_eq!(
             due(&mut leases, LeaseState::Alive, 15_000),
@@ -154,7 +161,7 @@ mod tests {
             due(&mut leases, LeaseState::Suspect, 60_000),
             Some(LeaseState::Lost)
         );
-        leases.hear(&ana(LeaseState::Alive).agent, Session(7), 61_000);
+        leases.hear(&ana(LeaseState::Alive).agent, Session(7), EDGE, 61_000);
         assert_eq!(
             due(&mut leases, LeaseState::Lost, 61_001),
             Some(LeaseState::Alive)
@@ -180,7 +187,7 @@ mod tests {
     fn a_new_leader_makes_nobody_alive_without_a_word() {
         let mut leases = Leases::default();
         assert_eq!(due(&mut leases, LeaseState::Suspect, 1_000), None);
-        leases.hear(&ana(LeaseState::Suspect).agent, Session(7), 1_100);
+        leases.hear(&ana(LeaseState::Suspect).agent, Session(7), EDGE, 1_100);
         assert_eq!(
             due(&mut leases, LeaseState::Suspect, 1_200),
             Some(LeaseState::Alive)
@@ -190,7 +197,7 @@ mod tests {
     #[test]
     fn an_older_session_s_word_does_not_count() {
         let mut leases = Leases::default();
-        leases.hear(&ana(LeaseState::Alive).agent, Session(6), 0);
+        leases.hear(&ana(LeaseState::Alive).agent, Session(6), EDGE, 0);
         assert_eq!(
             due(&mut leases, LeaseState::Alive, 20_000),
             None,

@@ -20,6 +20,6 @@ mod stream;
 
 pub use error::ActError;
 pub use handle::{CellHandle, CellParts, start};
-pub use leader::Faults;
+pub use leader::{Edge, Faults};
 pub use replica::{CellReplica, View, replica};
 pub use stream::{AttachEvent, Attachment, Desk, DeskEvent, EndReason, MarkFrom};

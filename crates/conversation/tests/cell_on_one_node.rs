@@ -2,160 +2,19 @@
 //! Promise: what streams, acts and the leader's duties owe their callers.
 //! Not here: consensus (`raft`), rules of the business (`domain`).
 
+#[allow(dead_code, reason = "each file of tests needs a part of it")]
+mod floor;
 mod group;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use conversation::{
-    ActError, AttachEvent, CellHandle, CellParts, DeskEvent, EndReason, Faults, MarkFrom,
-};
-use domain::cell::command::{Accept, Actor, Command, Intent, LogIn, OfferRef, Open, Send};
+use conversation::{ActError, AttachEvent, DeskEvent, EndReason, MarkFrom};
+use domain::cell::command::{Accept, Command, OfferRef};
 use domain::cell::event::{Event, OfferMade};
 use domain::cell::refusal::Refusal;
 use domain::cell::reply::Done;
-use domain::ids::{
-    AccountId, AgentId, Body, CellId, ConversationId, CustomerKey, DeviceId, LogIndex, PlanVersion,
-    RequestId, Sequence, Session, SiteId,
-};
-use domain::plan::VersionedPlan;
-use group::LocalGroup;
-use runtime::StopSource;
-use tokio::sync::watch;
-
-struct NoFault;
-
-impl Faults for NoFault {
-    fn our_fault(&self, _site: &SiteId) -> bool {
-        false
-    }
-}
-
-struct Floor {
-    cell: CellHandle,
-    group: Arc<LocalGroup>,
-    _plan: watch::Sender<Option<VersionedPlan>>,
-    _stop: StopSource,
-    requests: std::cell::Cell<u32>,
-}
-
-impl Floor {
-    async fn new() -> Self {
-        let (replica, view) = conversation::replica(CellId(1));
-        let group = Arc::new(LocalGroup::new(replica));
-        let mut plan = wire::floor::parse(wire::floor::SAMPLE).expect("the sample has no fault");
-        plan.policy.customer_commands_max = 16;
-        let (plan, newest) = watch::channel(Some(VersionedPlan {
-            version: PlanVersion(1),
-            plan: Arc::new(plan),
-        }));
-        let stop = StopSource::new();
-        let (cell, task) = conversation::start(CellParts {
-            cell: CellId(1),
-            env: runtime::memory::env(1),
-            group: group.clone(),
-            view,
-            plan: newest,
-            faults: Arc::new(NoFault),
-            interrupted_after_ms: 300,
-            stop: stop.token(),
-        });
-        task.detach();
-        let floor = Self {
-            cell,
-            group,
-            _plan: plan,
-            _stop: stop,
-            requests: std::cell::Cell::new(0),
-        };
-        floor.group.lead(1);
-        floor
-            .until(|floor| {
-                floor
-                    .cell
-                    .view()
-                    .with(|cell, _| cell.state().meta().plan == PlanVersion(1))
-            })
-            .await;
-        floor
-    }
-
-    /// Waits until something holds; the paused clock moves on by itself.
-    async fn until(&self, holds: impl Fn(&Self) -> bool) {
-        for _ in 0..100_000 {
-            if holds(self) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        panic!("it never came to hold");
-    }
-
-    fn request(&self) -> RequestId {
-        self.requests.set(self.requests.get() + 1);
-        RequestId::new(&format!("r{}", self.requests.get())).expect("well formed")
-    }
-
-    async fn open(&self, customer: &str) -> ConversationId {
-        let open = Command::Open(Open {
-            request_id: self.request(),
-            account: AccountId::new("web-de").expect("well formed"),
-            customer: CustomerKey::new(customer).expect("well formed"),
-            display_name: String::new(),
-            site: SiteId::new("fra").expect("well formed"),
-            queue: None,
-            language: Some(domain::ids::LanguageId::new("de").expect("well formed")),
-            topics: Vec::new(),
-            boost_ms: 0,
-            bot_first: false,
-            body: None,
-            sent_ms: 0,
-            instance: None,
-        });
-        match self.cell.act(open).await {
-            Ok(Done::Opened(opened)) => opened.conversation,
-            other => panic!("not opened: {other:?}"),
-        }
-    }
-
-    fn send(&self, conversation: ConversationId, text: &str) -> Command {
-        Command::Send(Send {
-            conversation,
-            request_id: self.request(),
-            author: Actor::Customer,
-            body: Body::clear(text),
-            sent_ms: 0,
-            instance: None,
-        })
-    }
-
-    async fn log_in(&self, agent: &AgentId) -> Session {
-        let log_in = Command::LogIn(LogIn {
-            agent: agent.clone(),
-            request_id: self.request(),
-            device: DeviceId::new("d1").expect("well formed"),
-            session: None,
-            intent: Intent::Ready,
-            site: SiteId::new("fra").expect("well formed"),
-        });
-        match self.cell.act(log_in).await {
-            Ok(Done::LoggedIn(logged_in)) => logged_in.session,
-            other => panic!("not logged in: {other:?}"),
-        }
-    }
-
-    /// An agent of the sample plan who may serve the queue of a conversation.
-    fn eligible(&self, conversation: ConversationId) -> AgentId {
-        self.cell.view().with(|cell, _| {
-            let queue = &cell.conversation(conversation).expect("it is open").queue;
-            let plan = cell.state().plan().expect("a plan is in force");
-            let requires = &plan.queues[queue].requires;
-            let mut agents = cell.state().agents();
-            let found = agents.find(|agent| domain::cell::capacity::is_eligible(agent, requires));
-            found.expect("somebody may serve it").name.clone()
-        })
-    }
-}
+use domain::ids::{CellId, ConversationId, LogIndex, Sequence, Session};
+use floor::{EDGE, Floor};
 
 async fn next_text(attachment: &mut conversation::Attachment) -> (u64, String) {
     loop {
@@ -182,7 +41,7 @@ async fn a_stream_gets_its_backlog_and_then_every_item_once() {
         .expect("stored");
     let mut attachment = floor
         .cell
-        .attach(conversation, Sequence(0), false)
+        .attach(conversation, Sequence(0), false, EDGE)
         .await
         .expect("attached");
     let before = attachment
@@ -217,7 +76,7 @@ async fn a_cursor_from_the_future_and_an_unknown_conversation_are_refused() {
     let conversation = floor.open("anna").await;
     let ahead = floor
         .cell
-        .attach(conversation, Sequence(99), false)
+        .attach(conversation, Sequence(99), false, EDGE)
         .await
         .map(drop);
     assert!(
@@ -233,7 +92,7 @@ async fn a_cursor_from_the_future_and_an_unknown_conversation_are_refused() {
     };
     let nobody = floor
         .cell
-        .attach(unknown, Sequence(0), false)
+        .attach(unknown, Sequence(0), false, EDGE)
         .await
         .map(drop);
     assert_eq!(
@@ -259,7 +118,7 @@ async fn a_reader_that_falls_behind_is_ended_with_a_reason_and_resumes_from_its_
     let conversation = floor.open("anna").await;
     let mut slow = floor
         .cell
-        .attach(conversation, Sequence(0), true)
+        .attach(conversation, Sequence(0), true, EDGE)
         .await
         .expect("attached");
     for n in 0..400 {
@@ -280,7 +139,7 @@ async fn a_reader_that_falls_behind_is_ended_with_a_reason_and_resumes_from_its_
     assert_eq!(slow.why(), EndReason::SlowConsumer);
     let again = floor
         .cell
-        .attach(conversation, Sequence(last), true)
+        .attach(conversation, Sequence(last), true, EDGE)
         .await
         .expect("attached");
     let rest: Vec<u64> = again.backlog.iter().map(|item| item.sequence.0).collect();
@@ -294,7 +153,7 @@ async fn lost_leadership_ends_streams_and_answers_acts_for_certain() {
     let conversation = floor.open("anna").await;
     let mut attachment = floor
         .cell
-        .attach(conversation, Sequence(0), false)
+        .attach(conversation, Sequence(0), false, EDGE)
         .await
         .expect("attached");
     floor.group.follow(2, Some(7));
@@ -366,13 +225,13 @@ async fn an_offer_reaches_the_agent_s_desk_and_expires_by_the_leader_s_tick() {
     let agent = floor.eligible(conversation);
     let waiting = floor
         .cell
-        .attach(conversation, Sequence(0), false)
+        .attach(conversation, Sequence(0), false, EDGE)
         .await
         .expect("attached");
     let session = floor.log_in(&agent).await;
     let mut desk = floor
         .cell
-        .desk(&agent, session)
+        .desk(&agent, session, EDGE)
         .expect("the session is in force");
     let offer = floor
         .cell
@@ -386,7 +245,10 @@ async fn an_offer_reaches_the_agent_s_desk_and_expires_by_the_leader_s_tick() {
     );
     for _ in 0..5 {
         tokio::time::sleep(Duration::from_secs(4)).await;
-        floor.cell.heartbeat(&agent, session).expect("in force");
+        floor
+            .cell
+            .heartbeat(&agent, session, EDGE)
+            .expect("in force");
     }
     let ended = async {
         loop {
@@ -409,7 +271,7 @@ async fn an_accept_moves_the_conversation_to_the_agent_s_desk() {
     let session = floor.log_in(&agent).await;
     let mut desk = floor
         .cell
-        .desk(&agent, session)
+        .desk(&agent, session, EDGE)
         .expect("the session is in force");
     let second = floor.open("bert").await;
     let offer: OfferMade = loop {
@@ -474,17 +336,23 @@ async fn a_silent_agent_becomes_suspect_and_a_word_makes_alive_again() {
             .view()
             .with(|cell, _| cell.state().agent(&agent).map(|found| found.lease))
     };
-    floor.cell.heartbeat(&agent, session).expect("in force");
+    floor
+        .cell
+        .heartbeat(&agent, session, EDGE)
+        .expect("in force");
     tokio::time::sleep(Duration::from_millis(14_000)).await;
     assert_eq!(lease(&floor), Some(LeaseState::Alive));
     floor
         .until(|floor| lease(floor) == Some(LeaseState::Suspect))
         .await;
-    floor.cell.heartbeat(&agent, session).expect("in force");
+    floor
+        .cell
+        .heartbeat(&agent, session, EDGE)
+        .expect("in force");
     floor
         .until(|floor| lease(floor) == Some(LeaseState::Alive))
         .await;
-    let stale = floor.cell.heartbeat(&agent, Session(1));
+    let stale = floor.cell.heartbeat(&agent, Session(1), EDGE);
     assert!(
         matches!(stale, Err(ActError::Refused(Refusal::StaleSession { .. }))),
         "{stale:?}"
@@ -497,7 +365,7 @@ async fn a_lapsed_quorum_is_told_at_once_and_ends_streams_after_an_election_time
     let conversation = floor.open("anna").await;
     let mut attachment = floor
         .cell
-        .attach(conversation, Sequence(0), false)
+        .attach(conversation, Sequence(0), false, EDGE)
         .await
         .expect("attached");
     floor.group.quorum(false);
@@ -570,7 +438,7 @@ async fn a_customer_who_drops_and_returns_at_once_is_never_counted_as_gone() {
     let conversation = floor.open("anna").await;
     let first = floor
         .cell
-        .attach(conversation, Sequence(0), false)
+        .attach(conversation, Sequence(0), false, EDGE)
         .await
         .expect("attached");
     let gone = |floor: &Floor| {
@@ -584,7 +452,7 @@ async fn a_customer_who_drops_and_returns_at_once_is_never_counted_as_gone() {
     tokio::time::sleep(Duration::from_millis(5)).await;
     let second = floor
         .cell
-        .attach(conversation, Sequence(0), false)
+        .attach(conversation, Sequence(0), false, EDGE)
         .await
         .expect("attached");
     floor.group.hold(false);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use api::{Edge, EdgeParts, Health, OneCell, Streams};
 use domain::control::command::FIRST_CELL;
-use domain::ids::SiteId;
+use domain::ids::{NodeId, SiteId};
 use ports::Group;
 use raft::{Directory, GroupHandle, GroupOptions, GroupSpec, Host, Member, Profile};
 use runtime::{Env, Listener, StopSource};
@@ -26,7 +26,7 @@ use crate::control::{
     CONTROL_GROUP, CONTROL_NAME, ControlMachine, PlanWatch, Proposer, StateWatch, control_machine,
 };
 use crate::doors::link::Speaker;
-use crate::doors::presence::Presence;
+use crate::doors::presence::{Place, Presence};
 use crate::doors::serve::Forwards;
 use crate::doors::{Doors, DoorsParts};
 use crate::error::NodeError;
@@ -142,7 +142,10 @@ fn inner(
         control: control.state.clone(),
         stop: stop.token(),
     });
-    let presence = Presence::new(SiteId::new(&identity.site).map_err(std::io::Error::other)?);
+    let presence = Presence::new(Place {
+        node: NodeId(identity.node_id),
+        site: SiteId::new(&identity.site).map_err(std::io::Error::other)?,
+    });
     let cells = Cells::new(CellsParts {
         env: env.clone(),
         node: identity.node_id,

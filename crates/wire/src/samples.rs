@@ -11,7 +11,7 @@ use std::sync::Arc;
 use domain::cell::command::{
     Accept, Actor, Close, Command, CustomerPresence, Decline, Entry, HandOff, Instance, Intent,
     LeaderStarted, Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, Rate, Release,
-    Send, SetIntent, Target, Transfer,
+    Send, SetIntent, Target, Tick, Transfer,
 };
 use domain::ids::{
     Body, CellId, CellTime, ConversationId, IdError, LogIndex, OfferId, OwnerEpoch, PlanVersion,
@@ -335,7 +335,7 @@ fn agent_commands() -> impl Strategy<Value = Command> {
 
 fn leader_commands() -> impl Strategy<Value = Command> {
     prop_oneof![
-        Just(Command::Tick),
+        vec(names(), 0..4).prop_map(|unreachable| Command::Tick(Tick { unreachable })),
         Just(Command::MatchMore),
         (any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
             |(wall_ms, without_leader_ms, after_restart_of_all)| {

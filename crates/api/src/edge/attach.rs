@@ -47,6 +47,7 @@ impl Kind for AttachKind {
             group: conversation.cell.0,
             site: edge.cluster().site(),
             request: Some(forward_up::Request::Attach(first)),
+            ..ForwardUp::default()
         };
         Ok((begun, first))
     }

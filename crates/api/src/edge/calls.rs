@@ -32,6 +32,7 @@ impl Edge {
             site: self.cluster().site(),
             deadline_ms,
             request: Some(request),
+            ..ForwardCall::default()
         };
         match timeout(patience, self.door().call(call)).await {
             Ok(answer) => answer,

@@ -39,6 +39,7 @@ impl Kind for WorkKind {
             group: edge.homes().of_agent(&agent).0,
             site: edge.cluster().site(),
             request: Some(forward_up::Request::Work(first)),
+            ..ForwardUp::default()
         };
         Ok((Desk { agent }, first))
     }

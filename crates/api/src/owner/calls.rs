@@ -6,7 +6,7 @@ use conversation::MarkFrom;
 use domain::cell::command::Command;
 use domain::cell::refusal::Refusal as Domain;
 use domain::cell::reply::Done;
-use domain::ids::Sequence;
+use domain::ids::{NodeId, Sequence};
 use pb::api::v1::*;
 use pb::raft::v1::forward_answer::Response;
 use pb::raft::v1::forward_call::Request;
@@ -22,7 +22,11 @@ use crate::{check, limits};
 
 impl CellOwner {
     /// Answers a call.
-    pub(super) async fn answer(&self, request: Request, site: &str) -> CallAnswer {
+    pub(super) async fn answer(
+        &self,
+        request: Request,
+        (site, edge): (&str, NodeId),
+    ) -> CallAnswer {
         match request {
             Request::Open(request) => self
                 .open_conversation(request, site)
@@ -41,7 +45,7 @@ impl CellOwner {
                 .done(convert::rate(request)?)
                 .await
                 .map(|()| Response::Rate(RateResponse {})),
-            Request::Work(request) => self.work(request, site).await.map(Response::Work),
+            Request::Work(request) => self.work(request, (site, edge)).await.map(Response::Work),
             Request::EndConversation(request) => {
                 let done = self.done(convert::end(request)?).await;
                 done.map(|()| Response::EndConversation(EndConversationResponse {}))
@@ -129,7 +133,11 @@ impl CellOwner {
             .map_err(|error| act_error(&error))
     }
 
-    async fn work(&self, request: WorkRequest, site: &str) -> Result<WorkAnswer, Refusal> {
+    async fn work(
+        &self,
+        request: WorkRequest,
+        (site, edge): (&str, NodeId),
+    ) -> Result<WorkAnswer, Refusal> {
         match request.request {
             Some(work_request::Request::Hello(hello)) => {
                 let log_in = desk::log_in(self, &hello, site).await?;
@@ -139,7 +147,7 @@ impl CellOwner {
                 })
             }
             Some(act) => Ok(WorkAnswer {
-                done: Some(desk::unary(self, act).await?),
+                done: Some(desk::unary(self, act, edge).await?),
                 log_in: None,
             }),
             None => Err(internal("a forwarded act is empty")),

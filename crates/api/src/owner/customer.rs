@@ -6,7 +6,7 @@
 use conversation::{AttachEvent, Attachment, CellHandle, EndReason, MarkFrom};
 use domain::cell::reply::Done;
 use domain::cell::transcript::{Author as By, Item};
-use domain::ids::{AgentId, ConversationId, Sequence};
+use domain::ids::{AgentId, ConversationId, NodeId, Sequence};
 use pb::api::v1::attach_request::Request;
 use pb::api::v1::attach_response::Response;
 use pb::api::v1::{
@@ -31,12 +31,13 @@ use crate::{check, limits};
 pub(super) async fn open(
     owner: &CellOwner,
     begin: &AttachBegin,
+    edge: NodeId,
     up: mailbox::Receiver<StreamUp>,
 ) -> Result<mailbox::Receiver<StreamDown>, Refusal> {
     let id = check::conversation(&begin.conversation_id)?;
     let attached = owner
         .handle
-        .attach(id, Sequence(begin.cursor), begin.observe)
+        .attach(id, Sequence(begin.cursor), begin.observe, edge)
         .await;
     let attachment = attached.map_err(|error| act_error(&error))?;
     let speakers = owner

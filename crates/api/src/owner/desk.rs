@@ -7,7 +7,7 @@ use domain::cell::command::{Command, Intent};
 use domain::cell::refusal::Refusal as Domain;
 use domain::cell::reply::{Done, LoggedIn};
 use domain::cell::transcript::Author as By;
-use domain::ids::{AgentId, Sequence, Session};
+use domain::ids::{AgentId, NodeId, Sequence, Session};
 use pb::api::v1::work_request::Request;
 use pb::api::v1::work_response::Response;
 use pb::api::v1::{
@@ -65,7 +65,7 @@ pub(super) async fn log_in(
 pub(super) async fn open(
     owner: &CellOwner,
     hello: &LogInRequest,
-    site: &str,
+    (site, edge): (&str, NodeId),
     up: mailbox::Receiver<StreamUp>,
 ) -> Result<mailbox::Receiver<StreamDown>, Refusal> {
     let agent = convert::agent_name(&hello.agent)?;
@@ -74,7 +74,7 @@ pub(super) async fn open(
     // Subscribed before the snapshot is taken: nothing falls between the two.
     let desk = owner
         .handle
-        .desk(&agent, session)
+        .desk(&agent, session, edge)
         .map_err(|error| act_error(&error))?;
     let (down, downward) = down();
     let stream = DeskStream {
@@ -82,6 +82,7 @@ pub(super) async fn open(
             agent: agent.clone(),
             session,
         },
+        edge,
         step: DeskStep::new(agent, session),
         handle: owner.handle.clone(),
         acts: Acts::new(owner.handle.clone()),
@@ -128,6 +129,7 @@ enum Wake {
 
 struct DeskStream {
     whose: Whose,
+    edge: NodeId,
     step: DeskStep,
     handle: CellHandle,
     acts: Acts<Request>,
@@ -256,7 +258,7 @@ impl DeskStream {
                 } else {
                     Session(beat.session)
                 };
-                match self.handle.heartbeat(&self.whose.agent, session) {
+                match self.handle.heartbeat(&self.whose.agent, session, self.edge) {
                     Ok(()) => Ok(()),
                     Err(error) => self.refuse(&request, act_error(&error)),
                 }
@@ -385,7 +387,11 @@ pub(super) fn work_done(request: &Request, done: Done) -> WorkDone {
 }
 
 /// An act outside a stream; heartbeats and markers have no entry.
-pub(super) async fn unary(owner: &CellOwner, request: Request) -> Result<WorkDone, Refusal> {
+pub(super) async fn unary(
+    owner: &CellOwner,
+    request: Request,
+    edge: NodeId,
+) -> Result<WorkDone, Refusal> {
     check::act(&request)?;
     let agent = convert::agent_name(check::described(&request).agent)?;
     let handle = &owner.handle;
@@ -393,13 +399,13 @@ pub(super) async fn unary(owner: &CellOwner, request: Request) -> Result<WorkDon
     match &request {
         Request::Heartbeat(beat) => {
             handle
-                .heartbeat(&agent, Session(beat.session))
+                .heartbeat(&agent, Session(beat.session), edge)
                 .map_err(failed)?;
             return Ok(work_done(&request, Done::Nothing));
         }
         Request::Mark(mark) => {
             handle
-                .heartbeat(&agent, Session(mark.session))
+                .heartbeat(&agent, Session(mark.session), edge)
                 .map_err(failed)?;
             let id = check::conversation(&mark.conversation_id)?;
             let owns = handle.view().with(|cell, _| {

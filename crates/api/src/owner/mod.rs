@@ -14,7 +14,7 @@ mod pages;
 use std::time::Duration;
 
 use conversation::CellHandle;
-use domain::ids::CellId;
+use domain::ids::{CellId, NodeId};
 use pb::api::v1::{Refusal, attach_request, work_request};
 use pb::raft::v1::{ForwardCall, ForwardUp, forward_up};
 use ports::{CallAnswer, Door, DoorStream};
@@ -54,9 +54,12 @@ impl Door for CellOwner {
             asked => Duration::from_millis(asked).min(limits::UNARY_DEADLINE),
         };
         // Dropped in the middle, an act may still commit.
-        timeout(patience, self.answer(request, &call.site))
-            .await
-            .unwrap_or_else(|_| Err(outcome_unknown()))
+        timeout(
+            patience,
+            self.answer(request, (&call.site, NodeId(call.edge))),
+        )
+        .await
+        .unwrap_or_else(|_| Err(outcome_unknown()))
     }
 
     async fn open(&self, first: ForwardUp) -> Result<DoorStream, Refusal> {
@@ -65,17 +68,18 @@ impl Door for CellOwner {
                 "a stream has reached a cell that it does not name",
             ));
         }
+        let edge = NodeId(first.edge);
         let (up, upward) = mailbox::bounded("stream.up", limits::STREAM_UP_BOUND);
         let down = match first.request {
             Some(forward_up::Request::Attach(attach)) => match attach.request {
                 Some(attach_request::Request::Begin(begin)) => {
-                    customer::open(self, &begin, upward).await?
+                    customer::open(self, &begin, edge, upward).await?
                 }
                 _ => return Err(stream_protocol("the first message of a stream is `begin`")),
             },
             Some(forward_up::Request::Work(work)) => match work.request {
                 Some(work_request::Request::Hello(hello)) => {
-                    desk::open(self, &hello, &first.site, upward).await?
+                    desk::open(self, &hello, (&first.site, edge), upward).await?
                 }
                 _ => return Err(stream_protocol("the first message of a stream is `hello`")),
             },

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use conversation::{CellParts, CellReplica, Faults, replica};
+use conversation::{CellParts, CellReplica, Edge, Faults, replica};
 use domain::cell::reply::Reply;
 use domain::ids::*;
 use domain::plan::*;
@@ -72,7 +72,7 @@ impl Group<Reply> for OneNode {
 struct NoFaults;
 
 impl Faults for NoFaults {
-    fn our_fault(&self, _site: &SiteId) -> bool {
+    fn our_fault(&self, _edge: &Edge) -> bool {
         false
     }
 }
@@ -208,6 +208,7 @@ impl Node {
             site: "fra".into(),
             deadline_ms: 1_000,
             request: Some(request),
+            ..ForwardCall::default()
         };
         self.owner.call(call).await
     }

@@ -69,6 +69,7 @@ async fn attach(node: &Node, id: &str, cursor: u64) -> Result<DoorStream, Refusa
             group: CELL.0,
             site: "fra".into(),
             request,
+            ..ForwardUp::default()
         })
         .await
 }
@@ -134,6 +135,7 @@ impl Seat {
                 group: CELL.0,
                 site: "fra".into(),
                 request,
+                ..ForwardUp::default()
             })
             .await;
         let mut seat = Self {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use domain::cell::command::{Actor, Command, Open, Send};
 use domain::cell::reply::Done;
 use domain::ids::{
-    AccountId, Body, CellId, ConversationId, CustomerKey, PlanVersion, RequestId, Sequence, SiteId,
+    AccountId, Body, CellId, ConversationId, CustomerKey, NodeId, PlanVersion, RequestId, Sequence,
+    SiteId,
 };
 use domain::plan::VersionedPlan;
 use runtime::StopSource;
@@ -20,13 +21,15 @@ use tokio::sync::watch;
 
 use super::ToActor;
 use crate::handle::{CellHandle, CellParts, start};
-use crate::leader::Faults;
+use crate::leader::{Edge, Faults};
 use crate::stream::EndReason;
+
+const EDGE: NodeId = NodeId(1);
 
 struct NoFault;
 
 impl Faults for NoFault {
-    fn our_fault(&self, _site: &SiteId) -> bool {
+    fn our_fault(&self, _edge: &Edge) -> bool {
         false
     }
 }
@@ -92,11 +95,11 @@ async fn a_panic_in_one_actor_harms_no_other_and_is_reported() {
     }
     let (broken, other) = (opened(&cell, "anna").await, opened(&cell, "bert").await);
     let mut lost = cell
-        .attach(broken, Sequence(0), true)
+        .attach(broken, Sequence(0), true, EDGE)
         .await
         .expect("attached");
     let mut kept = cell
-        .attach(other, Sequence(0), true)
+        .attach(other, Sequence(0), true, EDGE)
         .await
         .expect("attached");
 
@@ -114,7 +117,7 @@ async fn a_panic_in_one_actor_harms_no_other_and_is_reported() {
         .await
         .expect("a new actor takes over");
     let again = cell
-        .attach(broken, Sequence(0), true)
+        .attach(broken, Sequence(0), true, EDGE)
         .await
         .expect("attached");
     let texts = again

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use domain::cell::command::Command;
 use domain::cell::event::Event;
 use domain::cell::reply::Done;
-use domain::ids::Sequence;
+use domain::ids::{NodeId, Sequence};
 use tokio::sync::oneshot;
 
 pub(crate) use run::activate;
@@ -45,6 +45,7 @@ pub(crate) enum ToActor {
     Attach {
         cursor: Sequence,
         observe: bool,
+        edge: NodeId,
         answer: Answer<Attachment>,
     },
     /// A stream has gone.

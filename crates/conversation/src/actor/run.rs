@@ -22,12 +22,13 @@ use runtime::{mailbox, supervise};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::step::{PresenceWatch, Streams};
+use super::step::{NewReader, PresenceWatch, Streams};
 use super::{Answer, IDLE_MS, MAILBOX_MAX, PROPOSALS_MAX, ToActor};
 use crate::concern;
 use crate::error::{ActError, RETRY_FULL_MS};
 use crate::handle::Core;
 use crate::hub::{ActorRef, Serving};
+use crate::leader::Edge;
 use crate::stream::{AttachEvent, Attachment, DeskEvent, EndReason, Leave, MarkFrom};
 
 type Outcome = Result<Committed<Reply>, ProposeError>;
@@ -212,8 +213,12 @@ impl ConversationActor {
             ToActor::Attach {
                 cursor,
                 observe,
+                edge,
                 answer,
-            } => self.attach(cursor, observe, answer),
+            } => {
+                let reader = NewReader { observe, edge };
+                self.attach(cursor, reader, answer);
+            }
             ToActor::Leave { key, our_fault } => {
                 if self.streams.leave(key) {
                     self.presence.left(our_fault);
@@ -289,6 +294,9 @@ impl ConversationActor {
             .core
             .view
             .with(|cell, _| concern::believed_here(cell, id));
+        if !here && self.is_cut_off() {
+            self.presence.cut_off();
+        }
         let Some(presence) = believed.and_then(|believed| self.presence.differs(here, believed))
         else {
             return;
@@ -301,7 +309,13 @@ impl ConversationActor {
         self.propose(command, For::Presence);
     }
 
-    fn attach(&mut self, cursor: Sequence, observe: bool, answer: Answer<Attachment>) {
+    /// Whether the edge of the customer's last stream cannot be reached.
+    fn is_cut_off(&self) -> bool {
+        let edge = self.streams.edge.map(Edge::Node);
+        edge.is_some_and(|edge| self.core.faults.our_fault(&edge))
+    }
+
+    fn attach(&mut self, cursor: Sequence, new: NewReader, answer: Answer<Attachment>) {
         self.streams.worked(self.core.view.shared.mono_ms());
         if !self.streams.has_room() {
             let _ = answer.send(Err(ActError::Exhausted {
@@ -329,7 +343,7 @@ impl ConversationActor {
             return;
         }
         let key = self.core.view.shared.hub.next_key();
-        let reader = self.streams.attach(key, observe, read.last);
+        let reader = self.streams.attach(key, new, read.last);
         let leave = Leave {
             actor: self.me.mailbox.clone(),
             key,
@@ -343,7 +357,7 @@ impl ConversationActor {
         };
         if answer.send(Ok(attachment)).is_err() {
             self.streams.leave(key);
-        } else if !observe {
+        } else if !new.observe {
             self.presence.came();
         }
     }

@@ -5,7 +5,7 @@
 use std::sync::{Arc, OnceLock};
 
 use domain::cell::transcript::Item;
-use domain::ids::Sequence;
+use domain::ids::{NodeId, Sequence};
 use runtime::mailbox;
 
 use super::{IDLE_MS, STREAMS_MAX};
@@ -20,6 +20,15 @@ struct Stream {
     observe: bool,
     last: Sequence,
     outlet: Outlet<AttachEvent>,
+}
+
+/// Who wants a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewReader {
+    /// No customer: attached or not, it says nothing about presence.
+    pub(crate) observe: bool,
+    /// Through which it came.
+    pub(crate) edge: NodeId,
 }
 
 /// The reader's side of a new stream.
@@ -38,6 +47,8 @@ pub(crate) struct Presence {
 /// The memory of an actor; nothing here is needed after a change of leader.
 pub(crate) struct Streams {
     streams: Vec<Stream>,
+    /// The edge of the customer's latest stream.
+    pub(crate) edge: Option<NodeId>,
     /// The commands of the customer in the present window.
     pub(crate) window: Window,
     idle_since_ms: u64,
@@ -48,6 +59,7 @@ impl Streams {
     pub(crate) fn new(now_ms: u64) -> Self {
         Self {
             streams: Vec::new(),
+            edge: None,
             window: Window::default(),
             idle_since_ms: now_ms,
             marked_ms: [0; 2],
@@ -60,7 +72,7 @@ impl Streams {
     }
 
     /// Adds a stream whose reader has everything up to `last`.
-    pub(crate) fn attach(&mut self, key: u64, observe: bool, last: Sequence) -> Reader {
+    pub(crate) fn attach(&mut self, key: u64, new: NewReader, last: Sequence) -> Reader {
         let (sender, events) = mailbox::bounded("attachment", ATTACH_EVENTS_MAX);
         let why = Arc::new(OnceLock::new());
         let outlet = Outlet {
@@ -69,10 +81,13 @@ impl Streams {
         };
         self.streams.push(Stream {
             key,
-            observe,
+            observe: new.observe,
             last,
             outlet,
         });
+        if !new.observe {
+            self.edge = Some(new.edge);
+        }
         Reader { events, why }
     }
 
@@ -180,6 +195,7 @@ impl PresenceWatch {
     /// A stream of the customer was attached.
     pub(crate) fn came(&mut self) {
         self.met = true;
+        self.our_fault = false;
         self.look = true;
     }
 
@@ -218,6 +234,11 @@ impl PresenceWatch {
     /// Whether there is anything to compare now.
     pub(crate) fn may_look(&self) -> bool {
         self.look && self.met && !self.under_way
+    }
+
+    /// The edge of the customer's last stream cannot be reached.
+    pub(crate) fn cut_off(&mut self) {
+        self.our_fault = true;
     }
 
     /// The entry to propose where `here` differs from what the machine believes.

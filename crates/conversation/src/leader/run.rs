@@ -2,11 +2,12 @@
 //! Promise: nothing is served before the leader's first entry is applied, nothing after its term.
 //! Not here: decisions (`step`, `leases`).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use domain::cell::command::{Command, CustomerPresence, LeaderStarted, Lease, LeaseState};
+use domain::cell::command::{Command, CustomerPresence, LeaderStarted, Lease, LeaseState, Tick};
 use domain::cell::reply::{Done, Reply};
-use domain::ids::{ConversationId, PlanVersion};
+use domain::ids::{AgentId, CellTime, ConversationId, PlanVersion, SiteId};
 use domain::plan::VersionedPlan;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -15,14 +16,17 @@ use ports::{Committed, Leadership, ProposeError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::Duties;
 use super::step::{Duty, Facts, Quorum, due, quorum, sleep_ms};
+use super::{Duties, Edge};
 use crate::concern;
 use crate::hub::Serving;
 use crate::leases::Leases;
 
 /// Leases, quorum and duties are looked at this often even when nothing happens, in milliseconds.
 const ROUND_MS: u64 = 100;
+/// A tick is applied within this after it was stamped, in milliseconds; those due by then are looked
+/// at too.
+const APPLIED_WITHIN_MS: u64 = 1_000;
 /// Leases are compared every so many rounds.
 const LEASE_ROUNDS: u64 = 5;
 /// Lease entries under way.
@@ -233,7 +237,7 @@ impl<'a> Term<'a> {
         for duty in due(facts, &blocked) {
             let command = match duty {
                 Duty::MatchMore => Command::MatchMore,
-                Duty::Tick => Command::Tick,
+                Duty::Tick => Command::Tick(self.tick(facts.now)),
                 Duty::AdoptPlan => match plan.borrow().clone() {
                     Some(newest) => Command::AdoptPlan(newest),
                     None => continue,
@@ -242,6 +246,28 @@ impl<'a> Term<'a> {
             self.under_way.push(duty);
             self.propose(Asked::Duty(duty), command);
         }
+    }
+
+    /// A tick that says whose offers lapse out of our reach.
+    fn tick(&self, now: CellTime) -> Tick {
+        let by = now.plus_ms(APPLIED_WITHIN_MS);
+        let core = &self.duties.core;
+        let due = core.view.with(|cell, _| concern::lapsing(cell, by));
+        Tick {
+            unreachable: self.unreachable(due).into_iter().collect(),
+        }
+    }
+
+    /// Those agents whose edges this node cannot reach.
+    fn unreachable(&self, agents: Vec<(AgentId, SiteId)>) -> BTreeSet<AgentId> {
+        let core = &self.duties.core;
+        let leases = core.leases.lock();
+        let lost = |(agent, site): (AgentId, SiteId)| {
+            let edge = leases.edge(&agent);
+            let edge = edge.map_or(Edge::AnyOf(site), Edge::Node);
+            core.faults.our_fault(&edge).then_some(agent)
+        };
+        agents.into_iter().filter_map(lost).collect()
     }
 
     fn propose(&mut self, asked: Asked, command: Command) {
@@ -322,18 +348,12 @@ impl<'a> Term<'a> {
     fn compare_leases(&mut self) {
         let core = &self.duties.core;
         let room = LEASE_PROPOSALS_MAX.saturating_sub(self.proposals.len());
-        let faults = &self.duties.faults;
-        let (sessions, sites) = core.view.with(|cell, _| {
-            let sessions = concern::sessions(cell, |site| faults.our_fault(site));
-            (sessions, concern::sites(cell))
-        });
+        let lost = self.unreachable(core.view.with(|cell, _| concern::sites(cell)));
+        let sessions = core.view.with(|cell, _| concern::sessions(cell, &lost));
         let now_ms = core.view.shared.mono_ms();
         let changes = core.leases.lock().changes(&sessions, now_ms);
         for (agent, session, state) in changes.into_iter().take(room) {
-            let our_fault = state != LeaseState::Alive
-                && sites
-                    .get(&agent)
-                    .is_some_and(|site| self.duties.faults.our_fault(site));
+            let our_fault = state != LeaseState::Alive && lost.contains(&agent);
             self.propose(
                 Asked::Lease,
                 Command::Lease(Lease {

@@ -4,8 +4,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::command::{Command, Entry};
-use super::conversation::Conversation;
+use super::command::{Command, Entry, Tick};
+use super::conversation::{Conversation, Phase};
 use super::deadlines::TICK_MAX;
 use super::decide::{self, subject_of};
 use super::draft::Draft;
@@ -15,7 +15,7 @@ use super::matching::{MATCHES_MAX, Note};
 use super::refusal::Refusal;
 use super::reply::{Done, Reply, Ticked};
 use super::state::State;
-use crate::ids::{CellId, CellTime, ConversationId, LogIndex};
+use crate::ids::{AgentId, CellId, CellTime, ConversationId, LogIndex};
 
 /// A refusal after a defect asks to come back after this long: somebody has to look first.
 pub const DEFECT_RETRY_MS: u64 = 30_000;
@@ -62,7 +62,7 @@ impl Cell {
         };
         run.advance(index, entry);
         let reply = match &entry.command {
-            Command::Tick => Ok(Done::Ticked(run.tick())),
+            Command::Tick(tick) => Ok(Done::Ticked(run.tick(tick))),
             Command::MatchMore => Ok(Done::Nothing),
             command => run.command(command),
         };
@@ -159,7 +159,7 @@ impl Run<'_> {
     }
 
     /// Fires due deadlines, one step each.
-    fn tick(&mut self) -> Ticked {
+    fn tick(&mut self, tick: &Tick) -> Ticked {
         let mut draft = Draft::new(self.state);
         decide::spikes_over(&mut draft);
         let over = draft.finish();
@@ -173,7 +173,7 @@ impl Run<'_> {
             let state = &*self.state;
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let mut draft = Draft::new(state);
-                decide::due(&mut draft, &subject);
+                decide::due(&mut draft, &subject, tick);
                 draft.finish()
             }));
             match (outcome, subject) {
@@ -248,6 +248,22 @@ impl State {
     pub(crate) fn due_subject(&self) -> Option<Subject> {
         let (at, subject) = self.first_deadline()?;
         (at <= self.meta.now).then_some(subject)
+    }
+
+    /// Agents whose offers the next tick lets lapse if it is applied at `by`.
+    pub fn lapsing(&self, by: CellTime) -> Vec<AgentId> {
+        let due = self
+            .derived
+            .deadlines
+            .range(..=(by, LogIndex(u64::MAX)))
+            .take(TICK_MAX);
+        let found = due.filter_map(|(_, index)| self.conversations.get(index));
+        found
+            .filter_map(|conversation| match &conversation.phase {
+                Phase::Offered(offer) => Some(offer.agent.clone()),
+                _ => None,
+            })
+            .collect()
     }
 
     /// The first entry of the deadline index.

@@ -27,7 +27,7 @@ pub enum Command {
     /// A leader's first entry in its term: the barrier. Proposed by the leader.
     LeaderStarted(LeaderStarted),
     /// Fires at most 256 due deadlines. Proposed by the leader.
-    Tick,
+    Tick(Tick),
     /// Goes on matching where `more_due` is set. Proposed by the leader.
     MatchMore,
     /// Brings a floor plan into force. Proposed by the leader.
@@ -83,6 +83,20 @@ pub struct LeaderStarted {
     pub without_leader_ms: u64,
     /// Whether all voters had restarted, so that the wall clock may move cell time (24 h at most).
     pub after_restart_of_all: bool,
+}
+
+impl Command {
+    /// A tick that finds every agent within reach.
+    pub fn tick() -> Self {
+        Self::Tick(Tick::default())
+    }
+}
+
+/// Fires what is due.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tick {
+    /// Agents whose clients' edges the leader cannot reach: an offer that lapses was not missed.
+    pub unreachable: Vec<AgentId>,
 }
 
 /// Who speaks or acts in a conversation, with what fences it.

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use tonic::service::Routes;
 
 use super::link::Speaker;
-use super::presence::Presence;
+use super::presence::{Place, Presence};
 use super::serve::Forwards;
 use super::{Doors, DoorsParts};
 use crate::listener::{Bounds, Server};
@@ -167,7 +167,10 @@ impl Bench {
         }
         let forwards = Forwards {
             doors: doors.clone(),
-            presence: Presence::new(SiteId::new("sha").unwrap()),
+            presence: Presence::new(Place {
+                node: NodeId(id),
+                site: SiteId::new("sha").unwrap(),
+            }),
             control: self.control.subscribe(),
             account: Arc::new(Nothing),
         };
@@ -211,6 +214,7 @@ fn attach() -> ForwardUp {
         group: MAIN,
         site: "sha".to_owned(),
         request,
+        ..ForwardUp::default()
     }
 }
 
@@ -254,7 +258,7 @@ async fn a_forwarded_call_is_never_forwarded_again() {
     let leader = bench.owner(true, None);
     bench.node(3, "c", Some(leader.clone())).await;
     let second = bench.node(2, "c", None).await;
-    let refused = second.call_here(mark()).await.unwrap_err();
+    let refused = second.call_here(NodeId(1), mark()).await.unwrap_err();
     assert_eq!(refused.reason(), ErrorReason::NotLeader);
     assert_eq!(leader.asked.load(Ordering::Relaxed), 0);
 }

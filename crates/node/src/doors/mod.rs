@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::ids::NodeId;
 use parking_lot::{Mutex, RwLock};
 use pb::api::v1::{ErrorReason, Refusal};
 use pb::raft::v1::{
@@ -135,21 +136,31 @@ impl Doors {
             .is_some_and(|link| link.conn().is_some())
     }
 
+    fn own_edge(&self) -> NodeId {
+        NodeId(self.shared.speaker.node_id)
+    }
+
     /// The owner of a group on this node, whether or not it leads.
     fn local(&self, group: u32) -> Option<Arc<dyn Door>> {
         self.shared.owners.read().get(&group).cloned()
     }
 
-    /// A call that another node's edge made: answered here or not at all.
-    pub(crate) async fn call_here(&self, call: ForwardCall) -> CallAnswer {
+    /// A call that came through `edge`: answered here or not at all.
+    pub(crate) async fn call_here(&self, edge: NodeId, mut call: ForwardCall) -> CallAnswer {
+        call.edge = edge.0;
         match self.local(call.group) {
             Some(owner) => owner.call(call).await,
             None => Err(refuse::not_leader(self.shared.routes.hint(call.group))),
         }
     }
 
-    /// A stream that another node's edge opened: served here or not at all.
-    pub(crate) async fn open_here(&self, first: ForwardUp) -> Result<DoorStream, Refusal> {
+    /// A stream that came through `edge`: served here or not at all.
+    pub(crate) async fn open_here(
+        &self,
+        edge: NodeId,
+        mut first: ForwardUp,
+    ) -> Result<DoorStream, Refusal> {
+        first.edge = edge.0;
         match self.local(first.group) {
             Some(owner) => owner.open(first).await,
             None => Err(refuse::not_leader(self.shared.routes.hint(first.group))),
@@ -188,7 +199,9 @@ impl Doors {
 
     async fn try_call(&self, route: Route, call: &ForwardCall, deadline: Instant) -> CallAnswer {
         let peer = match route {
-            Route::Here => return within(deadline, self.call_here(call.clone())).await,
+            Route::Here => {
+                return within(deadline, self.call_here(self.own_edge(), call.clone())).await;
+            }
             Route::Peer(peer) => peer,
             Route::Nowhere => return Err(refuse::forming("the group")),
         };
@@ -218,7 +231,9 @@ impl Doors {
         deadline: Instant,
     ) -> Result<DoorStream, Refusal> {
         let peer = match route {
-            Route::Here => return within(deadline, self.open_here(first.clone())).await,
+            Route::Here => {
+                return within(deadline, self.open_here(self.own_edge(), first.clone())).await;
+            }
             Route::Peer(peer) => peer,
             Route::Nowhere => return Err(refuse::forming("the group")),
         };

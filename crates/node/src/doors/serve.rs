@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ids::{NodeId, SiteId};
+use domain::ids::NodeId;
 use parking_lot::Mutex;
 use pb::api::v1::Refusal;
 use pb::raft::v1::{
@@ -16,7 +16,7 @@ use pb::raft::v1::{
     ForwardUp, JoinRequest, JoinResponse, forward_answer, forward_call, forward_request,
     forward_response,
 };
-use ports::{Door, StreamDown, StreamUp};
+use ports::{Door, DoorStream, StreamDown, StreamUp};
 use rpc::raft::v1::forward_service_server::{ForwardService, ForwardServiceServer};
 use runtime::mailbox;
 use tokio::sync::{Semaphore, mpsc};
@@ -25,7 +25,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::link::FRAME_BYTES_MAX;
-use super::presence::{Mark, Presence};
+use super::presence::{Mark, Place, Presence};
 use super::{Doors, millis};
 use crate::control::StateWatch;
 use crate::refuse;
@@ -60,7 +60,7 @@ impl Forwards {
     }
 
     /// Checks who speaks to whom.
-    fn greet(&self, first: Option<ForwardRequest>) -> Result<SiteId, Status> {
+    fn greet(&self, first: Option<ForwardRequest>) -> Result<Place, Status> {
         let Some(forward_request::Frame::Hello(hello)) = first.and_then(|request| request.frame)
         else {
             return Err(Status::failed_precondition("the first frame must be hello"));
@@ -78,8 +78,12 @@ impl Forwards {
             return Err(Status::failed_precondition(message));
         }
         let parts = self.control.borrow();
-        match parts.nodes.get(&NodeId(hello.from_node)) {
-            Some(node) if node.removed_wall_ms.is_none() => Ok(node.site.clone()),
+        let node_id = NodeId(hello.from_node);
+        match parts.nodes.get(&node_id) {
+            Some(node) if node.removed_wall_ms.is_none() => Ok(Place {
+                node: node_id,
+                site: node.site.clone(),
+            }),
             _ => Err(Status::failed_precondition(format!(
                 "node {} is no member here",
                 hello.from_node
@@ -112,7 +116,7 @@ impl ForwardService for Forwards {
     ) -> Result<Response<Self::ForwardStream>, Status> {
         let mut incoming = request.into_inner();
         let first = timeout(HELLO_WAIT, incoming.message()).await;
-        let site = self.greet(first.map_err(|_| Status::deadline_exceeded("no hello came"))??)?;
+        let edge = self.greet(first.map_err(|_| Status::deadline_exceeded("no hello came"))??)?;
         let (out, frames) = mpsc::channel(OUT_FRAMES_MAX);
         // The queue is new: there is room for the first frame.
         let _ = out.try_send(self.hello());
@@ -121,7 +125,8 @@ impl ForwardService for Forwards {
             out,
             streams: Arc::default(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
-            _mark: self.presence.connected(site),
+            _mark: self.presence.connected(&edge),
+            edge: edge.node,
         };
         let lane = self.doors.shared.env.edge.clone();
         let stop = self.doors.shared.stop.clone();
@@ -178,6 +183,7 @@ struct Session {
     out: mpsc::Sender<ForwardResponse>,
     streams: Streams,
     calls: Arc<Semaphore>,
+    edge: NodeId,
     _mark: Mark,
 }
 
@@ -212,9 +218,9 @@ impl Session {
         let Ok(permit) = self.calls.clone().try_acquire_owned() else {
             return Some(refuse::exhausted("forwarded calls", CALLS_MAX));
         };
-        let (forwards, out) = (self.forwards.clone(), self.out.clone());
+        let (forwards, out, edge) = (self.forwards.clone(), self.out.clone(), self.edge);
         let answering = async move {
-            let frame = match forwards.answer(unary).await {
+            let frame = match forwards.answer(edge, unary).await {
                 Ok(response) => forward_response::Frame::Answer(ForwardAnswer {
                     response: Some(response),
                 }),
@@ -278,8 +284,13 @@ impl Session {
             self.out.clone(),
             self.streams.clone(),
         );
+        let edge = self.edge;
         let serving = async move {
-            let last = serve_stream(&doors, call, first, &out, &streams).await;
+            let opening = doors.open_here(edge, first).await;
+            let last = match opening {
+                Ok(opened) => serve_stream(opened, call, &out, &streams).await,
+                Err(refusal) => refusal,
+            };
             streams.lock().remove(&call);
             // An edge that is gone needs no last word.
             let _ = out.send(failed(call, last)).await;
@@ -305,12 +316,16 @@ impl Session {
 }
 
 impl Forwards {
-    async fn answer(&self, call: ForwardCall) -> Result<forward_answer::Response, Refusal> {
+    async fn answer(
+        &self,
+        edge: NodeId,
+        call: ForwardCall,
+    ) -> Result<forward_answer::Response, Refusal> {
         if let Some(forward_call::Request::NodeStatus(_)) = &call.request {
             return Ok(forward_answer::Response::NodeStatus(self.account.account()));
         }
         let wait = Duration::from_millis(call.deadline_ms);
-        match timeout(wait, self.doors.call_here(call)).await {
+        match timeout(wait, self.doors.call_here(edge, call)).await {
             Ok(answer) => answer,
             Err(_) => Err(refuse::outcome_unknown()),
         }
@@ -319,22 +334,20 @@ impl Forwards {
 
 /// Serves one stream until its owner ends it; gives the last word.
 async fn serve_stream(
-    doors: &Doors,
+    mut opened: DoorStream,
     call: u64,
-    first: ForwardUp,
     out: &mpsc::Sender<ForwardResponse>,
     streams: &Streams,
 ) -> Refusal {
-    let mut opened = match doors.open_here(first).await {
-        Ok(opened) => opened,
-        Err(refusal) => return refusal,
-    };
     {
         let mut streams = streams.lock();
         // Missing: it overflowed or the edge has gone while it was opened.
         let Some(Stream::Opening(waiting)) = streams.insert(call, Stream::Open(opened.up.clone()))
         else {
             streams.remove(&call);
+            let our_fault = out.is_closed();
+            // An owner that has no room for this at its start has none for the stream.
+            let _ = opened.up.try_send(StreamUp::Stop { our_fault });
             return Refusal::default();
         };
         for message in waiting {

@@ -36,7 +36,7 @@ fn an_entry_of_a_newer_format_is_refused() {
     let mut bytes = encode_entry(&Entry {
         at: CellTime(5),
         wall_ms: 6,
-        command: Command::Tick,
+        command: Command::tick(),
     });
     // Field 1 comes first: its tag, then the format.
     assert_eq!(bytes[..2], [8, 1]);
@@ -62,7 +62,7 @@ fn the_stored_bytes_of_a_tick_do_not_change() {
     let bytes = encode_entry(&Entry {
         at: CellTime(5),
         wall_ms: 6,
-        command: Command::Tick,
+        command: Command::tick(),
     });
     assert_eq!(bytes, [8, 1, 16, 5, 24, 6, 90, 0]);
 }

@@ -8,7 +8,7 @@ use ::pb::store::v1::{self as pb, entry::Command as Stored};
 use domain::cell::command::{
     Accept, Close, Command, CustomerPresence, Decline, Entry, HandOff, Intent, LeaderStarted,
     Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, Rate, Release, Send,
-    SetIntent, Target, Transfer,
+    SetIntent, Target, Tick, Transfer,
 };
 use domain::ids::{CellTime, OwnerEpoch, PlanVersion, Session};
 use domain::plan::VersionedPlan;
@@ -32,7 +32,7 @@ pub(super) fn entry(stored: &pb::Entry) -> Read<Entry> {
 fn command(stored: &Stored) -> Read<Command> {
     Ok(match stored {
         Stored::LeaderStarted(started) => Command::LeaderStarted(leader_started(*started)),
-        Stored::Tick(_) => Command::Tick,
+        Stored::Tick(due) => Command::Tick(tick(due)?),
         Stored::MatchMore(_) => Command::MatchMore,
         Stored::AdoptPlan(adopt) => Command::AdoptPlan(adopt_plan(adopt)?),
         Stored::Open(asked) => Command::Open(open(asked)?),
@@ -64,6 +64,15 @@ fn leader_started(stored: pb::LeaderStarted) -> LeaderStarted {
         without_leader_ms: stored.without_leader_ms,
         after_restart_of_all: stored.after_restart_of_all,
     }
+}
+
+fn tick(stored: &pb::Tick) -> Read<Tick> {
+    let unreachable = stored.unreachable.iter();
+    Ok(Tick {
+        unreachable: unreachable
+            .map(|agent| name(agent, "unreachable"))
+            .collect::<Read<_>>()?,
+    })
 }
 
 pub(crate) fn adopt_plan(stored: &pb::AdoptPlan) -> Read<VersionedPlan> {

@@ -28,7 +28,9 @@ pub(super) fn entry(entry: &Entry) -> pb::Entry {
 fn command(command: &Command) -> Stored {
     match command {
         Command::LeaderStarted(started) => Stored::LeaderStarted(leader_started(*started)),
-        Command::Tick => Stored::Tick(pb::Tick {}),
+        Command::Tick(tick) => Stored::Tick(pb::Tick {
+            unreachable: tick.unreachable.iter().map(ToString::to_string).collect(),
+        }),
         Command::MatchMore => Stored::MatchMore(pb::MatchMore {}),
         Command::AdoptPlan(adopt) => Stored::AdoptPlan(adopt_plan(adopt)),
         Command::Open(asked) => Stored::Open(open(asked)),

@@ -72,7 +72,7 @@ impl History {
             27 => self.hand_off(pick),
             28 => Some(Command::MatchMore),
             29 if pick.is_multiple_of(5) => return self.adopt(),
-            _ => Some(Command::Tick),
+            _ => Some(Command::tick()),
         };
         if let Some(command) = command {
             self.apply(command);

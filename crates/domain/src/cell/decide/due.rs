@@ -2,6 +2,7 @@
 //! Promise: one deadline, one step; one that was renewed is put back and has not fired.
 //! Not here: when something is due (`deadlines`).
 
+use crate::cell::command::Tick;
 use crate::cell::conversation::{Conversation, Held, Phase, Waiting};
 use crate::cell::deadlines::{Timer, first_due};
 use crate::cell::defects;
@@ -11,7 +12,7 @@ use crate::cell::transcript::{HoldReason, RequeueReason};
 use crate::ids::{AgentId, CellTime};
 
 /// Fires one entry of the deadline index.
-pub(crate) fn due(draft: &mut Draft<'_>, subject: &Subject) {
+pub(crate) fn due(draft: &mut Draft<'_>, subject: &Subject, tick: &Tick) {
     match subject {
         Subject::Agent(name) => pause_over(draft, name),
         Subject::Conversation(index) => {
@@ -23,7 +24,7 @@ pub(crate) fn due(draft: &mut Draft<'_>, subject: &Subject) {
                 if let Some((at, timer)) = first_due(draft.state, conversation)
                     && at <= draft.now()
                 {
-                    fire(draft, conversation, timer);
+                    fire(draft, conversation, timer, tick);
                 }
             }
             draft.push(Event::DeadlinePutBack {
@@ -43,10 +44,10 @@ fn pause_over(draft: &mut Draft<'_>, name: &AgentId) {
     }
 }
 
-fn fire(draft: &mut Draft<'_>, conversation: &Conversation, timer: Timer) {
+fn fire(draft: &mut Draft<'_>, conversation: &Conversation, timer: Timer, tick: &Tick) {
     match (timer, &conversation.phase) {
         (Timer::OfferLapses, Phase::Offered(offer)) => {
-            super::offer::lapse(draft, conversation, offer)
+            super::offer::lapse(draft, conversation, offer, tick)
         }
         (Timer::CustomerGone, _) => gone(draft, conversation),
         (Timer::PreferenceEnds, Phase::Queued(waiting)) => {

@@ -41,7 +41,7 @@ pub(crate) const RETRY_MS: u64 = 1_000;
 pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Result<Done, Refusal> {
     match command {
         Command::LeaderStarted(started) => Ok(leader::started(draft, started)),
-        Command::Tick | Command::MatchMore => Ok(Done::Nothing),
+        Command::Tick(_) | Command::MatchMore => Ok(Done::Nothing),
         Command::AdoptPlan(plan) => Ok(plan::adopt(draft, plan)),
         Command::Open(open) => intake::open(draft, open),
         Command::Send(send) => send::send(draft, send),

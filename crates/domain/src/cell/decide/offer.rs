@@ -4,7 +4,7 @@
 
 use super::{check_length, check_session, check_sound, copy_of, find, heal, request};
 use crate::cell::agent::{Agent, ChannelPause};
-use crate::cell::command::{Accept, Actor, Decline, OfferRef};
+use crate::cell::command::{Accept, Actor, Decline, OfferRef, Tick};
 use crate::cell::conversation::{Active, Conversation, Offer, PassedOver, Phase};
 use crate::cell::draft::{Draft, next_epoch};
 use crate::cell::event::{Alarm, Event, Tally};
@@ -215,12 +215,17 @@ pub(super) fn rescind(draft: &mut Draft<'_>, conversation: &Conversation, offer:
 }
 
 /// An offer has lapsed: the work goes back to its place; the agent missed it unless we are to blame.
-pub(super) fn lapse(draft: &mut Draft<'_>, conversation: &Conversation, offer: &Offer) {
+pub(super) fn lapse(
+    draft: &mut Draft<'_>,
+    conversation: &Conversation,
+    offer: &Offer,
+    tick: &Tick,
+) {
     draft.end_offer(conversation, offer, OfferOutcome::Expired);
     let spike = watch_spike(draft, conversation, OfferOutcome::Expired);
     draft.back_to_line(conversation, offer.prefer.clone());
     draft.agent_done(&offer.agent, false);
-    if spike || is_our_fault(draft.state, offer) {
+    if spike || is_our_fault(draft.state, offer, tick) {
         return;
     }
     let now = draft.now();
@@ -233,11 +238,14 @@ pub(super) fn lapse(draft: &mut Draft<'_>, conversation: &Conversation, offer: &
     }
 }
 
-/// A leader has started since the offer was made, or its client showed it late.
-fn is_our_fault(state: &State, offer: &Offer) -> bool {
+/// A leader has started since the offer was made, its client showed it late, or the leader cannot
+/// reach that client's edge.
+fn is_our_fault(state: &State, offer: &Offer, tick: &Tick) -> bool {
     let late =
         |shown: CellTime| shown.since_ms(offer.made_at) > offer.period_ms / SHOWN_LATE_DIVISOR;
-    state.meta.leader.started_since(offer.made_at) || offer.shown_at.is_some_and(late)
+    state.meta.leader.started_since(offer.made_at)
+        || offer.shown_at.is_some_and(late)
+        || tick.unreachable.contains(&offer.agent)
 }
 
 /// Counts a missed offer: a pause that doubles, and Not Responding after several in a row.

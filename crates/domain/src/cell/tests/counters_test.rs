@@ -160,7 +160,7 @@ fn the_longest_wait_is_that_of_the_head() {
     floor.at += 5_000;
     floor.open("b");
     floor.at += 1_000;
-    floor.apply(Command::Tick);
+    floor.apply(Command::tick());
     assert_eq!(
         floor
             .state()

@@ -64,7 +64,7 @@ fn a_leaders_start_rewrites_no_deadline_and_an_early_one_is_put_back() {
     floor.leader_starts(0);
     assert_eq!(floor.conversation(id).deadline, indexed);
     floor.at = indexed.unwrap().0;
-    floor.apply(Command::Tick);
+    floor.apply(Command::tick());
     assert!(
         floor
             .last

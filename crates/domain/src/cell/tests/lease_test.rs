@@ -124,7 +124,7 @@ fn by_policy_a_lost_agents_conversation_is_only_reported_once() {
     assert!(told);
     assert!(matches!(floor.phase(id), Phase::Active(_)));
     floor.wait_ms(3_600_000);
-    floor.apply(Command::Tick);
+    floor.apply(Command::tick());
     assert!(!floor.last.iter().any(|event| matches!(
         event,
         Event::Warned {

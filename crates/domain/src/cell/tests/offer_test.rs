@@ -199,6 +199,30 @@ fn two_misses_in_a_row_make_an_agent_not_responding_until_the_agent_acts() {
 }
 
 #[test]
+fn an_offer_that_lapses_out_of_our_reach_was_not_missed() {
+    let mut floor = Floor::with(|plan| {
+        let one_offer_each = |name: &str| (agent(name), agent_plan(name, 25));
+        plan.agents = [one_offer_each("ana"), one_offer_each("ben")].into();
+    });
+    floor.log_in("ana");
+    floor.log_in("ben");
+    let (first, second) = (floor.open("zoe"), floor.open("yan"));
+    assert!(floor.offered_to(first).is_some() && floor.offered_to(second).is_some());
+    floor.at += 20_000;
+    let due = floor.state().lapsing(CellTime(floor.at));
+    assert_eq!(due, [agent("ana"), agent("ben")]);
+    floor.apply(Command::Tick(Tick {
+        unreachable: vec![agent("ana")],
+    }));
+    let pauses = |name: &str| floor.state().agent(&agent(name)).unwrap().channels.len();
+    assert_eq!(
+        (pauses("ana"), pauses("ben")),
+        (0, 1),
+        "ben could be reached and missed his"
+    );
+}
+
+#[test]
 fn the_pause_after_misses_doubles_to_its_limit() {
     let mut floor = Floor::with(|plan| {
         plan.queues
@@ -269,7 +293,7 @@ fn a_spike_of_lapsed_offers_stops_agents_states_and_raises_one_alarm() {
         floor.open(&format!("c{n}"));
     }
     floor.at += 20_000;
-    floor.apply(Command::Tick);
+    floor.apply(Command::tick());
     let alarms = floor
         .last
         .iter()
@@ -338,7 +362,7 @@ fn a_spike_ends_by_itself_when_its_minute_has_passed() {
         floor.not_ready(name);
     }
     floor.at += 61_000;
-    floor.apply(Command::Tick);
+    floor.apply(Command::tick());
     assert_eq!(view(&floor).spike_since, None);
     let over = |event: &Event| matches!(event, Event::SpikeChanged { since: None, .. });
     assert!(floor.last.iter().any(over));

@@ -150,7 +150,7 @@ fn resolve(floor: &mut Floor, step: &Step) -> Command {
         }),
         23 | 24 => people(floor, step, chosen.agent),
         27 => Command::MatchMore,
-        _ => Command::Tick,
+        _ => Command::tick(),
     }
 }
 
@@ -252,7 +252,15 @@ fn answer(floor: &mut Floor, step: &Step, id: ConversationId) -> Command {
             reason: String::new(),
         }),
         12 => Command::OfferShown(floor.offer_ref(id)),
-        _ => Command::Tick,
+        _ => Command::Tick(Tick {
+            // Every other time nobody can be reached.
+            unreachable: floor
+                .state()
+                .agents()
+                .filter(|_| step.b.is_multiple_of(2))
+                .map(|agent| agent.name.clone())
+                .collect(),
+        }),
     }
 }
 
@@ -319,7 +327,7 @@ impl First {
         let has_id = !matches!(
             entry.command,
             Command::LeaderStarted(_)
-                | Command::Tick
+                | Command::Tick(_)
                 | Command::MatchMore
                 | Command::AdoptPlan(_)
                 | Command::CustomerPresence(_)

@@ -33,7 +33,7 @@ fn parts_come_in_a_fixed_order_and_load_to_the_same_state() {
     let entry = crate::cell::command::Entry {
         at: CellTime(floor.at + 30_000),
         wall_ms: 0,
-        command: crate::cell::command::Command::Tick,
+        command: crate::cell::command::Command::tick(),
     };
     let index = LogIndex(floor.index + 1);
     assert_eq!(loaded.apply(index, &entry), floor.cell.apply(index, &entry));

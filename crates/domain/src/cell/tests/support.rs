@@ -209,7 +209,7 @@ impl Floor {
         let end = self.at + ms;
         while let Some(due) = self.cell.next_deadline().filter(|due| due.0 <= end) {
             self.at = self.at.max(due.0);
-            self.apply(Command::Tick);
+            self.apply(Command::tick());
         }
         self.at = end;
     }

@@ -190,13 +190,13 @@ fn a_tick_fires_at_most_256_deadlines_in_order_and_says_that_more_are_due() {
             .unwrap();
     }
     floor.at += 120_000;
-    let Ok(Done::Ticked(ticked)) = floor.ask(Command::Tick) else {
+    let Ok(Done::Ticked(ticked)) = floor.ask(Command::tick()) else {
         panic!("no tick")
     };
     assert_eq!((ticked.fired, ticked.more_due), (256, true));
     assert!(matches!(floor.phase(ids[255]), Phase::Closed(_)));
     assert!(matches!(floor.phase(ids[256]), Phase::Queued(_)));
-    let Ok(Done::Ticked(ticked)) = floor.ask(Command::Tick) else {
+    let Ok(Done::Ticked(ticked)) = floor.ask(Command::tick()) else {
         panic!("no tick")
     };
     assert_eq!((ticked.fired, ticked.more_due), (44, false));
