@@ -3,6 +3,7 @@
 //! Not here: the words that a client reads (`api`).
 
 use domain::cell::refusal::Refusal;
+use domain::cell::version::TooNew;
 use ports::{ProposeError, ReadError};
 
 /// Why an act failed or was refused.
@@ -29,6 +30,10 @@ pub enum ActError {
         /// Try again after this many milliseconds.
         retry_after_ms: u64,
     },
+    /// Certainly not done: the command is newer than the machine version in force, which is raised as
+    /// soon as every voter's node runs a program that knows it.
+    #[error(transparent)]
+    TooNew(#[from] TooNew),
     /// The replica has stopped.
     #[error("the replica has stopped")]
     Stopped,

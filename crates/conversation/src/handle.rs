@@ -64,8 +64,14 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Stamps a command with cell time and encodes it as an entry.
+    /// Stamps a command with cell time and encodes it as an entry. The caller has seen that the
+    /// command is not newer than the version in force, which only grows.
     pub(crate) fn stamp(&self, command: Command) -> Bytes {
+        debug_assert!(
+            self.view
+                .with(|cell, _| cell.check_version(&command).is_ok()),
+            "a command that is newer than the version in force is never proposed"
+        );
         let shared = &self.view.shared;
         let at = shared.clock.lock().stamp(shared.mono_ms());
         let entry = Entry {
@@ -94,8 +100,16 @@ pub struct CellHandle {
     core: Arc<Core>,
 }
 
-/// Starts a cell's duties on this node; the task ends when `stop` says so.
+/// Starts the duties of a cell that no control group knows: its machine version and buckets stay.
 pub fn start(parts: CellParts) -> (CellHandle, Task<()>) {
+    start_known(parts, Arc::new(leader::Unregistered))
+}
+
+/// Starts a cell's duties on this node; the task ends when `stop` says so.
+pub fn start_known(
+    parts: CellParts,
+    registry: Arc<dyn leader::Registry>,
+) -> (CellHandle, Task<()>) {
     let core = Arc::new(Core {
         env: parts.env,
         group: parts.group,
@@ -108,6 +122,8 @@ pub fn start(parts: CellParts) -> (CellHandle, Task<()>) {
     let duties = leader::Duties {
         core: core.clone(),
         plan: parts.plan,
+        registry,
+        cell: parts.cell,
         interrupted_after_ms: parts.interrupted_after_ms,
         stop: parts.stop,
     };
@@ -148,10 +164,11 @@ impl CellHandle {
         if let Command::Open(open) = &command {
             self.admit(open)?;
         }
-        let subject = self
-            .core
-            .view
-            .with(|cell, _| concern::subject(cell, &command));
+        let (allowed, subject) = self.core.view.with(|cell, _| {
+            let allowed = cell.check_version(&command);
+            (allowed, concern::subject(cell, &command))
+        });
+        allowed?;
         let Some(conversation) = subject else {
             let _permit = self
                 .core

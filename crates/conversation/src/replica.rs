@@ -50,6 +50,8 @@ pub struct CellReplica {
     shared: Arc<Shared>,
     events: Vec<Event>,
     last: u64,
+    /// Why the state of the last snapshot could not be taken over: the program is too old for it.
+    too_old: Option<String>,
 }
 
 /// A reader of the local replica; possibly stale.
@@ -98,6 +100,7 @@ pub fn replica(cell: CellId) -> (CellReplica, View) {
             shared: shared.clone(),
             events: Vec::new(),
             last: 0,
+            too_old: None,
         },
         View { shared },
     )
@@ -110,11 +113,14 @@ impl Machine for CellReplica {
         let entry = match wire::cell::decode_entry(payload) {
             Ok(entry) => entry,
             // A newer or damaged entry: this replica must not go on (design, rule 2).
-            Err(error) => panic!(
-                "log entry {} cannot be read by this version: {error}",
-                at.index
-            ),
+            Err(error) => halt(&unreadable(&format!("log entry {}", at.index), &error)),
         };
+        if let Err(too_new) = self.shared.cell.read().check_version(&entry.command) {
+            halt(&format!(
+                "log entry {} must not be here: {too_new}",
+                at.index
+            ));
+        }
         self.shared
             .clock
             .lock()
@@ -126,6 +132,9 @@ impl Machine for CellReplica {
     }
 
     fn flush(&mut self) {
+        if let Some(reason) = &self.too_old {
+            halt(reason);
+        }
         let events = std::mem::take(&mut self.events);
         if !events.is_empty() {
             let cell = self.shared.cell.read();
@@ -140,15 +149,43 @@ impl Machine for CellReplica {
     }
 
     fn restore(&mut self, chunks: Vec<Bytes>) -> Result<(), RestoreError> {
-        let cell = wire::snapshot::decode_cell(&chunks).map_err(|error| RestoreError {
-            reason: error.to_string(),
-        })?;
+        let cell = match wire::snapshot::decode_cell(&chunks) {
+            Ok(cell) => cell,
+            // The log and the vote must go on, which a refused snapshot would end: the replica is
+            // halted at the flush that follows.
+            Err(error) if error.is_newer() => {
+                self.too_old = Some(unreadable("the snapshot", &error));
+                return Ok(());
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                return Err(RestoreError { reason });
+            }
+        };
+        self.too_old = None;
         self.last = cell.applied().0;
         *self.shared.cell.write() = cell;
         self.events.clear();
         self.shared.applied.send_replace(self.last);
         Ok(())
     }
+}
+
+/// Why this program cannot go on, and what to do about it.
+fn unreadable(what: &str, error: &wire::WireError) -> String {
+    if error.is_newer() {
+        format!(
+            "{what} was written by a newer program: {error}; install the program that the other \
+             nodes of the cell run and start this node again, its data is whole"
+        )
+    } else {
+        format!("{what} cannot be read: {error}")
+    }
+}
+
+/// Ends this replica; its group takes the panic for it, and goes on with log and vote.
+fn halt(reason: &str) -> ! {
+    panic!("{reason}")
 }
 
 struct FrozenChunks(wire::snapshot::CellChunks);

@@ -176,6 +176,10 @@ number_id!(
     PlanVersion(u64)
 );
 number_id!(
+    /// A version of the cell machine: which commands exist and how they are judged.
+    MachineVersion(u32)
+);
+number_id!(
     /// Place of an item in a conversation's transcript, from 1, without gaps.
     Sequence(u64)
 );

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Edge, EdgeParts, Health, OneCell, Streams};
-use domain::control::command::FIRST_CELL;
+use api::{Edge, EdgeParts, Health, Streams};
 use domain::ids::{NodeId, SiteId};
 use ports::Group;
 use raft::{Directory, GroupHandle, GroupOptions, GroupSpec, Host, Member, Profile};
@@ -32,6 +31,7 @@ use crate::doors::{Doors, DoorsParts};
 use crate::error::NodeError;
 use crate::follow;
 use crate::found::Founding;
+use crate::homes::ControlHomes;
 use crate::join::Advertised;
 use crate::listener::{Bounds, Server};
 use crate::marks::{self, Ground};
@@ -241,7 +241,7 @@ async fn serve_clients(
         cluster: cluster.clone(),
         operator: gatherer.clone(),
         floor,
-        homes: Arc::new(OneCell(FIRST_CELL)),
+        homes: Arc::new(ControlHomes::new(control.state.clone())),
         streams: inner.streams.clone(),
         lane: env.edge.clone(),
     });

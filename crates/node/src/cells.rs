@@ -23,6 +23,7 @@ use crate::control::{PlanWatch, StateWatch};
 use crate::doors::Doors;
 use crate::doors::presence::Presence;
 use crate::error::NodeError;
+use crate::homes::ControlRegistry;
 use crate::marks::{self, Ground};
 use crate::status::group_view;
 
@@ -166,7 +167,7 @@ impl Cells {
         view: &View,
     ) -> (CellHandle, Task<()>) {
         let parts = &self.shared.parts;
-        conversation::start(CellParts {
+        let parts_of_cell = CellParts {
             cell: id,
             env: parts.env.clone(),
             group: Arc::new(group.clone()),
@@ -175,7 +176,9 @@ impl Cells {
             faults: Arc::new(parts.presence.clone()),
             interrupted_after_ms: parts.interrupted_after_ms,
             stop: parts.stop.clone(),
-        })
+        };
+        let registry = ControlRegistry::new(parts.control.clone());
+        conversation::start_known(parts_of_cell, Arc::new(registry))
     }
 
     /// The first member gives the group its members, once.

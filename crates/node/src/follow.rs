@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use domain::cell::version::NEWEST_VERSION;
 use domain::ids::NodeId;
 use pb::raft::v1::{AnnounceRequest, ForwardCall, forward_call};
 use ports::{Door, Group, Leadership, Machine};
@@ -75,6 +76,7 @@ pub(crate) async fn announce(
                     node.addresses.api != advertised.api
                         || node.addresses.peer != advertised.peer
                         || node.program != crate::VERSION
+                        || node.machine != NEWEST_VERSION
                 })
             };
             if differs && !announce_once(us, &advertised, &doors).await {
@@ -97,6 +99,7 @@ async fn announce_once(us: u64, advertised: &Advertised, doors: &Doors) -> bool 
         api_address: advertised.api.clone(),
         peer_address: advertised.peer.clone(),
         version: crate::VERSION.to_owned(),
+        machine_version: NEWEST_VERSION.0,
     };
     let call = ForwardCall {
         group: CONTROL_GROUP,

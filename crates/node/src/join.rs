@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use domain::cell::version::NEWEST_VERSION;
 use pb::api::v1::{NodeView, Refusal};
 use pb::raft::v1::{JoinRequest, JoinResponse};
 use rpc::raft::v1::forward_service_client::ForwardServiceClient;
@@ -65,6 +66,7 @@ pub(crate) async fn join(
         cluster_id: String::new(),
         profile: config.cluster.profile.clone(),
         version: crate::VERSION.to_owned(),
+        machine_version: NEWEST_VERSION.0,
     };
     let joined = ask(config, env, &request).await?;
     let identity = Identity {

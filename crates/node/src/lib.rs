@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod follow;
 mod found;
+mod homes;
 mod join;
 mod listener;
 mod marks;

@@ -9,7 +9,7 @@ use ::pb::store::v1 as pb;
 use domain::cell::command::Entry;
 use prost::Message as _;
 
-use crate::error::{WireError, check_format};
+use crate::error::{WireError, check_format, check_machine};
 
 #[cfg(test)]
 mod cell_test;
@@ -25,10 +25,11 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
 /// Reads the stored form of an entry.
 ///
 /// # Errors
-/// When the bytes are no entry, or one of a newer format.
+/// When the bytes are no entry, or one of a newer format or machine version.
 pub fn decode_entry(bytes: &[u8]) -> Result<Entry, WireError> {
     let stored = pb::Entry::decode(bytes)?;
     check_format(stored.format, ENTRY_FORMAT)?;
+    check_machine(stored.machine_version)?;
     from_wire::entry(&upgrade(stored))
 }
 

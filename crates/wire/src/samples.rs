@@ -13,6 +13,8 @@ use domain::cell::command::{
     LeaderStarted, Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, Rate, Release,
     Send, SetIntent, Target, Tick, Transfer,
 };
+use domain::cell::homes::{BucketSet, HeldBuckets, SET_BYTES};
+use domain::cell::version::NEWEST_VERSION;
 use domain::ids::{
     Body, CellId, CellTime, ConversationId, IdError, LogIndex, OfferId, OwnerEpoch, PlanVersion,
     RequestId, Session,
@@ -333,6 +335,13 @@ fn agent_commands() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn held_buckets() -> impl Strategy<Value = HeldBuckets> {
+    let sets = vec(any::<u8>(), SET_BYTES)
+        .prop_map(|bytes| BucketSet::from_bytes(bytes.try_into().expect("of that length")));
+    let regions = proptest::collection::btree_map(names(), sets, 0..3);
+    (regions, any::<bool>()).prop_map(|(regions, others)| HeldBuckets { regions, others })
+}
+
 fn leader_commands() -> impl Strategy<Value = Command> {
     prop_oneof![
         vec(names(), 0..4).prop_map(|unreachable| Command::Tick(Tick { unreachable })),
@@ -346,6 +355,8 @@ fn leader_commands() -> impl Strategy<Value = Command> {
                 })
             }
         ),
+        Just(Command::RaiseVersion(NEWEST_VERSION)),
+        held_buckets().prop_map(|held| Command::HoldBuckets(Arc::new(held))),
         (any::<u64>(), plans()).prop_map(|(version, plan)| {
             Command::AdoptPlan(VersionedPlan {
                 version: PlanVersion(version),

@@ -30,7 +30,8 @@ impl ConversationService for Conversations {
         let cell = self
             .0
             .homes()
-            .of_customer(&request.account, &request.customer);
+            .of_customer(&request.account, &request.customer)
+            .map_err(status)?;
         let mut opened = ask!(self.0, cell.0, patience, Open(request))?;
         opened.endpoints = self.0.cluster().endpoints();
         Ok(Response::new(opened))

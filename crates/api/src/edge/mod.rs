@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use domain::cell::Cell;
 use domain::ids::{CellId, LogIndex};
-use pb::api::v1::FloorView;
+use pb::api::v1::{FloorView, Refusal};
 use ports::{Cluster, Door, Operator};
 use runtime::Lane;
 use tokio::sync::watch;
@@ -31,7 +31,10 @@ pub(crate) use work::refused;
 /// Which cell is asked.
 pub trait Homes: Send + Sync + 'static {
     /// The cell in which a customer's conversations are born: by the bucket map.
-    fn of_customer(&self, account: &str, customer: &str) -> CellId;
+    ///
+    /// # Errors
+    /// A refusal with a retry hint while no cell can be named.
+    fn of_customer(&self, account: &str, customer: &str) -> Result<CellId, Refusal>;
     /// The cell that decides an agent's capacity: by the floor plan.
     fn of_agent(&self, agent: &str) -> CellId;
     /// The cell whose queues, agents and conversations are listed.
@@ -43,8 +46,8 @@ pub trait Homes: Send + Sync + 'static {
 pub struct OneCell(pub CellId);
 
 impl Homes for OneCell {
-    fn of_customer(&self, _account: &str, _customer: &str) -> CellId {
-        self.0
+    fn of_customer(&self, _account: &str, _customer: &str) -> Result<CellId, Refusal> {
+        Ok(self.0)
     }
 
     fn of_agent(&self, _agent: &str) -> CellId {
@@ -158,4 +161,4 @@ impl Edge {
 #[cfg(test)]
 mod edge_test;
 #[cfg(test)]
-pub(crate) mod fake;
+mod fake;

@@ -1,5 +1,5 @@
 //! The cell's "no" and the ways in which an act can fail, as API refusals.
-//! Promise: total over both enums; the sentence begins with the machine's own.
+//! Promise: total over both enums; the sentence is the machine's own.
 //! Not here: gRPC codes (`codes`).
 
 use conversation::ActError;
@@ -7,6 +7,9 @@ use domain::cell::refusal::Refusal as Domain;
 use pb::api::v1::{ErrorReason as R, Refusal};
 
 use super::{RefusalWith, not_leader, outcome_unknown, quorum_lost, refusal};
+
+/// Retry hint while nodes are upgraded one after another, in milliseconds.
+const RETRY_UPGRADE_MS: u64 = 1_000;
 
 /// What a client reads when an act did not succeed.
 pub fn act_error(error: &ActError) -> Refusal {
@@ -20,6 +23,10 @@ pub fn act_error(error: &ActError) -> Refusal {
         ActError::OutcomeUnknown => outcome_unknown(),
         ActError::Exhausted { retry_after_ms } => {
             refusal(R::ResourceExhausted, "too much is under way").retry((*retry_after_ms).max(1))
+        }
+        ActError::TooNew(too_new) => {
+            refusal(R::ClusterForming, format!("nodes are being upgraded: {too_new}"))
+                .retry(RETRY_UPGRADE_MS)
         }
         ActError::Stopped => not_leader(None),
     }
@@ -75,10 +82,7 @@ pub fn domain(refused: &Domain) -> Refusal {
             .with("conversation", conversation)
             .with("remainingMs", remaining_ms),
         Domain::NotAllowed { actor, act } => {
-            let hint = "nothing was done, and asking again will not help";
-            refusal(R::NotAllowed, format!("{refused}; {hint}"))
-                .with("actor", actor)
-                .with("act", act)
+            said(R::WrongState).with("actor", actor).with("act", act)
         }
         Domain::FieldTooLong { field, limit } => said(R::FieldInvalid)
             .with("field", field)
@@ -160,17 +164,11 @@ fn fence(refused: &Domain) -> Refusal {
             "owner",
             owner.as_ref(),
         ),
-        Domain::NotOwner { agent, owner } => {
-            let hint = match owner {
-                Some(owner) => format!("{owner} does: ask for a transfer"),
-                None => "nobody does at present: wait for an offer of it".to_owned(),
-            };
-            named(
-                refusal(R::NotOwner, format!("{refused}; {hint}")).with("agent", agent),
-                "owner",
-                owner.as_ref(),
-            )
-        }
+        Domain::NotOwner { agent, owner } => named(
+            said(R::WrongState).with("agent", agent),
+            "owner",
+            owner.as_ref(),
+        ),
         _ => said(R::Internal),
     }
 }

@@ -13,8 +13,8 @@ use domain::ids::{AgentId, ConversationId, OfferId, Session};
 use pb::api::v1::offer_ended::Outcome;
 use pb::api::v1::work_response::Response;
 use pb::api::v1::{
-    self as api, AgentSummary, ConversationGone, HeldConversation, Marker, OfferEnded, WorkItem,
-    WorkMarker, WorkNote, WorkWarned,
+    self as api, ConversationGone, HeldConversation, Marker, OfferEnded, WorkItem, WorkMarker,
+    WorkNote,
 };
 
 use crate::convert::{self, Speakers};
@@ -25,8 +25,6 @@ pub(crate) struct DeskStep {
     session: Session,
     held: BTreeMap<ConversationId, Shown>,
     offers: BTreeMap<OfferId, ConversationId>,
-    /// The agent as the stream showed it last.
-    own: Option<AgentSummary>,
 }
 
 /// How much of a conversation was shown.
@@ -34,15 +32,6 @@ struct Shown {
     items: u64,
     notes: u64,
     speakers: Speakers,
-}
-
-/// A part of the snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// What the agent holds.
-    Held,
-    /// What the agent is offered.
-    Offered,
 }
 
 /// The session of this stream is no longer the agent's.
@@ -56,31 +45,13 @@ pub(crate) struct SessionOver {
 pub(crate) type Said = Vec<Response>;
 
 impl DeskStep {
-    /// A stream whose welcome showed the agent as `own`.
-    pub(crate) fn new(agent: AgentId, session: Session, own: Option<&AgentSummary>) -> Self {
+    pub(crate) fn new(agent: AgentId, session: Session) -> Self {
         Self {
             agent,
             session,
             held: BTreeMap::new(),
             offers: BTreeMap::new(),
-            own: own.map(lasting),
         }
-    }
-
-    /// The agent's own state, said whether it changed or not.
-    pub(crate) fn own_state(&mut self, state: &State) -> Option<Response> {
-        let summary = convert::agent_summary(state, &self.agent)?;
-        self.own = Some(lasting(&summary));
-        Some(Response::Agent(summary))
-    }
-
-    /// The agent's own state if it differs from what was said last.
-    fn own_change(&mut self, state: &State) -> Option<Response> {
-        let summary = convert::agent_summary(state, &self.agent)?;
-        if self.own.as_ref() == Some(&lasting(&summary)) {
-            return None;
-        }
-        self.own_state(state)
     }
 
     /// Whether the stream shows this conversation as the agent's.
@@ -88,25 +59,23 @@ impl DeskStep {
         self.held.contains_key(&id)
     }
 
-    /// Everything that the agent holds or is offered.
-    pub(crate) fn concerned(&self, state: &State) -> Vec<ConversationId> {
-        state
+    /// Everything that the agent holds and is offered.
+    pub(crate) fn snapshot(&mut self, state: &State, said: &mut Said) {
+        let ids = state
             .agent_view(&self.agent)
             .map(|view| view.conversations)
-            .unwrap_or_default()
-    }
-
-    /// A part of the snapshot: the conversation if the agent holds it, or its offer to the agent.
-    pub(crate) fn show(&mut self, state: &State, id: ConversationId, part: Part, said: &mut Said) {
-        let Some(conversation) = state.conversation(id) else {
-            return;
-        };
-        match part {
-            Part::Held if conversation.phase.owner() == Some(&self.agent) => {
+            .unwrap_or_default();
+        let found: Vec<_> = ids
+            .into_iter()
+            .filter_map(|id| state.conversation(id))
+            .collect();
+        for conversation in &found {
+            if conversation.phase.owner() == Some(&self.agent) {
                 self.hold(state, conversation, said);
             }
-            Part::Held => {}
-            Part::Offered => self.offered(state, conversation, said),
+        }
+        for conversation in found {
+            self.offered(state, conversation, said);
         }
     }
 
@@ -134,11 +103,9 @@ impl DeskStep {
                 self.offer_ended(*offer, *conversation, *outcome, said);
             }
             Event::AgentChanged { agent } if agent.name == self.agent => {
-                // The event may be older than this login: the state says which session is in force.
-                let current = state.agent(&self.agent).and_then(|found| found.session);
-                if current != Some(self.session) {
+                if agent.session != Some(self.session) {
                     return Err(SessionOver {
-                        current: current.unwrap_or_default(),
+                        current: agent.session.unwrap_or_default(),
                     });
                 }
                 // The end of wrap-up tells nobody but the agent: look at everything that was held.
@@ -146,21 +113,12 @@ impl DeskStep {
                 for id in held {
                     self.let_go_if_gone(state, id, said);
                 }
-                said.extend(self.own_change(state));
-            }
-            Event::Warned {
-                conversation,
-                warning,
-                ..
-            } if self.holds(*conversation) => {
-                said.push(Response::Warned(WorkWarned {
-                    conversation_id: conversation.to_string(),
-                    warning: convert::warning(*warning).into(),
-                }));
+                said.extend(convert::agent_summary(state, &self.agent).map(Response::Agent));
             }
             Event::OwnerChanged { conversation, .. }
             | Event::PhaseChanged { conversation, .. }
             | Event::CustomerPresence { conversation, .. }
+            | Event::Warned { conversation, .. }
             | Event::Rated { conversation, .. }
             | Event::Quarantined { conversation, .. }
             | Event::Ended { conversation, .. }
@@ -330,14 +288,6 @@ impl DeskStep {
             conversation_id: id.to_string(),
             outcome: outcome.into(),
         }));
-    }
-}
-
-/// What of an agent's state changes by acts alone, not by the passing of time.
-fn lasting(summary: &AgentSummary) -> AgentSummary {
-    AgentSummary {
-        idle_ms: 0,
-        ..summary.clone()
     }
 }
 

@@ -7,7 +7,8 @@ mod step;
 
 use std::sync::Arc;
 
-use domain::ids::{NodeId, SiteId};
+use domain::cell::homes::HeldBuckets;
+use domain::ids::{CellId, MachineVersion, NodeId, SiteId};
 use domain::plan::VersionedPlan;
 use runtime::Stop;
 use tokio::sync::watch;
@@ -31,10 +32,33 @@ pub trait Faults: Send + Sync + 'static {
     fn our_fault(&self, edge: &Edge) -> bool;
 }
 
+/// What the control group knows of a cell: its leader copies it into the cell's log.
+pub trait Registry: Send + Sync + 'static {
+    /// The newest machine version that the program of a node knows, if the node is known.
+    fn machine_version(&self, node: u64) -> Option<MachineVersion>;
+    /// The buckets that a cell is to hold, if the map names any cell.
+    fn buckets(&self, cell: CellId) -> Option<HeldBuckets>;
+}
+
+/// Knows nothing: a cell without a control group.
+pub(crate) struct Unregistered;
+
+impl Registry for Unregistered {
+    fn machine_version(&self, _node: u64) -> Option<MachineVersion> {
+        None
+    }
+
+    fn buckets(&self, _cell: CellId) -> Option<HeldBuckets> {
+        None
+    }
+}
+
 /// What the duties need.
 pub(crate) struct Duties {
     pub(crate) core: Arc<Core>,
     pub(crate) plan: watch::Receiver<Option<VersionedPlan>>,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) cell: CellId,
     pub(crate) interrupted_after_ms: u64,
     pub(crate) stop: Stop,
 }

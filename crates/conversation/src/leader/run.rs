@@ -3,11 +3,15 @@
 //! Not here: decisions (`step`, `leases`).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::cell::command::{Command, CustomerPresence, LeaderStarted, Lease, LeaseState, Tick};
+use domain::cell::homes::HeldBuckets;
+use domain::cell::meta::Meta;
 use domain::cell::reply::{Done, Reply};
-use domain::ids::{AgentId, CellTime, ConversationId, PlanVersion, SiteId};
+use domain::cell::version::FIRST_VERSION;
+use domain::ids::{AgentId, CellTime, ConversationId, MachineVersion, PlanVersion, SiteId};
 use domain::plan::VersionedPlan;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -16,7 +20,7 @@ use ports::{Committed, Leadership, ProposeError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::step::{Duty, Facts, Quorum, due, quorum, sleep_ms};
+use super::step::{Duty, Facts, Quorum, due, known_to_all, quorum, sleep_ms};
 use super::{Duties, Edge};
 use crate::concern;
 use crate::hub::Serving;
@@ -145,6 +149,10 @@ struct Term<'a> {
     to_count: Vec<ConversationId>,
     /// Whether they were listed since streams were last lost.
     listed: bool,
+    /// The newest machine version that every voter's program knows.
+    known: MachineVersion,
+    /// The buckets that the cell is to hold, while it does not know that it does.
+    buckets: Option<Arc<HeldBuckets>>,
 }
 
 impl<'a> Term<'a> {
@@ -161,6 +169,8 @@ impl<'a> Term<'a> {
             quorum_ok_at: now,
             to_count: Vec::new(),
             listed: false,
+            known: FIRST_VERSION,
+            buckets: None,
         }
     }
 
@@ -175,6 +185,7 @@ impl<'a> Term<'a> {
             term: self.term,
             interrupted_ms: None,
         });
+        self.read_registry();
         let mut applied = self.duties.core.view.applied();
         let mut plan = self.duties.plan.clone();
         let mut round_at = Instant::now() + Duration::from_millis(ROUND_MS);
@@ -229,6 +240,9 @@ impl<'a> Term<'a> {
             more_due: cell.more_due(),
             adopted: cell.state().meta().plan,
             newest,
+            version: cell.version(),
+            known: self.known,
+            buckets_due: self.buckets.is_some(),
         })
     }
 
@@ -238,6 +252,11 @@ impl<'a> Term<'a> {
             let command = match duty {
                 Duty::MatchMore => Command::MatchMore,
                 Duty::Tick => Command::Tick(self.tick(facts.now)),
+                Duty::RaiseVersion => Command::RaiseVersion(self.known),
+                Duty::HoldBuckets => match self.buckets.clone() {
+                    Some(buckets) => Command::HoldBuckets(buckets),
+                    None => continue,
+                },
                 Duty::AdoptPlan => match plan.borrow().clone() {
                     Some(newest) => Command::AdoptPlan(newest),
                     None => continue,
@@ -282,6 +301,9 @@ impl<'a> Term<'a> {
         match asked {
             Asked::Duty(duty) => {
                 self.under_way.retain(|under_way| *under_way != duty);
+                if duty == Duty::HoldBuckets {
+                    self.read_registry();
+                }
                 if outcome.is_err() {
                     self.held.push(duty);
                 }
@@ -313,10 +335,23 @@ impl<'a> Term<'a> {
         self.watch_quorum();
         if self.rounds.is_multiple_of(LEASE_ROUNDS) {
             self.compare_leases();
+            self.read_registry();
         }
         if self.started.elapsed() >= Duration::from_millis(RETURN_MS) {
             self.count_customers();
         }
+    }
+
+    /// Compares what the control group knows of this cell with what the cell knows.
+    fn read_registry(&mut self) {
+        let Duties { registry, core, .. } = self.duties;
+        let voters = core.group.status().voters;
+        self.known = known_to_all(voters.iter().map(|voter| registry.machine_version(*voter)));
+        let due = registry.buckets(self.duties.cell).filter(|due| {
+            let held = |meta: &Meta| meta.buckets.as_ref().is_some_and(|held| held.includes(due));
+            !core.view.with(|cell, _| held(cell.state().meta()))
+        });
+        self.buckets = due.map(Arc::new);
     }
 
     fn watch_quorum(&mut self) {

@@ -2,7 +2,8 @@
 //! Promise: at most one entry of each kind is under way.
 //! Not here: proposing (`run`).
 
-use domain::ids::{CellTime, PlanVersion};
+use domain::cell::version::{BUCKETS_SINCE, FIRST_VERSION, NEWEST_VERSION};
+use domain::ids::{CellTime, MachineVersion, PlanVersion};
 
 /// What the leader sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,12 @@ pub(crate) struct Facts {
     pub(crate) adopted: PlanVersion,
     /// The newest plan of the control group.
     pub(crate) newest: PlanVersion,
+    /// The machine version in force.
+    pub(crate) version: MachineVersion,
+    /// The newest machine version that every voter's program knows.
+    pub(crate) known: MachineVersion,
+    /// The cell is to hold buckets of which it does not know.
+    pub(crate) buckets_due: bool,
 }
 
 /// Kinds of duties; one entry of each at a time.
@@ -24,6 +31,10 @@ pub(crate) struct Facts {
 pub(crate) enum Duty {
     /// Go on matching, ahead of other work.
     MatchMore,
+    /// Bring the newest machine version into force that every voter's program knows.
+    RaiseVersion,
+    /// Tell the cell which buckets it holds.
+    HoldBuckets,
     /// Bring the newest plan into force.
     AdoptPlan,
     /// Fire due deadlines.
@@ -36,6 +47,12 @@ pub(crate) fn due(facts: Facts, under_way: &[Duty]) -> Vec<Duty> {
     if facts.more_due {
         duties.push(Duty::MatchMore);
     }
+    if facts.known > facts.version {
+        duties.push(Duty::RaiseVersion);
+    }
+    if facts.buckets_due && facts.version >= BUCKETS_SINCE {
+        duties.push(Duty::HoldBuckets);
+    }
     if facts.newest > facts.adopted {
         duties.push(Duty::AdoptPlan);
     }
@@ -44,6 +61,18 @@ pub(crate) fn due(facts: Facts, under_way: &[Duty]) -> Vec<Duty> {
     }
     duties.retain(|duty| !under_way.contains(duty));
     duties
+}
+
+/// The newest machine version that the programs of all these nodes know, and this one; one that is
+/// not known counts as the oldest.
+pub(crate) fn known_to_all(
+    versions: impl IntoIterator<Item = Option<MachineVersion>>,
+) -> MachineVersion {
+    let known = versions
+        .into_iter()
+        .map(|version| version.unwrap_or(FIRST_VERSION))
+        .min();
+    known.unwrap_or(FIRST_VERSION).min(NEWEST_VERSION)
 }
 
 /// Milliseconds until the first deadline; `None` without one.
@@ -84,6 +113,9 @@ mod tests {
         more_due: false,
         adopted: PlanVersion(3),
         newest: PlanVersion(3),
+        version: FIRST_VERSION,
+        known: FIRST_VERSION,
+        buckets_due: false,
     };
 
     #[test]
@@ -119,6 +151,37 @@ mod tests {
         };
         assert_eq!(due(facts, &[]), []);
         assert_eq!(sleep_ms(facts), Some(1));
+    }
+
+    #[test]
+    fn a_version_is_raised_when_every_voters_program_knows_it_and_never_beyond_our_own() {
+        let two = Some(MachineVersion(2));
+        assert_eq!(known_to_all([two, two, two]), MachineVersion(2));
+        assert_eq!(known_to_all([two, Some(MachineVersion(1))]), FIRST_VERSION);
+        assert_eq!(known_to_all([two, None]), FIRST_VERSION);
+        assert_eq!(known_to_all([]), FIRST_VERSION);
+        let newer = Some(MachineVersion(NEWEST_VERSION.0 + 1));
+        assert_eq!(known_to_all([newer, newer]), NEWEST_VERSION);
+        let facts = Facts {
+            known: MachineVersion(2),
+            ..IDLE
+        };
+        assert_eq!(due(facts, &[]), [Duty::RaiseVersion]);
+    }
+
+    #[test]
+    fn buckets_are_told_only_under_a_version_that_knows_them() {
+        let facts = Facts {
+            buckets_due: true,
+            ..IDLE
+        };
+        assert_eq!(due(facts, &[]), []);
+        let raised = Facts {
+            version: BUCKETS_SINCE,
+            known: BUCKETS_SINCE,
+            ..facts
+        };
+        assert_eq!(due(raised, &[]), [Duty::HoldBuckets]);
     }
 
     #[test]

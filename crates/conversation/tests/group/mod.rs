@@ -113,6 +113,7 @@ impl Group<Reply> for LocalGroup {
     fn status(&self) -> GroupStatus {
         GroupStatus {
             quorum_ok: self.quorum.load(Ordering::Acquire),
+            voters: vec![1, 2, 3],
             ..GroupStatus::default()
         }
     }

@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
+use super::homes::HeldBuckets;
 use crate::ids::{
-    AccountId, AgentId, Body, CellTime, ConversationId, CustomerKey, DeviceId, LanguageId, OfferId,
-    OwnerEpoch, QueueId, RequestId, Session, SiteId, StaffId,
+    AccountId, AgentId, Body, CellTime, ConversationId, CustomerKey, DeviceId, LanguageId,
+    MachineVersion, OfferId, OwnerEpoch, QueueId, RequestId, Session, SiteId, StaffId,
 };
 use crate::plan::VersionedPlan;
 
@@ -30,6 +31,11 @@ pub enum Command {
     Tick(Tick),
     /// Goes on matching where `more_due` is set. Proposed by the leader.
     MatchMore,
+    /// Raises the machine version in force; a lower one changes nothing. Proposed by the leader when
+    /// every voter's program knows it.
+    RaiseVersion(MachineVersion),
+    /// The cell holds these buckets too, from now on. Proposed by the leader, from the control group.
+    HoldBuckets(Arc<HeldBuckets>),
     /// Brings a floor plan into force. Proposed by the leader.
     AdoptPlan(VersionedPlan),
     /// Opens a conversation, or finds the customer's open one (rule 7).

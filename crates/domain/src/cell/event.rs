@@ -7,12 +7,13 @@ use std::sync::Arc;
 use super::agent::Agent;
 use super::conversation::{Conversation, Ending, Gone, PassedOver, Phase, Rating};
 use super::floor::OfferOutcome;
+use super::homes::HeldBuckets;
 use super::receipts::Receipt;
 use super::requests::Remembered;
 use super::transcript::{Item, RemarkItem};
 use crate::ids::{
-    AccountId, AgentId, CellTime, ConversationId, CustomerKey, LogIndex, OfferId, OwnerEpoch,
-    PlanVersion, QueueId, SiteId,
+    AccountId, AgentId, CellTime, ConversationId, CustomerKey, LogIndex, MachineVersion, OfferId,
+    OwnerEpoch, PlanVersion, QueueId, SiteId,
 };
 use crate::plan::{Urgency, VersionedPlan};
 
@@ -203,6 +204,16 @@ pub enum Event {
     DeadlineDropped {
         /// Whose.
         subject: Subject,
+    },
+    /// Another machine version is in force. Nobody.
+    VersionRaised {
+        /// The version.
+        version: MachineVersion,
+    },
+    /// The cell holds these buckets too. Nobody.
+    BucketsHeld {
+        /// Which.
+        buckets: Arc<HeldBuckets>,
     },
     /// A floor plan is in force. Floor streams.
     PlanAdopted {

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{CellId, CellTime, LogIndex, PlanVersion};
+use super::homes::HeldBuckets;
+use super::version::FIRST_VERSION;
+use crate::ids::{CellId, CellTime, LogIndex, MachineVersion, PlanVersion};
 
 /// Leaders that start less than this apart make a series, in milliseconds.
 pub const SERIES_GAP_MS: u64 = 60_000;
@@ -22,6 +24,10 @@ pub struct Meta {
     pub cell: CellId,
     /// The last entry applied.
     pub applied: LogIndex,
+    /// The machine version in force; only grows.
+    pub version: MachineVersion,
+    /// The buckets whose customers' conversations are born here; `None` while nobody has said so: all.
+    pub buckets: Option<Box<HeldBuckets>>,
     /// Cell time.
     pub now: CellTime,
     /// The wall clock of the last entry that carried one, Unix milliseconds.
@@ -91,6 +97,8 @@ impl Meta {
         Self {
             cell,
             applied: LogIndex(0),
+            version: FIRST_VERSION,
+            buckets: None,
             now: CellTime(0),
             wall_ms: 0,
             more_due: false,

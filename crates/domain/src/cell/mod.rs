@@ -10,10 +10,12 @@ pub mod reply;
 pub mod agent;
 pub mod conversation;
 pub mod floor;
+pub mod homes;
 pub mod meta;
 pub mod receipts;
 pub mod requests;
 pub mod transcript;
+pub mod version;
 
 pub mod capacity;
 pub mod classes;

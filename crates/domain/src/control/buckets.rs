@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::requests::Fingerprint;
+use crate::cell::homes::{BucketSet, HeldBuckets};
 use crate::ids::{AccountId, CellId, CustomerKey, SiteId, TenantId};
 
 /// Buckets of one region. Fixed for ever: another number would move every customer.
@@ -23,6 +24,11 @@ impl Bucket {
             .text(customer.as_str());
         let bucket = hash.finish() % u64::from(BUCKETS);
         Self(u16::try_from(bucket).unwrap_or(0))
+    }
+
+    /// The bucket with this number, if there is one.
+    pub fn numbered(number: u16) -> Option<Self> {
+        (number < BUCKETS).then_some(Self(number))
     }
 
     /// Its number.
@@ -48,6 +54,23 @@ impl BucketMap {
             .get(region)
             .and_then(|cells| cells.get(usize::from(bucket.0)));
         named.copied().or(self.first)
+    }
+
+    /// What a cell holds: its buckets of every region, and whether it is the one that holds the rest.
+    pub fn held_by(&self, cell: CellId) -> HeldBuckets {
+        let mut held = HeldBuckets {
+            regions: BTreeMap::new(),
+            others: self.first == Some(cell),
+        };
+        for (region, cells) in &self.regions {
+            let mut set = BucketSet::default();
+            let own = (0..BUCKETS)
+                .zip(cells)
+                .filter(|(_, holder)| **holder == cell);
+            own.for_each(|(number, _)| set.add(Bucket(number)));
+            held.regions.insert(region.clone(), set);
+        }
+        held
     }
 
     /// Gives every bucket of a region to the first cell, if that exists and the region is new.

@@ -7,7 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::ids::{
-    CellId, CellTime, IdError, NodeId, NodeName, PlanVersion, RequestId, SiteId, StaffId,
+    CellId, CellTime, IdError, MachineVersion, NodeId, NodeName, PlanVersion, RequestId, SiteId,
+    StaffId,
 };
 use crate::plan::FloorPlan;
 
@@ -148,6 +149,8 @@ pub struct Found {
     pub addresses: Addresses,
     /// The program's version that the node runs, at most 64 bytes.
     pub program: String,
+    /// The newest machine version of cells that this program knows.
+    pub machine: MachineVersion,
 }
 
 /// A node asks for an id.
@@ -165,6 +168,8 @@ pub struct Join {
     pub profile: Profile,
     /// The program's version that the node runs, at most 64 bytes.
     pub program: String,
+    /// The newest machine version of cells that this program knows.
+    pub machine: MachineVersion,
 }
 
 /// A node that has started tells where it listens.
@@ -178,6 +183,8 @@ pub struct NodeAddress {
     pub profile: Profile,
     /// The program's version that the node runs, at most 64 bytes.
     pub program: String,
+    /// The newest machine version of cells that this program knows.
+    pub machine: MachineVersion,
 }
 
 /// Takes a node out for good.

@@ -60,6 +60,7 @@ fn decide_found(parts: &ControlParts, found: &Found) -> Decided {
         site: found.site.site.clone(),
         addresses: found.addresses.clone(),
         program: found.program.clone(),
+        machine: found.machine,
         request_id: None,
         fingerprint: 0,
         joined_wall_ms: parts.wall_ms,
@@ -104,6 +105,7 @@ fn decide_join(parts: &ControlParts, cluster: &Cluster, join: &Join) -> Decided 
         site: join.site.site.clone(),
         addresses: join.addresses.clone(),
         program: join.program.clone(),
+        machine: join.machine,
         request_id: Some(join.request_id.clone()),
         fingerprint,
         joined_wall_ms: parts.wall_ms,
@@ -136,7 +138,8 @@ fn decide_address(parts: &ControlParts, cluster: &Cluster, moved: &NodeAddress) 
     check_profile(cluster, moved.profile)?;
     check_addresses(&moved.addresses)?;
     check_text("program version", &moved.program, WORD_BYTES_MAX)?;
-    if node.addresses == moved.addresses && node.program == moved.program {
+    let same_program = node.program == moved.program && node.machine == moved.machine;
+    if same_program && node.addresses == moved.addresses {
         return Ok((ControlDone::Nothing, Vec::new()));
     }
     Ok((

@@ -6,6 +6,7 @@ pub mod buckets;
 pub mod check;
 pub mod command;
 mod decide;
+pub mod home;
 pub mod placement;
 pub mod reply;
 pub mod requests;
@@ -20,5 +21,7 @@ pub use state::{Control, ControlParts};
 
 #[cfg(test)]
 mod check_test;
+#[cfg(test)]
+mod home_test;
 #[cfg(test)]
 mod state_test;

@@ -13,7 +13,8 @@ use super::command::{
 use super::reply::{ControlApplied, ControlEvent, ControlRefusal, RequestPlace};
 use super::requests::Requests;
 use crate::ids::{
-    CellId, CellTime, LogIndex, NodeId, NodeName, PlanVersion, RequestId, SiteId, StaffId,
+    CellId, CellTime, LogIndex, MachineVersion, NodeId, NodeName, PlanVersion, RequestId, SiteId,
+    StaffId,
 };
 use crate::plan::{FloorPlan, VersionedPlan};
 
@@ -55,6 +56,8 @@ pub struct Node {
     pub addresses: Addresses,
     /// The program's version that it runs.
     pub program: String,
+    /// The newest machine version of cells that this program knows.
+    pub machine: MachineVersion,
     /// The request that made it a member; `None` for the founder.
     pub request_id: Option<RequestId>,
     /// Hash of that request, without the addresses and the program, which change at a restart.
@@ -279,6 +282,7 @@ impl Control {
         if let Some(node) = self.parts.nodes.get_mut(&moved.node) {
             node.addresses = moved.addresses.clone();
             node.program.clone_from(&moved.program);
+            node.machine = moved.machine;
         }
     }
 

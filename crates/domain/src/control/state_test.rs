@@ -13,8 +13,8 @@ use super::reply::{ControlDone, ControlEvent, ControlRefusal, ControlReply};
 use super::state::{Control, PLANS_KEPT};
 use super::{BUCKETS, Bucket};
 use crate::ids::{
-    AccountId, CellId, CellTime, CustomerKey, LogIndex, NodeId, NodeName, PlanVersion, RequestId,
-    SiteId, StaffId, TenantId,
+    AccountId, CellId, CellTime, CustomerKey, LogIndex, MachineVersion, NodeId, NodeName,
+    PlanVersion, RequestId, SiteId, StaffId, TenantId,
 };
 
 fn site(name: &str) -> SiteId {
@@ -106,6 +106,7 @@ fn found(cluster: &str) -> ControlCommand {
         site: profile_of("fra"),
         addresses: addresses("fra-n1"),
         program: "0.1.0".to_owned(),
+        machine: MachineVersion(1),
     })
 }
 
@@ -121,6 +122,7 @@ fn join_of(id: &str, name: &str, at: &str) -> Join {
         addresses: addresses(name),
         profile: Profile::Lan,
         program: "0.1.0".to_owned(),
+        machine: MachineVersion(1),
     }
 }
 
@@ -252,6 +254,7 @@ fn another_profile_is_refused_at_join_and_at_restart() {
         addresses: addresses("elsewhere"),
         profile: Profile::Global,
         program: "0.1.0".to_owned(),
+        machine: MachineVersion(1),
     };
     assert_eq!(bench.ask(ControlCommand::NodeAddress(moved)), Err(refusal));
 }
@@ -264,6 +267,7 @@ fn a_restarted_node_announces_its_addresses_and_a_repeat_changes_nothing() {
         addresses: addresses("elsewhere"),
         profile: Profile::Lan,
         program: "0.2.0".to_owned(),
+        machine: MachineVersion(1),
     };
     let (reply, changed) = bench.apply(ControlCommand::NodeAddress(moved.clone()));
     assert_eq!(

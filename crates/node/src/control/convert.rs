@@ -2,10 +2,11 @@
 //! Promise: total; the sentence is the machine's own.
 //! Not here: judging (`domain::control`).
 
+use domain::cell::version::FIRST_VERSION;
 use domain::control::ControlRefusal;
 use domain::control::command::{Addresses, Join, NodeAddress, Profile, SiteProfile};
 use domain::control::state::Cluster;
-use domain::ids::{IdError, NodeId, NodeName, RequestId, SiteId};
+use domain::ids::{IdError, MachineVersion, NodeId, NodeName, RequestId, SiteId};
 use pb::api::v1::{ErrorReason as R, NodeView, Refusal};
 use pb::raft::v1::{AnnounceRequest, JoinRequest};
 use ports::ProposeError;
@@ -49,7 +50,13 @@ pub(super) fn join(request: &JoinRequest, cluster: &Cluster) -> Result<Join, Ref
         },
         profile,
         program: request.version.clone(),
+        machine: machine(request.machine_version),
     })
+}
+
+/// What a node says of its program; one that says nothing knows the first version.
+fn machine(said: u32) -> MachineVersion {
+    MachineVersion(said.max(FIRST_VERSION.0))
 }
 
 /// A site as the founder describes it.
@@ -69,6 +76,7 @@ pub(super) fn announce(request: AnnounceRequest, profile: Profile) -> NodeAddres
         },
         profile,
         program: request.version,
+        machine: machine(request.machine_version),
     }
 }
 

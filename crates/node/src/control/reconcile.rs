@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::cell::version::NEWEST_VERSION;
 use domain::control::ControlCommand;
 use domain::control::command::{Addresses, ApplyPlan, ClusterId, CreateCell, Found, Profile};
 use domain::ids::{CellId, NodeId, NodeName, PlanVersion, RequestId, SiteId, StaffId};
@@ -216,6 +217,7 @@ impl Reconciler {
                 api: self.advertised.api.clone(),
             },
             program: crate::VERSION.to_owned(),
+            machine: NEWEST_VERSION,
         }))
     }
 

@@ -6,7 +6,9 @@ use domain::control::command::{
     Addresses, ClusterId, ControlCommand, CreateCell, Found, Join, Profile, RemoveNode, SiteProfile,
 };
 use domain::control::{Control, ControlEntry};
-use domain::ids::{CellId, CellTime, LogIndex, NodeId, NodeName, RequestId, SiteId, StaffId};
+use domain::ids::{
+    CellId, CellTime, LogIndex, MachineVersion, NodeId, NodeName, RequestId, SiteId, StaffId,
+};
 
 use super::step::{Action, Seen, next};
 
@@ -47,6 +49,7 @@ impl Cluster {
             site: profile_of(name),
             addresses: addresses(),
             program: "1".to_owned(),
+            machine: MachineVersion(1),
         }));
         cluster
     }
@@ -59,6 +62,7 @@ impl Cluster {
             addresses: addresses(),
             profile: Profile::Lan,
             program: "1".to_owned(),
+            machine: MachineVersion(1),
         }));
         self
     }

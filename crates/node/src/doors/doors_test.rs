@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::control::ControlParts;
 use domain::control::command::Addresses;
 use domain::control::state::{Cell, Node};
-use domain::ids::{CellId, NodeId, NodeName, SiteId};
+use domain::ids::{CellId, MachineVersion, NodeId, NodeName, SiteId};
 use pb::api::v1::{
     AttachRequest, AttachResponse, ErrorReason, MarkRequest, MarkResponse, SendRequest,
 };
@@ -106,6 +106,7 @@ impl Bench {
                     api: String::new(),
                 },
                 program: "1".to_owned(),
+                machine: MachineVersion(1),
                 request_id: None,
                 fingerprint: 0,
                 joined_wall_ms: 0,

@@ -1,7 +1,8 @@
 //! Claims about the stored form of a cell's entries.
 
 use domain::cell::command::{Command, Entry};
-use domain::ids::CellTime;
+use domain::cell::version::NEWEST_VERSION;
+use domain::ids::{CellTime, MachineVersion};
 use proptest::prelude::*;
 
 use super::{decode_entry, encode_entry};
@@ -45,6 +46,24 @@ fn an_entry_of_a_newer_format_is_refused() {
         decode_entry(&bytes),
         Err(WireError::NewerFormat { found: 9, known: 1 })
     );
+}
+
+#[test]
+fn an_entry_of_a_newer_machine_is_refused_before_its_command_is_looked_at() {
+    let newer = MachineVersion(NEWEST_VERSION.0 + 1);
+    let refused = Err(WireError::NewerMachine {
+        found: newer,
+        known: NEWEST_VERSION,
+    });
+    let raise = encode_entry(&Entry {
+        at: CellTime(5),
+        wall_ms: 6,
+        command: Command::RaiseVersion(newer),
+    });
+    assert_eq!(decode_entry(&raise), refused);
+    // A command that this program lacks reads as no command at all: the version says why.
+    let unheard_of = [8, 1, 32, newer.0 as u8];
+    assert_eq!(decode_entry(&unheard_of), refused);
 }
 
 #[test]

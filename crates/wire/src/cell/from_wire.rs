@@ -2,6 +2,7 @@
 //! Promise: every field is checked; nothing is guessed.
 //! Not here: the way there (`to_wire`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::pb::store::v1::{self as pb, entry::Command as Stored};
@@ -10,10 +11,11 @@ use domain::cell::command::{
     Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, Rate, Release, Send,
     SetIntent, Target, Tick, Transfer,
 };
+use domain::cell::homes::{BucketSet, HeldBuckets};
 use domain::ids::{CellTime, OwnerEpoch, PlanVersion, Session};
 use domain::plan::VersionedPlan;
 
-use crate::error::WireError;
+use crate::error::{WireError, machine_version};
 use crate::ids::{
     actor, bad_enum, body, conversation, instance, name, need, offer, optional_name, request_id,
 };
@@ -34,6 +36,8 @@ fn command(stored: &Stored) -> Read<Command> {
         Stored::LeaderStarted(started) => Command::LeaderStarted(leader_started(*started)),
         Stored::Tick(due) => Command::Tick(tick(due)?),
         Stored::MatchMore(_) => Command::MatchMore,
+        Stored::RaiseVersion(raise) => Command::RaiseVersion(machine_version(raise.version)),
+        Stored::HoldBuckets(held) => Command::HoldBuckets(Arc::new(held_buckets(held)?)),
         Stored::AdoptPlan(adopt) => Command::AdoptPlan(adopt_plan(adopt)?),
         Stored::Open(asked) => Command::Open(open(asked)?),
         Stored::Send(asked) => Command::Send(send(asked)?),
@@ -72,6 +76,31 @@ fn tick(stored: &pb::Tick) -> Read<Tick> {
         unreachable: unreachable
             .map(|agent| name(agent, "unreachable"))
             .collect::<Read<_>>()?,
+    })
+}
+
+pub(crate) fn held_buckets(stored: &pb::HeldBuckets) -> Read<HeldBuckets> {
+    let mut regions = BTreeMap::new();
+    for row in &stored.regions {
+        let bits = row.held.as_ref();
+        let bytes = bits.try_into().map_err(|_| WireError::BadValue {
+            field: "buckets.held",
+            value: bits.len() as u64,
+        })?;
+        let set = BucketSet::from_bytes(bytes);
+        if regions
+            .insert(name(&row.region, "buckets.region")?, set)
+            .is_some()
+        {
+            return Err(WireError::Repeated {
+                field: "buckets",
+                key: row.region.clone(),
+            });
+        }
+    }
+    Ok(HeldBuckets {
+        regions,
+        others: stored.others,
     })
 }
 

@@ -8,9 +8,11 @@ use domain::cell::command::{
     Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, Rate, Release, Send,
     SetIntent, Target, Transfer,
 };
+use domain::cell::homes::HeldBuckets;
 use domain::plan::VersionedPlan;
 
 use super::ENTRY_FORMAT;
+use crate::error::machine_to_wire;
 use crate::ids::{
     actor_to_wire, body_to_wire, conversation_to_wire, instance_to_wire, offer_to_wire,
     request_id_to_wire,
@@ -21,6 +23,7 @@ pub(super) fn entry(entry: &Entry) -> pb::Entry {
         format: ENTRY_FORMAT,
         at_ms: entry.at.0,
         wall_ms: entry.wall_ms,
+        machine_version: machine_to_wire(entry.command.readable_since()),
         command: Some(command(&entry.command)),
     }
 }
@@ -32,6 +35,10 @@ fn command(command: &Command) -> Stored {
             unreachable: tick.unreachable.iter().map(ToString::to_string).collect(),
         }),
         Command::MatchMore => Stored::MatchMore(pb::MatchMore {}),
+        Command::RaiseVersion(version) => {
+            Stored::RaiseVersion(pb::RaiseVersion { version: version.0 })
+        }
+        Command::HoldBuckets(held) => Stored::HoldBuckets(held_buckets(held)),
         Command::AdoptPlan(adopt) => Stored::AdoptPlan(adopt_plan(adopt)),
         Command::Open(asked) => Stored::Open(open(asked)),
         Command::Send(asked) => Stored::Send(send(asked)),
@@ -61,6 +68,19 @@ fn leader_started(started: LeaderStarted) -> pb::LeaderStarted {
         wall_ms: started.wall_ms,
         without_leader_ms: started.without_leader_ms,
         after_restart_of_all: started.after_restart_of_all,
+    }
+}
+
+pub(crate) fn held_buckets(held: &HeldBuckets) -> pb::HeldBuckets {
+    let regions = held.regions.iter();
+    pb::HeldBuckets {
+        regions: regions
+            .map(|(region, set)| pb::HeldRegion {
+                region: region.to_string(),
+                held: set.as_bytes().to_vec().into(),
+            })
+            .collect(),
+        others: held.others,
     }
 }
 

@@ -6,7 +6,7 @@ use domain::control::command::{
     Addresses, ApplyPlan, ClusterId, ControlCommand, ControlEntry, CreateCell, Found, Join,
     NodeAddress, PlaceCell, Profile, RemoveNode, SiteProfile,
 };
-use domain::ids::{CellId, CellTime, NodeId, PlanVersion, RequestId};
+use domain::ids::{CellId, CellTime, MachineVersion, NodeId, PlanVersion, RequestId};
 use proptest::prelude::*;
 
 use super::{decode_entry, encode_entry};
@@ -28,19 +28,29 @@ fn profiles() -> impl Strategy<Value = Profile> {
 fn commands() -> impl Strategy<Value = ControlCommand> {
     let members = || proptest::collection::btree_map(names(), any::<u64>().prop_map(NodeId), 0..4);
     let node = || {
-        (names(), names(), texts(), texts(), texts(), profiles()).prop_map(
-            |(node, site, time_zone, peer, program, profile)| Join {
-                request_id: request("j-1"),
-                node,
-                site: SiteProfile { site, time_zone },
-                addresses: Addresses {
-                    api: format!("{peer}0"),
-                    peer,
-                },
-                profile,
-                program,
-            },
+        (
+            names(),
+            names(),
+            texts(),
+            texts(),
+            texts(),
+            profiles(),
+            1_u32..9,
         )
+            .prop_map(
+                |(node, site, time_zone, peer, program, profile, machine)| Join {
+                    request_id: request("j-1"),
+                    node,
+                    site: SiteProfile { site, time_zone },
+                    addresses: Addresses {
+                        api: format!("{peer}0"),
+                        peer,
+                    },
+                    profile,
+                    program,
+                    machine: MachineVersion(machine),
+                },
+            )
     };
     prop_oneof![
         node().prop_map(|join| ControlCommand::Found(Found {
@@ -51,6 +61,7 @@ fn commands() -> impl Strategy<Value = ControlCommand> {
             site: join.site,
             addresses: join.addresses,
             program: join.program,
+            machine: join.machine,
         })),
         node().prop_map(ControlCommand::Join),
         (any::<u64>(), node()).prop_map(|(id, join)| ControlCommand::NodeAddress(NodeAddress {
@@ -58,6 +69,7 @@ fn commands() -> impl Strategy<Value = ControlCommand> {
             addresses: join.addresses,
             profile: join.profile,
             program: join.program,
+            machine: join.machine,
         })),
         (any::<u64>(), names()).prop_map(|(node, by)| ControlCommand::RemoveNode(RemoveNode {
             request_id: request("r-1"),

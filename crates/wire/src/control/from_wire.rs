@@ -12,7 +12,7 @@ use domain::control::command::{
 };
 use domain::ids::{CellId, CellTime, NodeId, PlanVersion, SiteId};
 
-use crate::error::WireError;
+use crate::error::{WireError, machine_version};
 use crate::ids::{name, need, request_id};
 
 type Read<T> = Result<T, WireError>;
@@ -108,6 +108,7 @@ fn found(stored: &pb::Found) -> Read<Found> {
         site: site(stored.site.as_ref())?,
         addresses: addresses(stored.addresses.as_ref())?,
         program: stored.program.clone(),
+        machine: machine_version(stored.machine_version),
     })
 }
 
@@ -119,6 +120,7 @@ fn join(stored: &pb::Join) -> Read<Join> {
         addresses: addresses(stored.addresses.as_ref())?,
         profile: profile(stored.profile)?,
         program: stored.program.clone(),
+        machine: machine_version(stored.machine_version),
     })
 }
 
@@ -128,6 +130,7 @@ fn node_address(stored: &pb::NodeAddress) -> Read<NodeAddress> {
         addresses: addresses(stored.addresses.as_ref())?,
         profile: profile(stored.profile)?,
         program: stored.program.clone(),
+        machine: machine_version(stored.machine_version),
     })
 }
 

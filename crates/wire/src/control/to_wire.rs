@@ -12,6 +12,7 @@ use domain::control::command::{
 use domain::ids::{NodeId, SiteId};
 
 use super::CONTROL_ENTRY_FORMAT;
+use crate::error::machine_to_wire;
 use crate::ids::request_id_to_wire;
 
 pub(super) fn entry(entry: &ControlEntry) -> pb::ControlEntry {
@@ -79,6 +80,7 @@ fn found(found: &Found) -> pb::Found {
         site: Some(site(&found.site)),
         addresses: Some(addresses(&found.addresses)),
         program: found.program.clone(),
+        machine_version: machine_to_wire(found.machine),
     }
 }
 
@@ -90,6 +92,7 @@ fn join(join: &Join) -> pb::Join {
         addresses: Some(addresses(&join.addresses)),
         profile: profile(join.profile).into(),
         program: join.program.clone(),
+        machine_version: machine_to_wire(join.machine),
     }
 }
 
@@ -99,6 +102,7 @@ fn node_address(moved: &NodeAddress) -> pb::NodeAddress {
         addresses: Some(addresses(&moved.addresses)),
         profile: profile(moved.profile).into(),
         program: moved.program.clone(),
+        machine_version: machine_to_wire(moved.machine),
     }
 }
 

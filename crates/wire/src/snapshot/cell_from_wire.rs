@@ -19,8 +19,8 @@ use domain::ids::{CellId, CellTime, LogIndex, OwnerEpoch, PlanVersion, Sequence,
 use super::CELL_FORMAT;
 use super::chunks::{ChunkReader, not_whole};
 use super::conversation_from_wire::conversation;
-use crate::cell::from_wire::{adopt_plan, intent, lease_state};
-use crate::error::{WireError, check_format};
+use crate::cell::from_wire::{adopt_plan, held_buckets, intent, lease_state};
+use crate::error::{WireError, check_format, check_machine};
 use crate::ids::{
     bad_enum, conversation as conversation_id, name, need, offer, optional_conversation, request_id,
 };
@@ -66,11 +66,15 @@ fn part(record: &Body) -> Read<Part> {
 
 fn head(stored: &pb::CellHead) -> Read<Meta> {
     check_format(stored.format, CELL_FORMAT)?;
+    let version = check_machine(stored.machine_version)?;
+    let buckets = stored.buckets.as_ref().map(held_buckets).transpose()?;
     let aliases = stored.aliases.iter();
     let extensions = stored.leader_extensions.iter();
     Ok(Meta {
         cell: CellId(stored.cell),
         applied: LogIndex(stored.applied),
+        version,
+        buckets: buckets.map(Box::new),
         now: CellTime(stored.now_ms),
         wall_ms: stored.wall_ms,
         more_due: stored.more_due,

@@ -13,7 +13,8 @@ use domain::ids::SiteId;
 
 use super::CELL_FORMAT;
 use super::conversation_to_wire::conversation;
-use crate::cell::to_wire::{adopt_plan, intent, lease_state};
+use crate::cell::to_wire::{adopt_plan, held_buckets, intent, lease_state};
+use crate::error::machine_to_wire;
 use crate::ids::{conversation_to_wire, offer_to_wire, request_id_to_wire};
 use crate::plan::{agent_to_wire, queue_to_wire};
 
@@ -41,6 +42,8 @@ fn head(meta: &Meta) -> pb::CellHead {
     let extensions = meta.leader.extensions.iter();
     pb::CellHead {
         format: CELL_FORMAT,
+        machine_version: machine_to_wire(meta.version),
+        buckets: meta.buckets.as_deref().map(held_buckets),
         cell: meta.cell.0,
         applied: meta.applied.0,
         now_ms: meta.now.0,

@@ -14,7 +14,7 @@ use domain::ids::{CellId, CellTime, LogIndex, NodeId, PlanVersion};
 use super::CONTROL_FORMAT;
 use super::chunks::{ChunkReader, not_whole};
 use crate::control::from_wire::{addresses, cluster, members, profile};
-use crate::error::{WireError, check_format};
+use crate::error::{WireError, check_format, machine_version};
 use crate::ids::{name, need, request_id};
 
 type Read<T> = Result<T, WireError>;
@@ -107,6 +107,7 @@ fn node(stored: &pb::ControlNode) -> Read<Node> {
         site: name(&stored.site, "node.site")?,
         addresses: addresses(stored.addresses.as_ref())?,
         program: stored.program.clone(),
+        machine: machine_version(stored.machine_version),
         request_id,
         fingerprint: stored.fingerprint,
         joined_wall_ms: stored.joined_wall_ms,

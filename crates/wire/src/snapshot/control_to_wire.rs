@@ -11,6 +11,7 @@ use domain::ids::{CellId, NodeId};
 
 use super::CONTROL_FORMAT;
 use crate::control::to_wire::{addresses, members, profile};
+use crate::error::machine_to_wire;
 use crate::ids::request_id_to_wire;
 
 pub(super) type Record = pb::ControlRecord;
@@ -94,6 +95,7 @@ fn node(id: NodeId, node: &Node) -> pb::ControlNode {
         site: node.site.to_string(),
         addresses: Some(addresses(&node.addresses)),
         program: node.program.clone(),
+        machine_version: machine_to_wire(node.machine),
         request_id: node.request_id.as_ref().map(request_id_to_wire),
         fingerprint: node.fingerprint,
         joined_wall_ms: node.joined_wall_ms,

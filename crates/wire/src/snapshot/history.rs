@@ -2,6 +2,7 @@
 //! Promise: the same numbers give the same history; every phase of a conversation is reached.
 //! Not here: claims.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::cell::Cell;
@@ -11,6 +12,9 @@ use domain::cell::command::{
     Target, Transfer,
 };
 use domain::cell::conversation::{Conversation, Phase};
+use domain::cell::homes::{BucketSet, HeldBuckets};
+use domain::cell::version::NEWEST_VERSION;
+use domain::control::Bucket;
 use domain::ids::{
     AgentId, Body, CellId, CellTime, LogIndex, OwnerEpoch, PlanVersion, RequestId, Session,
 };
@@ -70,6 +74,8 @@ impl History {
             25 => self.intent(agent, pick),
             26 => self.lease(agent, pick),
             27 => self.hand_off(pick),
+            28 if pick.is_multiple_of(7) => Some(Command::RaiseVersion(NEWEST_VERSION)),
+            28 if pick.is_multiple_of(5) => Some(hold_buckets(pick)),
             28 => Some(Command::MatchMore),
             29 if pick.is_multiple_of(5) => return self.adopt(),
             _ => Some(Command::tick()),
@@ -344,4 +350,15 @@ impl History {
             owner_epoch,
         }))
     }
+}
+
+/// One bucket of one region, and all of the regions that nobody names.
+fn hold_buckets(pick: u64) -> Command {
+    let number = u16::try_from(pick % 1_024).expect("below the bound");
+    let mut set = BucketSet::default();
+    set.add(Bucket::numbered(number).expect("below the bound"));
+    Command::HoldBuckets(Arc::new(HeldBuckets {
+        regions: BTreeMap::from([("nowhere".parse().expect("well formed"), set)]),
+        others: true,
+    }))
 }

@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 
 use domain::cell::Cell;
+use domain::cell::command::{Command, Entry};
+use domain::cell::version::NEWEST_VERSION;
 use domain::control::command::{
     Addresses, ApplyPlan, ClusterId, ControlCommand, CreateCell, Found, Join, Profile, RemoveNode,
     SiteProfile,
 };
 use domain::control::placement::cell_members;
 use domain::control::{Control, ControlEntry};
-use domain::ids::{CellId, CellTime, LogIndex, NodeId, PlanVersion, RequestId, StaffId};
+use domain::ids::{
+    CellId, CellTime, LogIndex, MachineVersion, NodeId, PlanVersion, RequestId, StaffId,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -127,6 +131,31 @@ fn a_snapshot_of_another_format_is_refused() {
 }
 
 #[test]
+fn a_snapshot_of_a_newer_machine_is_refused_and_says_which_version_it_needs() {
+    let mut cell = Cell::new(CellId(1));
+    let raise = |version| Entry {
+        at: CellTime(1),
+        wall_ms: 1,
+        command: Command::RaiseVersion(version),
+    };
+    cell.apply(LogIndex(1), &raise(NEWEST_VERSION));
+    let decoded = decode_cell(&chunks(&cell)).expect("is known");
+    assert_eq!(decoded.version(), NEWEST_VERSION);
+    let newer = MachineVersion(NEWEST_VERSION.0 + 1);
+    cell.apply(LogIndex(2), &raise(newer));
+    let refused = decode_cell(&chunks(&cell)).expect_err("is newer");
+    assert!(refused.is_newer());
+    let known = NEWEST_VERSION;
+    assert_eq!(
+        refused,
+        WireError::NewerMachine {
+            found: newer,
+            known
+        }
+    );
+}
+
+#[test]
 fn a_snapshot_without_its_end_is_refused() {
     let empty: [&[u8]; 0] = [];
     assert!(matches!(
@@ -154,6 +183,7 @@ fn found() -> ControlCommand {
         addresses,
         profile,
         program,
+        machine,
         ..
     } = join("fra-n1", "fra");
     ControlCommand::Found(Found {
@@ -164,6 +194,7 @@ fn found() -> ControlCommand {
         site,
         addresses,
         program,
+        machine,
     })
 }
 
@@ -181,6 +212,7 @@ fn join(node: &str, site: &str) -> Join {
         },
         profile: Profile::Regional,
         program: "0.1.0".to_owned(),
+        machine: MachineVersion(2),
     }
 }
 

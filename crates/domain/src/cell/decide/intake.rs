@@ -21,6 +21,7 @@ use crate::cell::reply::{Done, Opened};
 use crate::cell::requests::{Principal, recall};
 use crate::cell::state::{CONVERSATIONS_MAX, State};
 use crate::cell::transcript::{Author, ItemKind, Message, NoticeKind};
+use crate::control::buckets::Bucket;
 use crate::ids::{
     AccountId, Body, ConversationId, CustomerKey, LanguageId, OwnerEpoch, QueueId, SiteId,
 };
@@ -168,6 +169,7 @@ fn begin(
         .ok_or_else(|| Refusal::AccountNotFound {
             account: open.account.to_string(),
         })?;
+    check_home(state, plan, &account.site, open)?;
     let queue = open
         .queue
         .clone()
@@ -196,6 +198,22 @@ fn begin(
         existing: false,
         text,
     })
+}
+
+/// Refuses a customer whose bucket another cell holds, where this one knows its own.
+fn check_home(
+    state: &State,
+    plan: &FloorPlan,
+    region: &SiteId,
+    open: &Open,
+) -> Result<(), Refusal> {
+    let bucket = Bucket::of(&plan.tenant, &open.account, &open.customer);
+    match &state.meta.buckets {
+        Some(held) if !held.holds(region, bucket) => Err(Refusal::BucketElsewhere {
+            retry_after_ms: RETRY_MS,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The queue that the plan's intake table finds.

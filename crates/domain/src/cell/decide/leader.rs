@@ -1,12 +1,17 @@
-//! A leader's first entry: the barrier after which everything goes on.
-//! Promise: no fallible step; waiting time goes on, leases and offers get their period again.
+//! What a leader proposes for the cell itself: its first entry, the machine version, the buckets.
+//! Promise: no fallible step; versions and buckets only grow; the first entry gives leases and
+//! offers their period again, and waiting time goes on.
 //! Not here: comparing renewed deadlines (`meta::LeaderRecord::renewed`).
+
+use std::sync::Arc;
 
 use crate::cell::command::LeaderStarted;
 use crate::cell::draft::Draft;
 use crate::cell::event::{Alarm, Event};
+use crate::cell::homes::HeldBuckets;
 use crate::cell::meta::{RESTART_MS_MAX, SERIES_GAP_MS, SERIES_UNSTABLE};
 use crate::cell::reply::Done;
+use crate::ids::MachineVersion;
 
 pub(super) fn started(draft: &mut Draft<'_>, started: &LeaderStarted) -> Done {
     let meta = &draft.state.meta;
@@ -35,6 +40,25 @@ pub(super) fn started(draft: &mut Draft<'_>, started: &LeaderStarted) -> Done {
     });
     if series == SERIES_UNSTABLE {
         draft.push(Event::Alarm(Alarm::LeaderUnstable { starts: series }));
+    }
+    Done::Nothing
+}
+
+/// Brings a machine version into force, unless it or a newer one is.
+pub(super) fn raise(draft: &mut Draft<'_>, version: MachineVersion) -> Done {
+    if version > draft.state.meta.version {
+        draft.push(Event::VersionRaised { version });
+    }
+    Done::Nothing
+}
+
+/// Adds buckets to those that the cell holds.
+pub(super) fn hold_buckets(draft: &mut Draft<'_>, buckets: &Arc<HeldBuckets>) -> Done {
+    let held = draft.state.meta.buckets.as_deref();
+    if held.is_none_or(|held| !held.includes(buckets)) {
+        draft.push(Event::BucketsHeld {
+            buckets: buckets.clone(),
+        });
     }
     Done::Nothing
 }

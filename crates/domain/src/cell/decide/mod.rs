@@ -42,6 +42,8 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Result<Done, R
     match command {
         Command::LeaderStarted(started) => Ok(leader::started(draft, started)),
         Command::Tick(_) | Command::MatchMore => Ok(Done::Nothing),
+        Command::RaiseVersion(version) => Ok(leader::raise(draft, *version)),
+        Command::HoldBuckets(buckets) => Ok(leader::hold_buckets(draft, buckets)),
         Command::AdoptPlan(plan) => Ok(plan::adopt(draft, plan)),
         Command::Open(open) => intake::open(draft, open),
         Command::Send(send) => send::send(draft, send),

@@ -62,6 +62,13 @@ pub(crate) fn evolve(state: &mut State, event: &Event) {
         Event::Remembered { object, row } => state.remember(object, row),
         Event::DeadlinePutBack { subject } => state.put_back(subject),
         Event::DeadlineDropped { subject } => state.drop_deadline(subject),
+        Event::VersionRaised { version } => {
+            state.meta.version = state.meta.version.max(*version);
+        }
+        Event::BucketsHeld { buckets } => {
+            let held = state.meta.buckets.get_or_insert_default();
+            held.add(buckets);
+        }
         Event::PlanAdopted { plan } => state.adopt(plan),
         Event::Reclassed {
             conversations,
