@@ -1,7 +1,7 @@
 //! Conversations as their customers follow them: a stream that resumes by itself.
 //! Promise: items come in order, without gap or repeat, across endpoints; one message at a time is on
 //! the way; a message that is not acknowledged is sent again with the same id, and comes back as it was.
-//! Not here: what the stream says (`step`), what it waits for (`run`), opening it (`link`).
+//! Not here: what the stream says (`step`), waiting for it (`follow`), opening it (`link`).
 
 mod run;
 mod step;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::call::Core;
 use crate::error::{CallError, Kind};
+use crate::follow;
 
 /// Events that wait for their reader; then the stream is not read, and the server drops it with a
 /// cursor from which it resumes.
@@ -107,7 +108,8 @@ impl Conversation {
         let (commands, asked) = mpsc::channel(COMMANDS_BOUND);
         let conversation_id = begin.conversation_id.clone();
         let spawn = core.seams.spawn.clone();
-        let follow = run::follow(core.clone(), begin, asked, events);
+        let state = step::State::new(&core, begin);
+        let follow = follow::follow(core.clone(), state, asked, events);
         spawn.spawn("conversation", Box::pin(follow));
         Self {
             conversation_id,

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::call::Core;
 use crate::error::{CallError, Kind};
+use crate::follow;
 
 /// Events that wait for their reader; then the stream is not read.
 const EVENTS_BOUND: usize = 1_024;
@@ -67,6 +68,8 @@ pub enum DeskEvent {
     Summary(api::ConversationSummary),
     /// The agent no longer holds a conversation.
     Gone(api::ConversationGone),
+    /// A time of a conversation of the agent runs out soon.
+    Warned(api::WorkWarned),
     /// The agent's own state changed.
     Agent(api::AgentSummary),
     /// Somebody types or has read.
@@ -139,7 +142,8 @@ impl AgentDesk {
         let (events, read) = mpsc::channel(EVENTS_BOUND);
         let (commands, asked) = mpsc::channel(COMMANDS_BOUND);
         let spawn = core.seams.spawn.clone();
-        let work = run::work(core.clone(), login, asked, events);
+        let state = step::State::new(&core, login);
+        let work = follow::follow(core.clone(), state, asked, events);
         spawn.spawn("desk", Box::pin(work));
         Self {
             hand: DeskHand { core, commands },
@@ -282,6 +286,23 @@ impl DeskHand {
             conversation_id: conversation_id.to_owned(),
             owner_epoch,
             reason: reason.to_owned(),
+            ..Default::default()
+        };
+        self.act(work_request::Request::Close(close)).await
+    }
+
+    /// Ends the conversation and asks for after-contact work, where the queue gives it on request.
+    pub async fn close_into_wrap_up(
+        &self,
+        conversation_id: &str,
+        owner_epoch: u64,
+        reason: &str,
+    ) -> Result<api::WorkDone, ActFailed> {
+        let close = api::CloseConversationRequest {
+            conversation_id: conversation_id.to_owned(),
+            owner_epoch,
+            reason: reason.to_owned(),
+            wrap_up: true,
             ..Default::default()
         };
         self.act(work_request::Request::Close(close)).await

@@ -32,6 +32,7 @@ mod customer;
 mod desk;
 mod error;
 mod floor;
+mod follow;
 mod link;
 mod operator;
 mod options;

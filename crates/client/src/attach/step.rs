@@ -1,7 +1,7 @@
 //! The state of a followed conversation: what each message of the server means.
 //! Promise: no IO and no clock of its own; items are handed on in order, each once; at most one
 //! message is on the way; a message leaves the outbox acknowledged, refused for good or out of time.
-//! Not here: waiting (`run`).
+//! Not here: waiting (`follow`).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,25 +13,14 @@ use super::{Answer, Begin, Event, Unsent};
 use crate::backoff::Backoff;
 use crate::call::Core;
 use crate::error::{CallError, Kind};
+use crate::follow;
 use crate::seams::Seams;
 
 /// Messages that wait for the one on the way; a person has fewer, a program waits.
 pub(crate) const OUTBOX_MAX: usize = 64;
 
-/// What the driver does next, in order.
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// Hand the event to the reader.
-    Emit(Event),
-    /// Tell the caller of a message how it ended.
-    Settle(Answer, Result<api::SendResponse, Unsent>),
-    /// The stream is accepted.
-    Welcomed(Vec<api::Endpoint>),
-    /// Give the stream up and open another one.
-    Reconnect(CallError, Vec<api::Endpoint>),
-    /// Stop for good.
-    End(CallError),
-}
+/// What the loop does next, in order.
+pub(crate) type Step = follow::Step<State>;
 
 #[derive(Debug)]
 struct Pending {

@@ -1,182 +1,91 @@
-//! The task behind a desk: one loop that waits and does what `step` decides.
-//! Promise: ends when the handle is dropped, the login is refused or nothing works for too long.
-//! Not here: what a message means (`step`).
-
-use std::collections::VecDeque;
-use std::sync::Arc;
+//! A desk as one kind of stream: what it opens and what is asked of its state.
+//! Promise: heartbeats go before acts; what the server does not answer is lost when the stream is down.
+//! Not here: waiting (`follow`), what a message means (`step`).
 
 use futures::FutureExt as _;
 use pb::api::v1 as api;
 use rpc::api::v1::agent_service_client::AgentServiceClient;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use super::step::{ACTS_MAX, State, Step};
-use super::{Command, DeskEvent, DeskLogin};
-use crate::call::Core;
+use super::{ActFailed, Command, DeskEvent};
 use crate::error::CallError;
-use crate::link::{Link, Opening};
+use crate::follow::Followed;
+use crate::link::Opening;
 
-/// Every act at once, the hello, heartbeats and markers.
-const UP_BOUND: usize = ACTS_MAX + 64;
 /// A snapshot names up to a hundred conversations of up to 1 MiB each; one message holds one.
 const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// All that can happen to a desk.
-enum Input {
-    Asked(Command),
-    HandleDropped,
-    Heard(api::WorkResponse),
-    Broke(CallError),
-    Clock,
-    Delivered,
-}
+// `Self::name` is the state's own method of that name, not the trait's.
+impl Followed for State {
+    type Up = api::WorkRequest;
+    type Down = api::WorkResponse;
+    type Command = Command;
+    type Event = DeskEvent;
+    type Settled = Result<api::WorkDone, ActFailed>;
 
-struct Seat {
-    core: Arc<Core>,
-    state: State,
-    link: Link<api::WorkRequest, api::WorkResponse>,
-    commands: mpsc::Receiver<Command>,
-    events: mpsc::Sender<DeskEvent>,
-    /// Events for which the reader's queue had no room; while there are any, the stream is not read.
-    backlog: VecDeque<DeskEvent>,
-    ended: bool,
-}
+    /// Every act at once, the hello, heartbeats and markers.
+    const UP_BOUND: usize = ACTS_MAX + 64;
 
-/// Keeps one desk to its end.
-pub(super) async fn work(
-    core: Arc<Core>,
-    login: DeskLogin,
-    commands: mpsc::Receiver<Command>,
-    events: mpsc::Sender<DeskEvent>,
-) {
-    let mut seat = Seat {
-        state: State::new(&core, login),
-        link: Link::new(core.clone(), UP_BOUND, open),
-        core,
-        commands,
-        events,
-        backlog: VecDeque::new(),
-        ended: false,
-    };
-    while !(seat.ended && seat.backlog.is_empty()) {
-        match seat.next().await {
-            Input::HandleDropped => return,
-            input => seat.on(input),
+    fn open(channel: Channel, up: ReceiverStream<api::WorkRequest>) -> Opening<api::WorkResponse> {
+        async move {
+            AgentServiceClient::new(channel)
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .work(up)
+                .await
         }
-    }
-}
-
-fn open(channel: Channel, up: ReceiverStream<api::WorkRequest>) -> Opening<api::WorkResponse> {
-    async move {
-        AgentServiceClient::new(channel)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .work(up)
-            .await
-    }
-    .boxed()
-}
-
-impl Seat {
-    async fn next(&mut self) -> Input {
-        let wakes_at = self.state.wakes_at();
-        let clock = async move {
-            match wakes_at {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        let state = &self.state;
-        let reads = self.backlog.is_empty() && !self.ended;
-        tokio::select! {
-            biased;
-            () = self.events.closed() => Input::HandleDropped,
-            () = clock => Input::Clock,
-            command = self.commands.recv(), if !self.ended => {
-                command.map_or(Input::HandleDropped, Input::Asked)
-            }
-            Ok(permit) = self.events.reserve(), if !self.backlog.is_empty() => {
-                if let Some(event) = self.backlog.pop_front() {
-                    permit.send(event);
-                }
-                Input::Delivered
-            }
-            heard = self.link.next(|| state.begin()), if reads => match heard {
-                Ok(message) => Input::Heard(message),
-                Err(error) => Input::Broke(error),
-            },
-        }
+        .boxed()
     }
 
-    fn on(&mut self, input: Input) {
-        let now = Instant::now();
-        let steps = match input {
-            Input::Asked(Command::Act {
+    fn begin(&self) -> api::WorkRequest {
+        Self::begin(self)
+    }
+
+    fn on_command(&mut self, command: Command) -> Vec<Step> {
+        match command {
+            Command::Act {
                 request,
                 answer,
                 deadline,
-            }) => self.state.submit(request, answer, deadline),
-            Input::Asked(Command::Say(request)) => {
-                self.link.send(api::WorkRequest {
-                    request: Some(request),
-                });
-                Vec::new()
-            }
-            Input::Heard(message) => self.state.on_message(now, message),
-            Input::Broke(error) if self.link.is_hopeless() => self.state.end(error),
-            Input::Broke(error) => self.state.on_broke(&error),
-            Input::Clock => self.state.on_clock(now),
-            Input::Delivered | Input::HandleDropped => Vec::new(),
-        };
-        for step in steps {
-            self.perform(step);
-        }
-        if self.ended {
-            return;
-        }
-        if let Some(beat) = self.state.beat(now) {
-            self.link.send(beat);
-        }
-        while let Some(message) = self.state.pump(now) {
-            // A full queue means that the connection takes nothing: the attempt time-out moves on.
-            self.link.send(message);
+            } => self.submit(request, answer, deadline),
+            Command::Say(request) => vec![Step::Say(api::WorkRequest {
+                request: Some(request),
+            })],
         }
     }
 
-    fn perform(&mut self, step: Step) {
-        match step {
-            Step::Emit(event) => self.emit(event),
-            Step::Settle(answer, result) => {
-                // The caller may have stopped waiting; the act has its end all the same.
-                answer.send(result).ok();
-            }
-            Step::Welcomed(endpoints) => {
-                self.link.welcomed();
-                self.core.pool.learn(&endpoints);
-                let address = self.link.address().unwrap_or_default().to_owned();
-                let session = self.state.session();
-                self.emit(DeskEvent::Resumed { session, address });
-            }
-            Step::Reconnect(error, endpoints) => {
-                self.core.pool.learn(&endpoints);
-                self.link.broke(error);
-            }
-            Step::End(error) => {
-                self.emit(DeskEvent::Ended(error));
-                self.ended = true;
-                self.commands.close();
-            }
-        }
+    fn on_message(&mut self, now: Instant, message: api::WorkResponse) -> Vec<Step> {
+        Self::on_message(self, now, message)
     }
 
-    fn emit(&mut self, event: DeskEvent) {
-        if !self.backlog.is_empty() {
-            return self.backlog.push_back(event);
-        }
-        if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
-            self.backlog.push_back(event);
-        }
+    fn on_broke(&mut self, error: &CallError) -> Vec<Step> {
+        Self::on_broke(self, error)
+    }
+
+    fn on_clock(&mut self, now: Instant) -> Vec<Step> {
+        Self::on_clock(self, now)
+    }
+
+    fn wakes_at(&self) -> Option<Instant> {
+        Self::wakes_at(self)
+    }
+
+    fn due(&mut self, now: Instant) -> Option<api::WorkRequest> {
+        self.beat(now).or_else(|| self.pump(now))
+    }
+
+    fn end(&mut self, error: CallError) -> Vec<Step> {
+        Self::end(self, error)
+    }
+
+    fn resumed(&self, address: String) -> DeskEvent {
+        let session = self.session();
+        DeskEvent::Resumed { session, address }
+    }
+
+    fn ended(error: CallError) -> DeskEvent {
+        DeskEvent::Ended(error)
     }
 }

@@ -1,7 +1,7 @@
 //! The state of a desk: what each message of the server means.
 //! Promise: no IO and no clock of its own; a snapshot after a resume becomes changes; an act leaves
 //! the list done, refused for good or out of time.
-//! Not here: waiting (`run`).
+//! Not here: waiting (`follow`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use super::{ActAnswer, ActFailed, DeskEvent, DeskLogin, acts};
 use crate::backoff::Backoff;
 use crate::call::Core;
 use crate::error::{CallError, Kind};
+use crate::follow;
 use crate::seams::Seams;
 
 /// Acts that wait for their answers: forty conversations of two dozen acts each.
@@ -22,21 +23,8 @@ const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(5);
 /// A server that asks for more is at fault, and less would be noise.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
 
-/// What the driver does next, in order.
-#[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "a step lives for a moment")]
-pub(crate) enum Step {
-    /// Hand the event to the reader.
-    Emit(DeskEvent),
-    /// Tell the caller of an act how it ended.
-    Settle(ActAnswer, Result<api::WorkDone, ActFailed>),
-    /// The stream is accepted.
-    Welcomed(Vec<api::Endpoint>),
-    /// Give the stream up and open another one.
-    Reconnect(CallError, Vec<api::Endpoint>),
-    /// Stop for good.
-    End(CallError),
-}
+/// What the loop does next, in order.
+pub(crate) type Step = follow::Step<State>;
 
 struct Act {
     request: Request,
@@ -279,6 +267,7 @@ impl State {
                 vec![Step::Emit(DeskEvent::Gone(gone))]
             }
             Response::Summary(summary) => vec![Step::Emit(DeskEvent::Summary(summary))],
+            Response::Warned(warned) => vec![Step::Emit(DeskEvent::Warned(warned))],
             Response::Agent(agent) => vec![Step::Emit(DeskEvent::Agent(agent))],
             Response::Marker(marker) => vec![Step::Emit(DeskEvent::Marker(marker))],
             Response::Interrupted(it) => vec![Step::Emit(DeskEvent::Interrupted {
