@@ -1,10 +1,12 @@
 //! The routes of a node's API listener.
 //! Promise: the services of `antiphon.api.v1`, health, and reflection of that package alone; receive
-//! limits as `limits` says; gRPC-Web for browsers.
+//! limits as `limits` says, and a typed refusal beyond them; gRPC-Web for browsers.
 //! Not here: the listener. `node` builds the server and sets on it what tonic leaves open, from the
 //! constants `limits::SERVER_*`: `max_concurrent_streams`, `http2_max_local_error_reset_streams`,
 //! `http2_max_header_list_size`, `concurrency_limit_per_connection`, `load_shed`, keepalive,
 //! `max_connection_age`, and `accept_http1` for gRPC-Web.
+
+mod oversized;
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
@@ -18,6 +20,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 use tonic_web::GrpcWebLayer;
 
+use self::oversized::OversizedLayer;
 use crate::edge::{Agents, Clusters, Conversations, Edge, Floors};
 use crate::limits;
 
@@ -119,7 +122,11 @@ pub fn routes(edge: &Edge, health: &Health) -> Result<Routes, RoutesError> {
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection.build_v1()?)
         .add_service(reflection_alpha.build_v1alpha()?);
-    Ok(Routes::from(routes.into_axum_router().layer(GrpcWebLayer::new())).prepare())
+    let router = routes
+        .into_axum_router()
+        .layer(OversizedLayer)
+        .layer(GrpcWebLayer::new());
+    Ok(Routes::from(router).prepare())
 }
 
 /// The public package's files alone: what nodes say to each other and what is stored is nobody's business.
@@ -130,34 +137,5 @@ fn public_schema() -> Result<FileDescriptorSet, prost::DecodeError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reflection_shows_the_public_package_alone() {
-        let schema = public_schema().expect("compiled in");
-        let services: Vec<_> = schema
-            .file
-            .iter()
-            .flat_map(|file| &file.service)
-            .map(|service| service.name().to_owned())
-            .collect();
-        assert_eq!(services.len(), 4, "{services:?}");
-        assert!(
-            schema
-                .file
-                .iter()
-                .all(|file| file.package() == PUBLIC_PACKAGE)
-        );
-        let names: Vec<_> = schema
-            .file
-            .iter()
-            .map(|file| file.name().to_owned())
-            .collect();
-        for file in &schema.file {
-            for needed in &file.dependency {
-                assert!(names.contains(needed), "{} needs {needed}", file.name());
-            }
-        }
-    }
-}
+#[path = "server_test.rs"]
+mod server_test;

@@ -269,7 +269,7 @@ fn conversation_act(request: &Request, whose: &Whose) -> Result<Command, Refusal
             request_id: check::parsed_request_id(&act.request_id)?,
             by: whose.actor(act.session, act.owner_epoch),
             reason: act.reason.clone(),
-            wrap_up: false,
+            wrap_up: act.wrap_up,
         }),
         _ => return Err(field_invalid("request", "is no act in a conversation")),
     };

@@ -13,5 +13,6 @@ pub(crate) use floor::{floor_view, queue_view, queue_views_worst_first};
 pub(crate) use items::{Speakers, item, note};
 pub(crate) use receipts::receipt;
 pub(crate) use summaries::{
-    agent_display_name, agent_of, agent_summary, conversation_state, conversation_summary,
+    agent_display_name, agent_of, agent_summary, conversation_state, conversation_summaries,
+    conversation_summary, warning,
 };

@@ -2,26 +2,57 @@
 //! Promise: every time is cell time at the state's applied index.
 //! Not here: transcripts (`items`), queues (`floor`).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use domain::cell::State;
 use domain::cell::command::{Intent, LeaseState};
 use domain::cell::conversation::{Closed, Conversation, Ending, Phase};
-use domain::ids::AgentId;
+use domain::cell::event::Warning;
+use domain::ids::{AgentId, ConversationId, QueueId};
 use pb::api::v1 as api;
 use pb::api::v1::{AgentSummary, ConversationState, ConversationSummary};
 
 /// A conversation in a few words.
 pub(crate) fn conversation_summary(state: &State, found: &Conversation) -> ConversationSummary {
+    let waits = matches!(found.phase, Phase::Queued(_));
+    let position = waits.then(|| state.position(found.id)).flatten();
+    summary_at(state, found, position.unwrap_or(0))
+}
+
+/// Several in a few words, in the given order. Each line is gone along once, not once for each that
+/// waits in it.
+pub(crate) fn conversation_summaries(
+    state: &State,
+    ids: &[ConversationId],
+) -> Vec<ConversationSummary> {
+    let found = ids.iter().filter_map(|id| state.conversation(*id));
+    let mut waiting: BTreeMap<&QueueId, BTreeSet<ConversationId>> = BTreeMap::new();
+    for conversation in found.clone() {
+        if matches!(conversation.phase, Phase::Queued(_)) {
+            let of_queue = waiting.entry(&conversation.queue).or_default();
+            of_queue.insert(conversation.id);
+        }
+    }
+    let mut positions = BTreeMap::new();
+    for (queue, wanted) in waiting {
+        let line = (1..).zip(state.line(queue));
+        let places = line.filter(|(_, id)| wanted.contains(id));
+        positions.extend(places.take(wanted.len()).map(|(place, id)| (id, place)));
+    }
+    let position = |conversation: &Conversation| positions.get(&conversation.id).copied();
+    found
+        .map(|conversation| summary_at(state, conversation, position(conversation).unwrap_or(0)))
+        .collect()
+}
+
+/// A conversation at a place of its line, 0 for none.
+fn summary_at(state: &State, found: &Conversation, position: u64) -> ConversationSummary {
     let now = state.now();
     let waits = matches!(found.phase, Phase::Queued(_));
     let ended_at = if let Phase::Closed(closed) = &found.phase {
         closed.at
     } else {
         now
-    };
-    let position = if waits {
-        state.position(found.id).unwrap_or(0)
-    } else {
-        0
     };
     ConversationSummary {
         conversation_id: found.id.to_string(),
@@ -135,6 +166,15 @@ fn intent(intent: &Intent) -> api::Intent {
             ready: false,
             reason: reason.clone(),
         },
+    }
+}
+
+/// Of what an agent is warned.
+pub(crate) fn warning(warning: Warning) -> api::work_warned::Warning {
+    match warning {
+        Warning::FirstReply => api::work_warned::Warning::FirstReply,
+        Warning::CustomerSilent => api::work_warned::Warning::CustomerSilent,
+        Warning::OwnerLost => api::work_warned::Warning::OwnerLost,
     }
 }
 

@@ -11,7 +11,7 @@ use pb::api::v1::{
 use pb::raft::v1::{ForwardUp, forward_down, forward_up};
 
 use super::Edge;
-use super::stream::{Kind, Upward};
+use super::stream::{End, Kind, Upward};
 use crate::check;
 use crate::errors::{field_invalid, refusal, stream_protocol};
 
@@ -97,8 +97,11 @@ impl Kind for AttachKind {
         response(Response::Ended(ended))
     }
 
-    fn is_end(message: &AttachResponse) -> bool {
-        matches!(message.response, Some(Response::Ended(_)))
+    fn end(message: &AttachResponse) -> Option<End> {
+        match &message.response {
+            Some(Response::Ended(ended)) => Some(End::of(ended)),
+            _ => None,
+        }
     }
 
     fn first_cursor(begun: &Begun) -> u64 {

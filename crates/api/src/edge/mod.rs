@@ -161,4 +161,4 @@ impl Edge {
 #[cfg(test)]
 mod edge_test;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;

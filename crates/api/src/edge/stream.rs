@@ -36,6 +36,26 @@ pub(crate) enum Upward<Down> {
     Violation(Refusal),
 }
 
+/// How an owner ends a stream by a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With a reason for the client.
+    Said,
+    /// Everything is answered and the client wants no more: the call ends without an error. A stream
+    /// that closes without this has lost its path.
+    Quiet,
+}
+
+impl End {
+    /// Reads the owner's last message.
+    pub(crate) fn of(ended: &StreamEnded) -> Self {
+        match ended.reason() {
+            ErrorReason::Unspecified => Self::Quiet,
+            _ => Self::Said,
+        }
+    }
+}
+
 /// One kind of stream, as the edge handles it.
 pub(crate) trait Kind: Send + Sized + 'static {
     /// What the client sends.
@@ -57,8 +77,8 @@ pub(crate) trait Kind: Send + Sized + 'static {
     fn interrupted(since_ms: u64) -> Self::Down;
     /// Says that the stream ends.
     fn ended(ended: StreamEnded) -> Self::Down;
-    /// Whether this message is the end.
-    fn is_end(message: &Self::Down) -> bool;
+    /// Whether this message is the end, and which.
+    fn end(message: &Self::Down) -> Option<End>;
     /// Where a client that began so would resume before it got anything.
     fn first_cursor(began: &Self::Began) -> u64;
     /// Notes that place.
@@ -293,17 +313,11 @@ impl<K: Kind> Downwards<K> {
                     }
                 }
                 Heard::Owner(Some(StreamDown::Failed(refusal))) => self.end(refusal),
-                // The client ended its side and everything is answered: a quiet end.
-                Heard::Owner(None) if self.phase() == Phase::HalfClosed => return None,
                 Heard::Owner(None) => self.end(not_leader(None)),
                 Heard::Refused(refused) => return Some(Ok(self.kind.own(refused))),
                 Heard::Signal => self.signalled(),
             }
         }
-    }
-
-    fn phase(&self) -> Phase {
-        self.ticket.signal.phase()
     }
 
     /// Waits for whatever comes first; `None` when nothing more can come.
@@ -344,10 +358,18 @@ impl<K: Kind> Downwards<K> {
             ));
             return None;
         };
-        if K::is_end(&message) {
-            self.source = Source::Over;
+        match K::end(&message) {
+            None => Some(message),
+            Some(End::Said) => {
+                self.source = Source::Over;
+                Some(message)
+            }
+            // The client ended its side and everything is answered.
+            Some(End::Quiet) => {
+                self.source = Source::Over;
+                None
+            }
         }
-        Some(message)
     }
 
     fn signalled(&mut self) {
@@ -364,7 +386,12 @@ impl<K: Kind> Downwards<K> {
     }
 
     /// Ends the stream with what the client needs to go on elsewhere.
-    fn end(&mut self, refusal: Refusal) {
+    fn end(&mut self, mut refusal: Refusal) {
+        // A node that goes away hands its leaderships over first: what its clients are to know is that
+        // it goes away.
+        if refusal.reason() == ErrorReason::NotLeader && self.edge.cluster().draining() {
+            refusal = node_draining(&self.edge.cluster().node_name());
+        }
         let reason = refusal.reason();
         // Before the stream is on there is nothing to resume, and a refusal of the machine is the
         // call's own answer.

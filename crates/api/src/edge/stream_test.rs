@@ -9,7 +9,7 @@ use pb::api::v1::work_request::Request as Act;
 use pb::api::v1::work_response::Response as Worked;
 use pb::api::v1::{
     AttachBegin, AttachRequest, AttachResponse, AttachWelcome, ErrorReason, HeartbeatRequest, Item,
-    LogInRequest, ReplyRequest, SendRequest, WorkRequest, WorkResponse, WorkWelcome,
+    LogInRequest, ReplyRequest, SendRequest, StreamEnded, WorkRequest, WorkResponse, WorkWelcome,
 };
 use tonic_types::StatusExt;
 
@@ -411,9 +411,43 @@ async fn a_client_that_has_ended_its_side_still_reads_what_is_under_way() {
         Some(StreamUp::Stop { our_fault: false })
     ));
     stream.owner.down.try_send(item(1)).expect("room");
-    stream.owner.down = mailbox::bounded("none", 1).0;
+    let over = told(Told::Ended(StreamEnded::default()));
+    stream.owner.down.try_send(over).expect("room");
     assert!(matches!(stream.told().await, Told::Item(_)));
     assert!(stream.responses.next().await.is_none(), "a quiet end");
+}
+
+#[tokio::test]
+async fn a_path_that_breaks_after_the_client_has_ended_its_side_is_no_good_end() {
+    let mut stream = attached(0).await;
+    stream.client().send(send("r1", "last words"));
+    stream.client = None;
+    while let Some(StreamUp::Message(_)) = stream.owner.up.recv().await {}
+    stream.owner.down.try_send(item(1)).expect("room");
+    stream.owner.down = mailbox::bounded("none", 1).0;
+    assert!(matches!(stream.told().await, Told::Item(_)));
+    assert!(matches!(stream.told().await, Told::Interrupted(_)));
+    let Told::Ended(ended) = stream.told().await else {
+        panic!("not the end")
+    };
+    assert_eq!((ended.reason(), ended.cursor), (ErrorReason::NotLeader, 1));
+    assert_eq!(ended.endpoints, [elsewhere()], "where it goes on");
+}
+
+#[tokio::test]
+async fn a_draining_leader_ends_its_streams_for_that_reason_and_not_for_the_hand_over() {
+    let mut stream = attached(3).await;
+    stream.fake.draining.store(true, Ordering::Relaxed);
+    let handed_over = StreamDown::Failed(errors::not_leader(Some("2")));
+    stream.owner.down.try_send(handed_over).expect("room");
+    let Told::Ended(ended) = stream.told().await else {
+        panic!("not the end")
+    };
+    assert_eq!(
+        (ended.reason(), ended.cursor),
+        (ErrorReason::NodeDraining, 3)
+    );
+    assert_eq!(ended.endpoints, [elsewhere()]);
 }
 
 #[tokio::test]

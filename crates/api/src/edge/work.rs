@@ -9,7 +9,7 @@ use pb::api::v1::{Interrupted, Refusal, StreamEnded, WorkRefused, WorkRequest, W
 use pb::raft::v1::{ForwardUp, forward_down, forward_up};
 
 use super::Edge;
-use super::stream::{Kind, Upward};
+use super::stream::{End, Kind, Upward};
 use crate::check;
 use crate::errors::{field_invalid, stream_protocol};
 
@@ -86,8 +86,11 @@ impl Kind for WorkKind {
         response(Response::Ended(ended))
     }
 
-    fn is_end(message: &WorkResponse) -> bool {
-        matches!(message.response, Some(Response::Ended(_)))
+    fn end(message: &WorkResponse) -> Option<End> {
+        match &message.response {
+            Some(Response::Ended(ended)) => Some(End::of(ended)),
+            _ => None,
+        }
     }
 
     fn first_cursor(_desk: &Desk) -> u64 {

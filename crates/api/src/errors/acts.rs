@@ -1,5 +1,5 @@
 //! The cell's "no" and the ways in which an act can fail, as API refusals.
-//! Promise: total over both enums; the sentence is the machine's own.
+//! Promise: total over both enums; the sentence begins with the machine's own.
 //! Not here: gRPC codes (`codes`).
 
 use conversation::ActError;
@@ -24,10 +24,11 @@ pub fn act_error(error: &ActError) -> Refusal {
         ActError::Exhausted { retry_after_ms } => {
             refusal(R::ResourceExhausted, "too much is under way").retry((*retry_after_ms).max(1))
         }
-        ActError::TooNew(too_new) => {
-            refusal(R::ClusterForming, format!("nodes are being upgraded: {too_new}"))
-                .retry(RETRY_UPGRADE_MS)
-        }
+        ActError::TooNew(too_new) => refusal(
+            R::ClusterForming,
+            format!("nodes are being upgraded: {too_new}"),
+        )
+        .retry(RETRY_UPGRADE_MS),
         ActError::Stopped => not_leader(None),
     }
 }
@@ -82,7 +83,10 @@ pub fn domain(refused: &Domain) -> Refusal {
             .with("conversation", conversation)
             .with("remainingMs", remaining_ms),
         Domain::NotAllowed { actor, act } => {
-            said(R::WrongState).with("actor", actor).with("act", act)
+            let hint = "nothing was done, and asking again will not help";
+            refusal(R::NotAllowed, format!("{refused}; {hint}"))
+                .with("actor", actor)
+                .with("act", act)
         }
         Domain::FieldTooLong { field, limit } => said(R::FieldInvalid)
             .with("field", field)
@@ -164,11 +168,17 @@ fn fence(refused: &Domain) -> Refusal {
             "owner",
             owner.as_ref(),
         ),
-        Domain::NotOwner { agent, owner } => named(
-            said(R::WrongState).with("agent", agent),
-            "owner",
-            owner.as_ref(),
-        ),
+        Domain::NotOwner { agent, owner } => {
+            let hint = match owner {
+                Some(owner) => format!("{owner} does: ask for a transfer"),
+                None => "nobody does at present: wait for an offer of it".to_owned(),
+            };
+            named(
+                refusal(R::NotOwner, format!("{refused}; {hint}")).with("agent", agent),
+                "owner",
+                owner.as_ref(),
+            )
+        }
         _ => said(R::Internal),
     }
 }

@@ -38,7 +38,7 @@ pub fn code(reason: R) -> Code {
         | R::StreamProtocol => Code::InvalidArgument,
         R::CursorFromTheFuture => Code::OutOfRange,
         R::StaleSession | R::StaleOwnerEpoch | R::PlanVersionStale => Code::Aborted,
-        R::OfferNotYours => Code::PermissionDenied,
+        R::OfferNotYours | R::NotOwner | R::NotAllowed => Code::PermissionDenied,
         R::RequestIdReused | R::NodeNameTaken => Code::AlreadyExists,
         R::QueueFull | R::RateLimited | R::CellFull | R::ResourceExhausted | R::SlowConsumer => {
             Code::ResourceExhausted

@@ -11,7 +11,7 @@ use pb::api::v1::attach_request::Request;
 use pb::api::v1::attach_response::Response;
 use pb::api::v1::{
     AttachBegin, AttachRefused, AttachResponse, AttachWelcome, ConversationSummary, Interrupted,
-    Marker, Refusal, SendRequest, SendResponse,
+    Marker, Refusal, SendRequest, SendResponse, StreamEnded,
 };
 use pb::raft::v1::{forward_down, forward_up};
 use ports::{StreamDown, StreamUp};
@@ -110,7 +110,10 @@ impl CustomerStream {
         let end = self.serve(&mut attachment, &mut up).await;
         drop(up);
         match end {
-            End::Quiet { our_fault } => attachment.leave(our_fault),
+            End::Quiet { our_fault } => {
+                attachment.leave(our_fault);
+                self.down.quiet(quiet()).await;
+            }
             End::Unheard(unheard) => {
                 // Detached first: a reader that does not read holds nothing at the conversation.
                 attachment.leave(false);
@@ -146,7 +149,7 @@ impl CustomerStream {
                 Wake::Up(Some(StreamUp::Message(message))) => self.asked(message),
                 Wake::Up(Some(StreamUp::Stop { our_fault })) => self.stopping(our_fault),
                 Wake::Up(None) => self.stopping(false),
-                Wake::Late => return End::Quiet { our_fault: false },
+                Wake::Late => return End::Failed(outcome_unknown()),
             };
             if let Err(unheard) = done {
                 return unheard.into();
@@ -282,12 +285,17 @@ impl CustomerStream {
         }
     }
 
-    fn refuse(&self, request_id: String, refusal: Refusal) -> Result<(), Unheard> {
+    fn refuse(&mut self, request_id: String, refusal: Refusal) -> Result<(), Unheard> {
         self.down.push(told(Response::Refused(AttachRefused {
             request_id,
             refusal: Some(refusal),
         })))
     }
+}
+
+/// The stream is over, and everything on it was answered.
+fn quiet() -> StreamDown {
+    told(Response::Ended(StreamEnded::default()))
 }
 
 fn told(response: Response) -> StreamDown {

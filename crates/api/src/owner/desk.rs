@@ -11,8 +11,8 @@ use domain::ids::{AgentId, NodeId, Sequence, Session};
 use pb::api::v1::work_request::Request;
 use pb::api::v1::work_response::Response;
 use pb::api::v1::{
-    Interrupted, LogInRequest, LogInResponse, MarkConversationRequest, Refusal, WorkDone,
-    WorkReady, WorkResponse, WorkWelcome,
+    Interrupted, LogInRequest, LogInResponse, MarkConversationRequest, Refusal, StreamEnded,
+    WorkDone, WorkReady, WorkResponse, WorkWelcome,
 };
 use pb::raft::v1::{forward_down, forward_up};
 use ports::{StreamDown, StreamUp};
@@ -22,11 +22,11 @@ use tokio::time::{Instant, sleep_until};
 use super::CellOwner;
 use super::acts::{Acts, Answered};
 use super::customer::ended;
-use super::desk_step::{DeskStep, Said, SessionOver};
+use super::desk_step::{DeskStep, Part, Said, SessionOver};
 use super::down::{Down, Unheard, down};
 use crate::convert::{self, Whose};
 use crate::edge::refused as edge_refused;
-use crate::errors::{act_error, domain as refused_by_domain, internal};
+use crate::errors::{act_error, domain as refused_by_domain, internal, outcome_unknown};
 use crate::{check, limits};
 
 /// Events that are looked at under one look at the state.
@@ -83,7 +83,7 @@ pub(super) async fn open(
             session,
         },
         edge,
-        step: DeskStep::new(agent, session),
+        step: DeskStep::new(agent, session, logged_in.agent.as_ref()),
         handle: owner.handle.clone(),
         acts: Acts::new(owner.handle.clone()),
         down,
@@ -150,7 +150,7 @@ impl DeskStream {
         let end = self.serve(&mut desk, &mut up, welcome).await;
         drop((desk, up));
         match end {
-            End::Quiet => {}
+            End::Quiet => self.down.quiet(quiet()).await,
             End::Unheard(unheard) => self.down.unheard(unheard).await,
             End::Failed(refusal) => self.down.fail(refusal).await,
         }
@@ -181,7 +181,7 @@ impl DeskStream {
                     self.stop = Some(Instant::now() + limits::UNARY_DEADLINE);
                     Ok(())
                 }
-                Wake::Late => Err(End::Quiet),
+                Wake::Late => Err(End::Failed(outcome_unknown())),
             };
             if let Err(end) = done {
                 return end;
@@ -201,16 +201,21 @@ impl DeskStream {
 
     async fn welcome(&mut self, welcome: WorkWelcome) -> Result<(), Unheard> {
         self.down.push(told(Response::Welcome(welcome)))?;
-        let mut said = Said::new();
-        let step = &mut self.step;
-        self.handle
-            .view()
-            .with(|cell, _| step.snapshot(cell.state(), &mut said));
-        said.push(Response::Ready(WorkReady {}));
-        for response in said {
-            self.down.catch_up(told(response)).await?;
+        let view = self.handle.view();
+        let ids = view.with(|cell, _| self.step.concerned(cell.state()));
+        // One conversation at a time, as the reader reads: each is up to 1 MiB. What happens meanwhile
+        // comes as an event behind it, and nothing is said twice.
+        for part in [Part::Held, Part::Offered] {
+            for id in &ids {
+                let mut said = Said::new();
+                view.with(|cell, _| self.step.show(cell.state(), *id, part, &mut said));
+                for response in said {
+                    self.down.catch_up(told(response)).await?;
+                }
+            }
         }
-        Ok(())
+        let ready = Response::Ready(WorkReady {});
+        self.down.catch_up(told(ready)).await
     }
 
     /// Says what an event and those that wait behind it mean.
@@ -222,11 +227,11 @@ impl DeskStream {
             events.push(next);
         }
         let mut said = Said::new();
-        let (step, agent) = (&mut self.step, &self.whose.agent);
+        let step = &mut self.step;
         let looked = self.handle.view().with(|cell, _| {
             events
                 .iter()
-                .try_for_each(|event| look(step, cell.state(), agent, event, &mut said))
+                .try_for_each(|event| look(step, cell.state(), event, &mut said))
         });
         for response in said {
             self.down.push(told(response))?;
@@ -315,18 +320,22 @@ impl DeskStream {
         }
     }
 
-    fn refuse(&self, request: &Request, refusal: Refusal) -> Result<(), Unheard> {
+    fn refuse(&mut self, request: &Request, refusal: Refusal) -> Result<(), Unheard> {
         let refused = edge_refused(request, refusal);
         self.down
             .push(StreamDown::Message(forward_down::Response::Work(refused)))
     }
 }
 
+/// The stream is over, and everything on it was answered.
+fn quiet() -> StreamDown {
+    told(Response::Ended(StreamEnded::default()))
+}
+
 /// What one event means.
 fn look(
     step: &mut DeskStep,
     state: &domain::cell::State,
-    agent: &AgentId,
     event: &DeskEvent,
     said: &mut Said,
 ) -> Result<(), SessionOver> {
@@ -348,9 +357,7 @@ fn look(
             since_ms: *since_ms,
         })),
         // Anything that follows an interruption says that it is over; the summary says it at once.
-        DeskEvent::Resumed => {
-            said.extend(convert::agent_summary(state, agent).map(Response::Agent))
-        }
+        DeskEvent::Resumed => said.extend(step.own_state(state)),
     }
     Ok(())
 }

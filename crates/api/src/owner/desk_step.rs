@@ -13,8 +13,8 @@ use domain::ids::{AgentId, ConversationId, OfferId, Session};
 use pb::api::v1::offer_ended::Outcome;
 use pb::api::v1::work_response::Response;
 use pb::api::v1::{
-    self as api, ConversationGone, HeldConversation, Marker, OfferEnded, WorkItem, WorkMarker,
-    WorkNote,
+    self as api, AgentSummary, ConversationGone, HeldConversation, Marker, OfferEnded, WorkItem,
+    WorkMarker, WorkNote, WorkWarned,
 };
 
 use crate::convert::{self, Speakers};
@@ -25,6 +25,8 @@ pub(crate) struct DeskStep {
     session: Session,
     held: BTreeMap<ConversationId, Shown>,
     offers: BTreeMap<OfferId, ConversationId>,
+    /// The agent as the stream showed it last.
+    own: Option<AgentSummary>,
 }
 
 /// How much of a conversation was shown.
@@ -32,6 +34,15 @@ struct Shown {
     items: u64,
     notes: u64,
     speakers: Speakers,
+}
+
+/// A part of the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What the agent holds.
+    Held,
+    /// What the agent is offered.
+    Offered,
 }
 
 /// The session of this stream is no longer the agent's.
@@ -45,13 +56,31 @@ pub(crate) struct SessionOver {
 pub(crate) type Said = Vec<Response>;
 
 impl DeskStep {
-    pub(crate) fn new(agent: AgentId, session: Session) -> Self {
+    /// A stream whose welcome showed the agent as `own`.
+    pub(crate) fn new(agent: AgentId, session: Session, own: Option<&AgentSummary>) -> Self {
         Self {
             agent,
             session,
             held: BTreeMap::new(),
             offers: BTreeMap::new(),
+            own: own.map(lasting),
         }
+    }
+
+    /// The agent's own state, said whether it changed or not.
+    pub(crate) fn own_state(&mut self, state: &State) -> Option<Response> {
+        let summary = convert::agent_summary(state, &self.agent)?;
+        self.own = Some(lasting(&summary));
+        Some(Response::Agent(summary))
+    }
+
+    /// The agent's own state if it differs from what was said last.
+    fn own_change(&mut self, state: &State) -> Option<Response> {
+        let summary = convert::agent_summary(state, &self.agent)?;
+        if self.own.as_ref() == Some(&lasting(&summary)) {
+            return None;
+        }
+        self.own_state(state)
     }
 
     /// Whether the stream shows this conversation as the agent's.
@@ -59,23 +88,25 @@ impl DeskStep {
         self.held.contains_key(&id)
     }
 
-    /// Everything that the agent holds and is offered.
-    pub(crate) fn snapshot(&mut self, state: &State, said: &mut Said) {
-        let ids = state
+    /// Everything that the agent holds or is offered.
+    pub(crate) fn concerned(&self, state: &State) -> Vec<ConversationId> {
+        state
             .agent_view(&self.agent)
             .map(|view| view.conversations)
-            .unwrap_or_default();
-        let found: Vec<_> = ids
-            .into_iter()
-            .filter_map(|id| state.conversation(id))
-            .collect();
-        for conversation in &found {
-            if conversation.phase.owner() == Some(&self.agent) {
+            .unwrap_or_default()
+    }
+
+    /// A part of the snapshot: the conversation if the agent holds it, or its offer to the agent.
+    pub(crate) fn show(&mut self, state: &State, id: ConversationId, part: Part, said: &mut Said) {
+        let Some(conversation) = state.conversation(id) else {
+            return;
+        };
+        match part {
+            Part::Held if conversation.phase.owner() == Some(&self.agent) => {
                 self.hold(state, conversation, said);
             }
-        }
-        for conversation in found {
-            self.offered(state, conversation, said);
+            Part::Held => {}
+            Part::Offered => self.offered(state, conversation, said),
         }
     }
 
@@ -103,9 +134,11 @@ impl DeskStep {
                 self.offer_ended(*offer, *conversation, *outcome, said);
             }
             Event::AgentChanged { agent } if agent.name == self.agent => {
-                if agent.session != Some(self.session) {
+                // The event may be older than this login: the state says which session is in force.
+                let current = state.agent(&self.agent).and_then(|found| found.session);
+                if current != Some(self.session) {
                     return Err(SessionOver {
-                        current: agent.session.unwrap_or_default(),
+                        current: current.unwrap_or_default(),
                     });
                 }
                 // The end of wrap-up tells nobody but the agent: look at everything that was held.
@@ -113,12 +146,21 @@ impl DeskStep {
                 for id in held {
                     self.let_go_if_gone(state, id, said);
                 }
-                said.extend(convert::agent_summary(state, &self.agent).map(Response::Agent));
+                said.extend(self.own_change(state));
+            }
+            Event::Warned {
+                conversation,
+                warning,
+                ..
+            } if self.holds(*conversation) => {
+                said.push(Response::Warned(WorkWarned {
+                    conversation_id: conversation.to_string(),
+                    warning: convert::warning(*warning).into(),
+                }));
             }
             Event::OwnerChanged { conversation, .. }
             | Event::PhaseChanged { conversation, .. }
             | Event::CustomerPresence { conversation, .. }
-            | Event::Warned { conversation, .. }
             | Event::Rated { conversation, .. }
             | Event::Quarantined { conversation, .. }
             | Event::Ended { conversation, .. }
@@ -288,6 +330,14 @@ impl DeskStep {
             conversation_id: id.to_string(),
             outcome: outcome.into(),
         }));
+    }
+}
+
+/// What of an agent's state changes by acts alone, not by the passing of time.
+fn lasting(summary: &AgentSummary) -> AgentSummary {
+    AgentSummary {
+        idle_ms: 0,
+        ..summary.clone()
     }
 }
 

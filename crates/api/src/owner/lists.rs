@@ -47,8 +47,8 @@ impl CellOwner {
                     queue: name.clone(),
                 })
             })?;
-            let line = state.line(&name).take(limits::LINE_HEAD_MAX);
-            let line = line.filter_map(|id| summary(state, id)).collect();
+            let head: Vec<_> = state.line(&name).take(limits::LINE_HEAD_MAX).collect();
+            let line = convert::conversation_summaries(state, &head);
             Ok(GetQueueResponse {
                 queue: Some(queue),
                 line,
@@ -104,10 +104,7 @@ impl CellOwner {
                 .unwrap_or_default();
             Ok(GetAgentResponse {
                 agent: Some(agent),
-                conversations: ids
-                    .into_iter()
-                    .filter_map(|id| summary(state, id))
-                    .collect(),
+                conversations: convert::conversation_summaries(state, &ids),
                 applied_index: cell.applied().0,
             })
         })
@@ -119,8 +116,16 @@ impl CellOwner {
         request: &ListConversationsRequest,
     ) -> Result<ListConversationsResponse, Refusal> {
         let wanted = Wanted::of(request)?;
-        self.look(|cell| wanted.list(cell.state(), cell.applied()))
-            .await
+        let mut scan = Scan::default();
+        self.look(|cell| wanted.scan(cell.state(), &mut scan))
+            .await?;
+        let view = self.handle.view();
+        while !scan.over {
+            // A cell holds a million conversations: nobody waits for the whole of a listing.
+            tokio::task::yield_now().await;
+            view.with(|cell, _| wanted.scan(cell.state(), &mut scan));
+        }
+        Ok(view.with(|cell, applied| wanted.list(scan, cell.state(), applied)))
     }
 
     pub(super) async fn get_conversation(
@@ -215,33 +220,52 @@ impl Wanted {
                 .is_none_or(|agent| convert::agent_of(&found.phase) == Some(agent))
     }
 
-    fn list(&self, state: &State, applied: LogIndex) -> ListConversationsResponse {
-        // The first `size + 1` places of all that fit, kept while going through them once.
-        let mut page: BTreeSet<Place> = BTreeSet::new();
-        for found in state.conversations().filter(|found| self.fits(found)) {
-            let place = place(found);
-            if self.after.is_some_and(|after| place <= after) {
-                continue;
-            }
-            if page.len() <= self.size || page.last().is_some_and(|last| place < *last) {
-                page.insert(place);
-            }
-            if page.len() > self.size + 1 {
-                page.pop_last();
+    /// Looks at the next conversations. None ever leaves the state, so that one that comes meanwhile
+    /// makes others be looked at twice, but none be passed over.
+    fn scan(&self, state: &State, scan: &mut Scan) {
+        let next = state.conversations().skip(scan.looked);
+        let mut looked = 0;
+        for found in next.take(limits::LISTING_SCAN_MAX) {
+            looked += 1;
+            if self.fits(found) {
+                self.keep(place(found), &mut scan.places);
             }
         }
-        let more = page.len() > self.size;
+        scan.looked += looked;
+        scan.over = looked < limits::LISTING_SCAN_MAX;
+    }
+
+    /// Keeps the first `size + 1` places.
+    fn keep(&self, place: Place, places: &mut BTreeSet<Place>) {
+        if self.after.is_some_and(|after| place <= after) {
+            return;
+        }
+        if places.len() <= self.size || places.last().is_some_and(|last| place < *last) {
+            places.insert(place);
+        }
+        if places.len() > self.size + 1 {
+            places.pop_last();
+        }
+    }
+
+    fn list(&self, scan: Scan, state: &State, applied: LogIndex) -> ListConversationsResponse {
+        let more = scan.places.len() > self.size;
         let cell = state.meta().cell;
-        let shown: Vec<Place> = page.into_iter().take(self.size).collect();
+        let shown: Vec<Place> = scan.places.into_iter().take(self.size).collect();
         let id = |place: &Place| ConversationId {
             cell,
             index: LogIndex(place.index),
         };
+        let mut ids: Vec<ConversationId> = Vec::with_capacity(shown.len());
+        for id in shown.iter().map(id) {
+            // What has moved on since it was looked at is not shown as what it no longer is.
+            let fits = state.conversation(id).is_some_and(|found| self.fits(found));
+            if fits && !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
         ListConversationsResponse {
-            conversations: shown
-                .iter()
-                .filter_map(|place| summary(state, id(place)))
-                .collect(),
+            conversations: convert::conversation_summaries(state, &ids),
             next_page_token: shown
                 .last()
                 .filter(|_| more)
@@ -250,6 +274,14 @@ impl Wanted {
             applied_index: applied.0,
         }
     }
+}
+
+/// How far a listing has looked.
+#[derive(Default)]
+struct Scan {
+    places: BTreeSet<Place>,
+    looked: usize,
+    over: bool,
 }
 
 /// Longest waiting first, then the oldest of those that do not wait; ended ones newest first.
@@ -272,12 +304,6 @@ fn place(found: &Conversation) -> Place {
             index,
         },
     }
-}
-
-fn summary(state: &State, id: ConversationId) -> Option<ConversationSummary> {
-    state
-        .conversation(id)
-        .map(|found| convert::conversation_summary(state, found))
 }
 
 pub(super) fn not_found(conversation: ConversationId) -> Refusal {

@@ -90,6 +90,10 @@ impl Door for CellOwner {
 }
 
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod desk_test;
+#[cfg(test)]
 mod one_node;
 #[cfg(test)]
 mod owner_test;

@@ -158,6 +158,13 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// With another plan than [`plan`].
+    pub(crate) async fn start_with(change: impl FnOnce(&mut FloorPlan)) -> Self {
+        let mut planned = plan();
+        change(&mut planned);
         let (replica, view) = replica(CELL);
         let leadership = Leadership {
             term: 1,
@@ -171,7 +178,7 @@ impl Node {
         });
         let adopted = VersionedPlan {
             version: PlanVersion(1),
-            plan: Arc::new(plan()),
+            plan: Arc::new(planned),
         };
         let plan = watch::Sender::new(Some(adopted));
         let stop = StopSource::new();

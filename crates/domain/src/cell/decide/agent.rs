@@ -95,10 +95,14 @@ pub(super) fn log_in(draft: &mut Draft<'_>, log_in: &LogIn) -> Result<Done, Refu
         session,
         resumed: current.is_some(),
     });
-    draft.remember(
-        request(rows, name, principal, &log_in.request_id, hash),
-        &done,
-    )?;
+    // A resume changes nothing that a copy of it would change again, and after the session's end a
+    // copy is refused: reconnects take no place among the remembered requests.
+    if log_in.session.is_none() {
+        draft.remember(
+            request(rows, name, principal, &log_in.request_id, hash),
+            &done,
+        )?;
+    }
     Ok(done)
 }
 
@@ -235,7 +239,8 @@ pub(super) fn set_next(draft: &mut Draft<'_>, set: &SetIntent) -> Result<Done, R
     if draft.load(&set.agent).count == 0 {
         apply_intent(draft, &set.agent, &set.intent);
     } else if let Some(agent) = draft.agent(&set.agent) {
-        agent.next = Some(set.intent.clone());
+        // The present choice again takes an earlier one back: nothing is to change any more.
+        agent.next = (set.intent != agent.intent).then(|| set.intent.clone());
     }
     let done = Done::Nothing;
     let rows = rows(draft.state, &set.agent)?;

@@ -164,3 +164,42 @@ fn a_supervisor_sets_an_agents_intent_and_that_heals_no_pause() {
         1
     );
 }
+
+#[test]
+fn reconnects_to_a_live_session_take_no_place_among_the_remembered_requests() {
+    let mut floor = Floor::new();
+    let session = floor.log_in("ana");
+    for _ in 0..200 {
+        let resumed = log_in(&mut floor, "desk", Some(session));
+        assert_eq!(
+            resumed,
+            Ok(Done::LoggedIn(LoggedIn {
+                session,
+                resumed: true
+            }))
+        );
+    }
+    let rows = &floor.state().agent(&agent("ana")).unwrap().requests;
+    assert_eq!(rows.len(), 1, "the first login alone");
+}
+
+#[test]
+fn the_present_choice_again_takes_an_earlier_next_status_back() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    let lunch = Intent::NotReady {
+        reason: "lunch".into(),
+    };
+    for intent in [lunch.clone(), Intent::Ready] {
+        let set = floor.intent_command("ana", intent);
+        floor.ask(Command::SetNextStatus(set)).unwrap();
+    }
+    let found = floor.state().agent(&agent("ana")).unwrap();
+    assert_eq!((&found.intent, &found.next), (&Intent::Ready, &None));
+    let later = floor.intent_command("ana", lunch.clone());
+    floor.ask(Command::SetNextStatus(later)).unwrap();
+    let found = floor.state().agent(&agent("ana")).unwrap();
+    assert_eq!((&found.intent, &found.next), (&Intent::Ready, &Some(lunch)));
+    assert!(floor.offered_to(id).is_none());
+}
