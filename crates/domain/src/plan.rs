@@ -3,6 +3,7 @@
 //! Not here: the TOML form (`wire`), who adopts it when (`cell`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::ids::{
     AccountId, AgentId, ChannelId, LanguageId, PlanVersion, QueueId, SiteId, SkillId, TenantId,
@@ -124,17 +125,17 @@ pub struct ServiceLevel {
     pub definition: ServiceLevelDefinition,
 }
 
-/// Texts that a customer reads.
+/// Texts that a customer reads; whoever shows one shares it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QueueTexts {
     /// Shown when the conversation enters the line.
-    pub greeting: String,
+    pub greeting: Arc<str>,
     /// Shown when the line is full.
-    pub full: String,
+    pub full: Arc<str>,
     /// Shown when the queue is paused.
-    pub paused: String,
+    pub paused: Arc<str>,
     /// Shown when no agent that could serve is logged in.
-    pub nobody_staffed: String,
+    pub nobody_staffed: Arc<str>,
 }
 
 /// A queue.

@@ -145,7 +145,7 @@ fn change(
             ..change(ChangeKind::Continued, String::new())
         },
         ItemKind::Notice { text, .. } => change(ChangeKind::Notice, text.to_string()),
-        ItemKind::Closed { by } => Change {
+        ItemKind::Closed { by, .. } => Change {
             by: Some(speakers.author(by, look_up)),
             ..change(ChangeKind::Closed, String::new())
         },

@@ -102,7 +102,7 @@ impl CellOwner {
                 queue: opened.queue.to_string(),
                 sequence: opened.sequence.map_or(0, |sequence| sequence.0),
                 existing: opened.existing,
-                notice: opened.text,
+                notice: opened.text.to_string(),
                 endpoints: Vec::new(),
             }),
             _ => Err(internal("an open was answered as another command")),

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::known::KnownMessages;
 use super::receipts::Receipt;
 use super::refusal::Refusal;
 use super::requests::Remembered;
@@ -14,8 +15,13 @@ use crate::ids::{
 };
 use crate::plan::{Urgency, WrapUpMode};
 
-/// Messages of one conversation; more open a linked episode in the same entry.
-pub const MESSAGES_MAX: u32 = 2_000;
+/// Items and remarks of one conversation, of whatever kind; a message or an act of its owner beyond
+/// them opens a linked episode in the same entry, a remark is refused.
+pub const ITEMS_MAX: usize = 2_000;
+/// Further items for what happens without an act that could open the next episode: an accept, a
+/// deadline, a lost agent. Beyond them such changes take place without an item; only the end is
+/// always written.
+pub const ITEMS_RESERVE: usize = 64;
 /// Bytes of texts and remarks of one conversation; more open a linked episode in the same entry.
 pub const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 /// Agents that one conversation passes over at a time; the oldest goes first.
@@ -100,9 +106,9 @@ pub struct Conversation {
     pub rating: Option<Box<Rating>>,
     /// The time under which it stands in the deadline index: never later than its first due timer.
     pub deadline: Option<CellTime>,
-    /// Derived: `RequestId::tag` of each item that is a message, 0 else. Not stored: leave it
-    /// empty when making a part, it is rebuilt at load.
-    pub tags: Vec<u32>,
+    /// Derived: which messages the items are. Not stored: leave it empty when making a part, it is
+    /// rebuilt at load.
+    pub known: KnownMessages,
 }
 
 /// Where a conversation stands.
@@ -345,13 +351,9 @@ impl Conversation {
 
     /// The item that a message id of this author made.
     pub fn find_message(&self, id: &RequestId, author: &Author) -> Option<(&Item, &Message)> {
-        let tag = id.tag();
-        let found = self
-            .tags
-            .iter()
-            .zip(&self.items)
-            .filter(|(have, _)| **have == tag);
-        found.map(|(_, item)| item).find_map(|item| {
+        let places = self.known.places(id.tag());
+        let mut items = places.filter_map(|place| self.items.get(place));
+        items.find_map(|item| {
             let message = item.message()?;
             (message.id == *id && message.author == *author).then_some((&**item, message))
         })
@@ -381,14 +383,24 @@ impl Conversation {
         from.saturating_sub(i64::try_from(self.boost_ms).unwrap_or(i64::MAX))
     }
 
+    /// Items and remarks.
+    pub fn entries(&self) -> usize {
+        self.items.len() + self.remarks.len()
+    }
+
+    /// Whether what comes next belongs in the next episode.
+    pub fn is_full(&self) -> bool {
+        self.entries() >= ITEMS_MAX
+    }
+
     /// Whether it waits in a line and may be offered.
     pub fn is_waiting(&self) -> bool {
         matches!(self.phase, Phase::Queued(_)) && self.quarantined.is_none()
     }
 
     /// Fills what is derived from the stored fields.
-    pub(crate) fn rebuild_tags(&mut self) {
-        self.tags = self
+    pub(crate) fn rebuild_known(&mut self) {
+        self.known = self
             .items
             .iter()
             .map(|item| item.message().map_or(0, |m| m.id.tag()))

@@ -5,6 +5,7 @@
 use super::agent::Agent;
 use super::command::LeaseState;
 use super::conversation::{Conversation, Held, Phase};
+use super::requests::REQUEST_KEPT_MS;
 use super::state::State;
 use crate::ids::CellTime;
 use crate::plan::{QueuePlan, WrapUpMode};
@@ -37,6 +38,8 @@ pub enum Timer {
     HoldOver,
     /// After-contact work ends by itself.
     WrapUpOver,
+    /// Answers given before the end need not be remembered any longer.
+    RequestsForgotten,
 }
 
 /// The first timer of a conversation, with when it is due.
@@ -45,7 +48,8 @@ pub(crate) fn first_due(state: &State, conversation: &Conversation) -> Option<(C
         return None;
     }
     if let Phase::Closed(_) = conversation.phase {
-        return None;
+        let at = forgotten_at(state, conversation)?;
+        return Some((at, Timer::RequestsForgotten));
     }
     let rules = state.rules(conversation)?;
     let mut first = Earliest(None);
@@ -80,6 +84,18 @@ pub(crate) fn first_due(state: &State, conversation: &Conversation) -> Option<(C
     }
     add_gone(state, conversation, &mut first);
     first.0
+}
+
+/// When the last answer of an ended conversation need not be remembered any longer; with it go those
+/// to the opens of its customer, who has no later conversation.
+fn forgotten_at(state: &State, conversation: &Conversation) -> Option<CellTime> {
+    let customer = state.customer(&conversation.account, &conversation.customer);
+    let of_opens = customer
+        .filter(|customer| customer.last == Some(conversation.id))
+        .map_or(&[][..], |customer| &customer.requests);
+    let rows = conversation.requests.iter().chain(of_opens);
+    let youngest = rows.map(|row| row.at).max()?;
+    Some(youngest.plus_ms(REQUEST_KEPT_MS))
 }
 
 /// The earliest of several timers; at the same time the order of `Timer` decides.

@@ -441,15 +441,12 @@ impl State {
             return;
         };
         let have = conversation.deadline;
+        let due = first_due(self, conversation).map(|(at, _)| at);
+        // What has ended or was set aside has no use for the time of an earlier timer.
         let over =
             matches!(conversation.phase, Phase::Closed(_)) || conversation.quarantined.is_some();
-        let due = if over {
-            None
-        } else {
-            first_due(self, conversation).map(|(at, _)| at)
-        };
         let want = match (have, due) {
-            _ if over => None,
+            _ if over => due,
             (Some(have), Some(due)) => Some(have.min(due)),
             (have, due) => have.or(due),
         };

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::agent::Agent;
 use super::capacity::Load;
-use super::conversation::{Active, Conversation, Held, Offer, Phase, Waiting};
+use super::conversation::{
+    Active, Conversation, Held, ITEMS_MAX, ITEMS_RESERVE, Offer, Phase, Waiting,
+};
 use super::event::{Event, Object, OfferMade, Tally};
 use super::floor::OfferOutcome;
 use super::matching::Match;
@@ -101,9 +103,17 @@ impl<'a> Draft<'a> {
             .unwrap_or_default()
     }
 
-    /// Adds an item at the transcript's end.
+    /// Adds an item at the transcript's end; where not even the reserve has room, only what belongs to
+    /// a command of its own or ends it.
     pub(crate) fn item(&mut self, conversation: &Conversation, kind: ItemKind) -> Sequence {
         let index = conversation.id.index;
+        let vital = matches!(
+            kind,
+            ItemKind::Message(_) | ItemKind::Continued { .. } | ItemKind::Closed { .. }
+        );
+        if !vital && conversation.entries() >= ITEMS_MAX + ITEMS_RESERVE {
+            return conversation.last_sequence();
+        }
         let added = match self.items.iter_mut().find(|(found, _)| *found == index) {
             Some((_, count)) => {
                 *count += 1;
@@ -344,6 +354,7 @@ impl<'a> Draft<'a> {
             found: found.found,
             excluded: found.excluded,
             excluded_more: found.excluded_more,
+            declined: None,
         });
         self.push(Event::OfferMade(Box::new(OfferMade {
             offer: id,

@@ -110,6 +110,14 @@ pub enum Event {
         conversation: ConversationId,
         /// Who, and until when.
         passed: PassedOver,
+        /// The reason that was given, may be empty.
+        reason: Box<str>,
+    },
+    /// Answers that nobody may ask for any more were forgotten, with those to the customer's opens.
+    /// Nobody.
+    RequestsForgotten {
+        /// The conversation, which has ended.
+        conversation: ConversationId,
     },
     /// Pauses for declines that have ended were forgotten. Nobody.
     PassesLapsed {

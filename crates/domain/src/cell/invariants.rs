@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::capacity::{FreeKey, can_take, is_eligible};
 use super::classes::ClassKey;
-use super::conversation::{Conversation, Held, Phase};
+use super::conversation::{Conversation, Held, ITEMS_MAX, ITEMS_RESERVE, Phase};
 use super::deadlines::first_due;
 use super::derived::{Gauges, LineKey};
 use super::requests::{REQUESTS_MAX, Side};
@@ -214,7 +214,13 @@ fn check_transcript(conversation: &Conversation) -> Result<(), Violation> {
         .iter()
         .map(|item| item.message().map_or(0, |message| message.id.tag()));
     let adds_up = conversation.messages == count && conversation.message_bytes == bytes + noted;
-    if gapless && remarks && adds_up && tags.eq(conversation.tags.iter().copied()) {
+    let bounded = conversation.entries() <= ITEMS_MAX + ITEMS_RESERVE + 2;
+    if gapless
+        && remarks
+        && adds_up
+        && tags.eq(conversation.known.tags().iter().copied())
+        && bounded
+    {
         return Ok(());
     }
     Err(Violation::Transcript {

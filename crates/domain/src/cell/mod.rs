@@ -11,6 +11,7 @@ pub mod agent;
 pub mod conversation;
 pub mod floor;
 pub mod homes;
+pub mod known;
 pub mod meta;
 pub mod receipts;
 pub mod requests;
@@ -35,6 +36,7 @@ mod draft;
 mod evolve;
 mod fingerprint;
 mod matching;
+mod share;
 
 #[cfg(test)]
 mod tests;

@@ -173,9 +173,10 @@ impl State {
                         found,
                     });
                 }
-                if conversation.tags.len() != conversation.items.len() {
-                    Arc::make_mut(&mut conversation).rebuild_tags();
+                if conversation.known.len() != conversation.items.len() {
+                    Arc::make_mut(&mut conversation).rebuild_known();
                 }
+                self.share(Arc::make_mut(&mut conversation));
                 self.conversations
                     .insert(conversation.id.index, conversation);
             }

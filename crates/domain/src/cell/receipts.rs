@@ -61,4 +61,6 @@ pub struct Receipt {
     pub excluded: Vec<(AgentId, Exclusion)>,
     /// How many more were excluded than are named.
     pub excluded_more: u32,
+    /// Why the chosen agent declined, if a reason was given; at most 128 bytes.
+    pub declined: Option<Box<str>>,
 }

@@ -2,6 +2,8 @@
 //! Promise: the same command in the same state gives the same reply on every replica.
 //! Not here: the events that a command causes.
 
+use std::sync::Arc;
+
 use super::refusal::Refusal;
 use crate::ids::{CellTime, ConversationId, OwnerEpoch, QueueId, Sequence, Session};
 
@@ -37,7 +39,7 @@ pub struct Opened {
     /// Whether it was open before this request (rule 7).
     pub existing: bool,
     /// What the customer reads: the greeting, or that nobody is staffed.
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 /// A message is stored.

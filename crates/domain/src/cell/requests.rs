@@ -101,6 +101,12 @@ pub(crate) fn check_room(rows: &[Remembered], side: Side, now: CellTime) -> Resu
     Err(Refusal::TooManyRequests { retry_after_ms })
 }
 
+/// Drops the rows that are ten minutes old, and the room that they took.
+pub(crate) fn forget(rows: &mut Vec<Remembered>, now: CellTime) {
+    rows.retain(|row| now.since_ms(row.at) < REQUEST_KEPT_MS);
+    rows.shrink_to_fit();
+}
+
 /// Adds a row and drops those that are older than ten minutes.
 pub(crate) fn remember(rows: &mut Vec<Remembered>, row: Remembered, now: CellTime) {
     rows.retain(|old| now.since_ms(old.at) < REQUEST_KEPT_MS);

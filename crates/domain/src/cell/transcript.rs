@@ -72,7 +72,7 @@ pub enum NoticeKind {
     NobodyStaffed,
 }
 
-/// What an item says. All of it may be shown to the customer.
+/// What an item says. All of it may be shown to the customer, but for a reason to close.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemKind {
     /// Somebody wrote.
@@ -122,6 +122,8 @@ pub enum ItemKind {
     Closed {
         /// Who ended it.
         by: Author,
+        /// Why, in the words of who ended it; for our side alone, at most 1 KiB.
+        reason: Option<Box<str>>,
     },
 }
 

@@ -355,7 +355,7 @@ fn numbers_and_texts_outside_their_bounds_are_refused() {
         faults,
         ["queue.orders.waiting_max: 0 is outside 1 to 1000000"]
     );
-    let faults = faults_after(|plan| orders(plan).texts.full = "x".repeat(4_097));
+    let faults = faults_after(|plan| orders(plan).texts.full = "x".repeat(4_097).into());
     assert_eq!(
         faults,
         ["queue.orders.texts.full: a text of 4097 bytes is outside 0 to 4096 bytes"]

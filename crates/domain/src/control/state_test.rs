@@ -152,7 +152,7 @@ fn create_cell(id: &str, name: &str, members: BTreeMap<SiteId, NodeId>) -> Contr
 fn apply_plan(id: &str, expected: u64, greeting: &str) -> ControlCommand {
     let mut plan = small_plan();
     for queue in plan.queues.values_mut() {
-        greeting.clone_into(&mut queue.texts.greeting);
+        queue.texts.greeting = greeting.into();
     }
     let (request_id, expected) = (request(id), PlanVersion(expected));
     ControlCommand::ApplyPlan(ApplyPlan {

@@ -125,10 +125,11 @@ fn texts<'d>(reader: &mut Reader<'d>, queue: &Section<'d>) -> QueueTexts {
         return QueueTexts::default();
     };
     reader.only(&table, &["greeting", "full", "paused", "nobody_staffed"]);
+    let mut read = |key| reader.text(&table, key).unwrap_or_default().into();
     QueueTexts {
-        greeting: reader.text(&table, "greeting").unwrap_or_default(),
-        full: reader.text(&table, "full").unwrap_or_default(),
-        paused: reader.text(&table, "paused").unwrap_or_default(),
-        nobody_staffed: reader.text(&table, "nobody_staffed").unwrap_or_default(),
+        greeting: read("greeting"),
+        full: read("full"),
+        paused: read("paused"),
+        nobody_staffed: read("nobody_staffed"),
     }
 }

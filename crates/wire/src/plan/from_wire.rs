@@ -139,10 +139,10 @@ pub(crate) fn queue(stored: &pb::QueuePlan) -> Read<QueuePlan> {
         service_level: service_level(need(stored.service_level.as_ref(), "queue.service_level")?)?,
         boost_ms_max: stored.boost_ms_max,
         texts: QueueTexts {
-            greeting: texts.greeting.clone(),
-            full: texts.full.clone(),
-            paused: texts.paused.clone(),
-            nobody_staffed: texts.nobody_staffed.clone(),
+            greeting: texts.greeting.as_str().into(),
+            full: texts.full.as_str().into(),
+            paused: texts.paused.as_str().into(),
+            nobody_staffed: texts.nobody_staffed.as_str().into(),
         },
     })
 }

@@ -99,10 +99,10 @@ pub(crate) fn queue(id: String, queue: &QueuePlan) -> pb::QueuePlan {
         service_level: Some(service_level(&queue.service_level)),
         boost_ms_max: queue.boost_ms_max,
         texts: Some(pb::QueueTexts {
-            greeting: queue.texts.greeting.clone(),
-            full: queue.texts.full.clone(),
-            paused: queue.texts.paused.clone(),
-            nobody_staffed: queue.texts.nobody_staffed.clone(),
+            greeting: queue.texts.greeting.to_string(),
+            full: queue.texts.full.to_string(),
+            paused: queue.texts.paused.to_string(),
+            nobody_staffed: queue.texts.nobody_staffed.to_string(),
         }),
     }
 }

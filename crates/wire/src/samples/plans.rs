@@ -124,10 +124,10 @@ fn queues() -> impl Strategy<Value = QueuePlan> {
             service_level: objective.2,
             boost_ms_max: objective.3,
             texts: QueueTexts {
-                greeting: texts.0,
-                full: texts.1,
-                paused: texts.2,
-                nobody_staffed: texts.3,
+                greeting: texts.0.into(),
+                full: texts.1.into(),
+                paused: texts.2.into(),
+                nobody_staffed: texts.3.into(),
             },
         }
     })

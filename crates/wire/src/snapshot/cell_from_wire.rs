@@ -235,7 +235,7 @@ fn done(stored: &pb::remembered::Done) -> Read<Done> {
             queue: name(&opened.queue, "opened.queue")?,
             sequence: opened.sequence.map(Sequence),
             existing: opened.existing,
-            text: opened.text.clone(),
+            text: Arc::from(opened.text.as_str()),
         }),
         Stored::Sent(sent) => Done::Sent(Sent {
             conversation: conversation_id(sent.conversation.as_ref())?,

@@ -178,7 +178,7 @@ fn done(done: &Done) -> pb::remembered::Done {
             queue: opened.queue.to_string(),
             sequence: opened.sequence.map(|sequence| sequence.0),
             existing: opened.existing,
-            text: opened.text.clone(),
+            text: opened.text.to_string(),
         }),
         Done::Sent(sent) => Stored::Sent(pb::DoneSent {
             conversation: Some(conversation_to_wire(sent.conversation)),

@@ -9,6 +9,7 @@ use domain::cell::conversation::{
     Active, Closed, Conversation, Ending, Gone, Held, Offer, OnHold, PassedOver, Phase, Rating,
     Waiting, WrapUp,
 };
+use domain::cell::known::KnownMessages;
 use domain::cell::receipts::{Exclusion, Found, Receipt};
 use domain::cell::transcript::{
     Author, HoldReason, Item, ItemKind, Message, NoticeKind, RemarkItem, RequeueReason,
@@ -91,7 +92,7 @@ pub(super) fn conversation(stored: &pb::Conversation) -> Read<Conversation> {
             })
         }),
         deadline: stored.deadline_ms.map(CellTime),
-        tags: Vec::new(),
+        known: KnownMessages::default(),
     })
 }
 
@@ -267,6 +268,7 @@ fn item(stored: &pb::Item) -> Read<Item> {
         }
         Kind::Closed(by) => ItemKind::Closed {
             by: author(Some(by))?,
+            reason: stored.closed_reason.as_deref().map(Box::from),
         },
     };
     Ok(Item {
@@ -327,6 +329,7 @@ fn receipt(stored: &pb::Receipt) -> Read<Receipt> {
         found,
         excluded,
         excluded_more: stored.excluded_more,
+        declined: stored.declined.as_deref().map(Box::from),
     })
 }
 

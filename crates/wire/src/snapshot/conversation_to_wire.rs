@@ -215,9 +215,14 @@ fn item(item: &Item) -> pb::Item {
                 text: text.to_string(),
             })
         }
-        ItemKind::Closed { by } => Kind::Closed(author(by)),
+        ItemKind::Closed { by, .. } => Kind::Closed(author(by)),
+    };
+    let closed_reason = match &item.kind {
+        ItemKind::Closed { reason, .. } => reason.as_deref().map(str::to_owned),
+        _ => None,
     };
     pb::Item {
+        closed_reason,
         sequence: item.sequence.0,
         at_ms: item.at.0,
         wall_ms: item.wall_ms,
@@ -267,6 +272,7 @@ fn receipt(receipt: &Receipt) -> pb::Receipt {
         found: found.into(),
         excluded: excluded.collect(),
         excluded_more: receipt.excluded_more,
+        declined: receipt.declined.as_deref().map(str::to_owned),
     }
 }
 

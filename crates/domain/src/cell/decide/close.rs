@@ -42,16 +42,17 @@ pub(super) fn close(draft: &mut Draft<'_>, close: &Close) -> Result<Done, Refusa
         heal(draft, agent);
     }
     let by = author_of(&close.by);
+    let reason = Some(close.reason.as_str()).filter(|reason| !reason.is_empty());
     match &conversation.phase {
         Phase::Queued(_) | Phase::Offered(_) if by == Author::Customer => {
             let left_at = conversation.gone.map_or(draft.now(), |gone| gone.at);
-            abandon(draft, conversation, left_at);
+            abandon_saying(draft, conversation, left_at, reason);
         }
         Phase::Active(active) => {
             let asked = close.wrap_up && !matches!(close.by, Actor::Customer);
-            end_active(draft, conversation, active, by, asked)?;
+            end_active(draft, conversation, active, (by, reason), asked)?;
         }
-        _ => end(draft, conversation, Ending::Closed, by),
+        _ => end_saying(draft, conversation, Ending::Closed, (by, reason)),
     }
     let done = Done::Nothing;
     draft.remember(
@@ -64,6 +65,15 @@ pub(super) fn close(draft: &mut Draft<'_>, close: &Close) -> Result<Done, Refusa
 /// The customer has left a line: counted against the queue, short ones apart. Who left without a
 /// word has left when the client went, not when we gave up waiting.
 pub(super) fn abandon(draft: &mut Draft<'_>, conversation: &Conversation, left_at: CellTime) {
+    abandon_saying(draft, conversation, left_at, None);
+}
+
+fn abandon_saying(
+    draft: &mut Draft<'_>,
+    conversation: &Conversation,
+    left_at: CellTime,
+    reason: Option<&str>,
+) {
     let plan = draft
         .state
         .plan_at(conversation.pinned)
@@ -85,16 +95,33 @@ pub(super) fn abandon(draft: &mut Draft<'_>, conversation: &Conversation, left_a
             },
         );
     }
-    end(
+    end_saying(
         draft,
         conversation,
         Ending::Abandoned { short },
-        Author::Customer,
+        (Author::Customer, reason),
     );
 }
 
 /// Ends a conversation without after-contact work.
 pub(super) fn end(draft: &mut Draft<'_>, conversation: &Conversation, how: Ending, by: Author) {
+    end_saying(draft, conversation, how, (by, None));
+}
+
+/// The item of an end, with the reason that was given.
+fn closed_item(by: Author, reason: Option<&str>) -> ItemKind {
+    ItemKind::Closed {
+        by,
+        reason: reason.map(Box::from),
+    }
+}
+
+fn end_saying(
+    draft: &mut Draft<'_>,
+    conversation: &Conversation,
+    how: Ending,
+    (by, reason): (Author, Option<&str>),
+) {
     let epoch = next_epoch(conversation.owner_epoch);
     if let Phase::Offered(offer) = &conversation.phase {
         let customer_left = by == Author::Customer;
@@ -107,7 +134,7 @@ pub(super) fn end(draft: &mut Draft<'_>, conversation: &Conversation, how: Endin
         draft.agent_done(&offer.agent, false);
     }
     draft.end_work(conversation);
-    draft.item(conversation, ItemKind::Closed { by: by.clone() });
+    draft.item(conversation, closed_item(by.clone(), reason));
     let agent = conversation.phase.owner().cloned();
     let closed = Closed {
         at: draft.now(),
@@ -145,7 +172,7 @@ fn end_active(
     draft: &mut Draft<'_>,
     conversation: &Conversation,
     active: &Active,
-    by: Author,
+    (by, reason): (Author, Option<&str>),
     asked: bool,
 ) -> Result<(), Refusal> {
     let rules = draft.rules(conversation)?;
@@ -159,12 +186,12 @@ fn end_active(
         .agent_now(&active.agent)
         .is_some_and(|agent| agent.session.is_some());
     if !wanted || !there {
-        end(draft, conversation, Ending::Closed, by);
+        end_saying(draft, conversation, Ending::Closed, (by, reason));
         return Ok(());
     }
     let epoch = next_epoch(conversation.owner_epoch);
     draft.end_work(conversation);
-    draft.item(conversation, ItemKind::Closed { by });
+    draft.item(conversation, closed_item(by, reason));
     let wrap_up = WrapUp {
         agent: active.agent.clone(),
         since: draft.now(),

@@ -83,6 +83,9 @@ fn fire(draft: &mut Draft<'_>, conversation: &Conversation, timer: Timer, tick: 
             super::lease::owner_lost(draft, conversation, active)
         }
         (Timer::HoldOver, Phase::OnHold(_)) => super::lease::hold_over(draft, conversation),
+        (Timer::RequestsForgotten, _) => draft.push(Event::RequestsForgotten {
+            conversation: conversation.id,
+        }),
         (Timer::WrapUpOver, Phase::WrapUp(_)) => super::own::end_wrap_up(draft, conversation),
         _ => {}
     }

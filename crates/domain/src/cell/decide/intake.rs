@@ -16,6 +16,7 @@ use crate::cell::draft::{Draft, Request, next_epoch};
 use crate::cell::event::{Event, Object, Tally};
 use crate::cell::fingerprint::{Fingerprint, of_open};
 use crate::cell::floor::CustomerRecord;
+use crate::cell::known::KnownMessages;
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::{Done, Opened};
 use crate::cell::requests::{Principal, recall};
@@ -101,7 +102,7 @@ fn known_message(
                 queue,
                 sequence,
                 existing: true,
-                text: String::new(),
+                text: Arc::default(),
             };
             return Ok(Some(Done::Opened(opened)));
         }
@@ -125,7 +126,7 @@ fn join(
         queue: conversation.queue.clone(),
         sequence: sent.map(|sent| sent.sequence),
         existing: true,
-        text: String::new(),
+        text: Arc::default(),
     })
 }
 
@@ -178,14 +179,15 @@ fn begin(
     let rules = check_queue(state, plan, &queue)?;
     let conversation =
         new_conversation(draft, record, open, plan, &account.channel, (&queue, rules));
+    let conversation = Arc::new(conversation);
     draft.push(Event::Opened {
-        conversation: Arc::new(conversation.clone()),
+        conversation: conversation.clone(),
     });
     let sent = open
         .body
         .as_ref()
         .map(|body| store(draft, &conversation, first_message(open, body)));
-    let mut text = String::new();
+    let mut text = Arc::default();
     if !open.bot_first {
         draft.count(&conversation, Tally::Entered);
         text = welcome(draft, &conversation, rules);
@@ -244,14 +246,14 @@ pub(super) fn check_queue<'p>(
     if rules.paused {
         return Err(Refusal::QueuePaused {
             queue: queue.clone(),
-            text: rules.texts.paused.clone(),
+            text: rules.texts.paused.to_string(),
         });
     }
     if state.waiting(queue) >= u64::from(rules.waiting_max) {
         return Err(Refusal::QueueFull {
             queue: queue.clone(),
             limit: rules.waiting_max,
-            text: rules.texts.full.clone(),
+            text: rules.texts.full.to_string(),
             retry_after_ms: FULL_RETRY_MS,
         });
     }
@@ -362,12 +364,12 @@ fn new_conversation(
         receipts: Vec::new(),
         rating: None,
         deadline: None,
-        tags: Vec::new(),
+        known: KnownMessages::default(),
     }
 }
 
 /// Greets a customer who enters a line, or says that nobody is there; the text.
-fn welcome(draft: &mut Draft<'_>, conversation: &Conversation, rules: &QueuePlan) -> String {
+fn welcome(draft: &mut Draft<'_>, conversation: &Conversation, rules: &QueuePlan) -> Arc<str> {
     let staffed = draft.state.is_staffed(&rules.requires);
     let (kind, text) = if staffed {
         (NoticeKind::Greeting, &rules.texts.greeting)
@@ -379,7 +381,7 @@ fn welcome(draft: &mut Draft<'_>, conversation: &Conversation, rules: &QueuePlan
             conversation,
             ItemKind::Notice {
                 kind,
-                text: Arc::from(text.as_str()),
+                text: text.clone(),
             },
         );
     }

@@ -22,7 +22,7 @@ pub(crate) use quarantine::quarantine;
 use std::sync::Arc;
 
 use super::command::{Actor, Command};
-use super::conversation::{Conversation, MESSAGE_BYTES_MAX, Phase};
+use super::conversation::{Conversation, ITEMS_MAX, MESSAGE_BYTES_MAX, Phase};
 use super::draft::{Draft, Request};
 use super::event::Object;
 use super::refusal::Refusal;
@@ -309,6 +309,12 @@ pub(crate) fn check_remark_fits(
     conversation: &Conversation,
     body: &crate::ids::Body,
 ) -> Result<(), Refusal> {
+    if conversation.is_full() {
+        return Err(Refusal::FieldTooLong {
+            field: "conversation",
+            limit: ITEMS_MAX as u64,
+        });
+    }
     let bytes = conversation.message_bytes + body.bytes.len() as u64;
     if bytes <= MESSAGE_BYTES_MAX {
         return Ok(());

@@ -196,6 +196,7 @@ pub(super) fn decline(draft: &mut Draft<'_>, decline: &Decline) -> Result<Done, 
     draft.push(Event::PassedOver {
         conversation: conversation.id,
         passed,
+        reason: decline.reason.as_str().into(),
     });
     draft.back_to_line(conversation, offer.prefer.clone());
     draft.agent_done(&offer.agent, false);

@@ -2,6 +2,7 @@
 //! Promise: a hold frees the units, a resume takes them in the same entry or is refused.
 //! Not here: passing it on (`transfer`), ending it (`close`).
 
+use super::send::with_room;
 use super::{
     author_of, check_body, check_remark_fits, check_session, check_sound, check_voice, copy_of,
     find, find_last, heal, principal_of, request, wrong_state,
@@ -88,6 +89,7 @@ pub(super) fn hold(draft: &mut Draft<'_>, act: &OwnerAct) -> Result<Done, Refusa
     }
     check_sound(conversation)?;
     check_owner(draft, conversation, act)?;
+    let conversation = &*with_room(draft, conversation);
     let Phase::Active(active) = &conversation.phase else {
         return Err(wrong_state(conversation));
     };
@@ -147,6 +149,7 @@ pub(super) fn resume(draft: &mut Draft<'_>, act: &OwnerAct) -> Result<Done, Refu
     }
     check_sound(conversation)?;
     check_owner(draft, conversation, act)?;
+    let conversation = &*with_room(draft, conversation);
     let Phase::OnHold(hold) = &conversation.phase else {
         return Err(wrong_state(conversation));
     };
@@ -328,7 +331,7 @@ fn closed_by(conversation: &Conversation) -> Author {
         .iter()
         .rev()
         .find_map(|item| match &item.kind {
-            ItemKind::Closed { by } => Some(by.clone()),
+            ItemKind::Closed { by, .. } => Some(by.clone()),
             _ => None,
         });
     ends.unwrap_or(Author::Machine)

@@ -2,16 +2,18 @@
 //! Promise: the same id again gives the first answer and changes nothing, also after closing.
 //! Not here: opening (`intake`).
 
+use std::borrow::Cow;
+
 use super::{author_of, check_body, check_sound, check_voice, find, find_last, heal, wrong_state};
 use crate::cell::command::{Actor, Instance, Send};
 use crate::cell::conversation::{
-    Closed, Conversation, Ending, Gone, Held, MESSAGE_BYTES_MAX, MESSAGES_MAX, Offer, Phase,
-    Waiting,
+    Closed, Conversation, Ending, Gone, Held, MESSAGE_BYTES_MAX, Offer, Phase, Waiting,
 };
 use crate::cell::defects;
 use crate::cell::draft::{Draft, next_epoch};
 use crate::cell::event::{Event, Tally};
 use crate::cell::floor::OfferOutcome;
+use crate::cell::known::KnownMessages;
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::{Done, Sent};
 use crate::cell::state::State;
@@ -143,7 +145,7 @@ fn check_may_write(conversation: &Conversation, actor: &Actor) -> Result<(), Ref
 /// Stores a message, in the next episode if this one is full.
 pub(super) fn store(draft: &mut Draft<'_>, conversation: &Conversation, message: Message) -> Sent {
     let bytes = conversation.message_bytes + message.body.bytes.len() as u64;
-    if conversation.messages < MESSAGES_MAX && bytes <= MESSAGE_BYTES_MAX {
+    if !conversation.is_full() && bytes <= MESSAGE_BYTES_MAX {
         return append(draft, conversation, message);
     }
     let next = go_on(draft, conversation);
@@ -198,6 +200,18 @@ fn customer_wrote(draft: &mut Draft<'_>, conversation: &Conversation) {
     }
 }
 
+/// The conversation for an act of its owner: itself, or the next episode if it is full.
+pub(super) fn with_room<'c>(
+    draft: &mut Draft<'_>,
+    conversation: &'c Conversation,
+) -> Cow<'c, Conversation> {
+    if conversation.is_full() && !conversation.phase.is_over() {
+        Cow::Owned(go_on(draft, conversation))
+    } else {
+        Cow::Borrowed(conversation)
+    }
+}
+
 /// Closes a full conversation and opens the one in which it goes on: same owner, units, place and requests.
 fn go_on(draft: &mut Draft<'_>, conversation: &Conversation) -> Conversation {
     let to = ConversationId {
@@ -217,7 +231,7 @@ fn go_on(draft: &mut Draft<'_>, conversation: &Conversation) -> Conversation {
         phase: carried_on(&conversation.phase),
         items: Vec::new(),
         remarks: Vec::new(),
-        tags: Vec::new(),
+        known: KnownMessages::default(),
         messages: 0,
         message_bytes: 0,
         rating: None,

@@ -3,6 +3,7 @@
 //! Not here: other cells.
 
 use super::intake::check_queue;
+use super::send::with_room;
 use super::{
     RETRY_MS, author_of, check_body, check_remark_fits, check_session, check_sound, check_voice,
     copy_of, find_last, heal, request, wrong_state,
@@ -29,6 +30,7 @@ pub(super) fn transfer(draft: &mut Draft<'_>, transfer: &Transfer) -> Result<Don
     }
     check_sound(conversation)?;
     check_may_pass_on(draft, conversation, &transfer.by)?;
+    let conversation = &*with_room(draft, conversation);
     if let Some(body) = &transfer.note {
         check_body(body)?;
         check_remark_fits(conversation, body)?;

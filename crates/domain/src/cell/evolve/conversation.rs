@@ -75,10 +75,10 @@ impl State {
         };
         record.items.push(item.clone());
         let Some(message) = item.message() else {
-            record.tags.push(0);
+            record.known.push(0);
             return;
         };
-        record.tags.push(message.id.tag());
+        record.known.push(message.id.tag());
         record.messages += 1;
         record.message_bytes += message.body.bytes.len() as u64;
         if matches!(message.author, Author::Agent(_)) && record.first_response_at.is_none() {
@@ -118,7 +118,7 @@ impl State {
             if let Phase::Closed(_) = phase {
                 record.passed_over = Vec::new();
                 record.items.shrink_to_fit();
-                record.tags.shrink_to_fit();
+                record.known.shrink();
             }
         });
     }
@@ -173,8 +173,13 @@ impl State {
         }
     }
 
-    pub(super) fn pass_over(&mut self, id: ConversationId, passed: &PassedOver) {
+    pub(super) fn pass_over(&mut self, id: ConversationId, passed: &PassedOver, reason: &str) {
         if let Some(record) = self.conversations.get_mut(&id.index) {
+            let mut receipts = record.receipts.iter_mut().rev();
+            let offered = receipts.find(|receipt| receipt.chosen == passed.agent);
+            if let Some(receipt) = offered.filter(|_| !reason.is_empty()) {
+                Arc::make_mut(receipt).declined = Some(reason.into());
+            }
             record.passed_over.retain(|old| old.agent != passed.agent);
             if record.passed_over.len() >= PASSED_OVER_MAX {
                 record.passed_over.remove(0);

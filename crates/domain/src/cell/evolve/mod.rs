@@ -7,9 +7,11 @@ mod floor;
 mod people;
 mod plan;
 
+use super::conversation::Phase;
 use super::event::{Event, Object, Subject};
-use super::requests::remember;
+use super::requests::{forget, remember};
 use super::state::{CustomerAt, State};
+use crate::ids::ConversationId;
 
 /// Applies one event.
 pub(crate) fn evolve(state: &mut State, event: &Event) {
@@ -38,7 +40,9 @@ pub(crate) fn evolve(state: &mut State, event: &Event) {
         Event::PassedOver {
             conversation,
             passed,
-        } => state.pass_over(*conversation, passed),
+            reason,
+        } => state.pass_over(*conversation, passed, reason),
+        Event::RequestsForgotten { conversation } => state.forget_requests(*conversation),
         Event::PassesLapsed { conversation, upto } => state.forget_passes(*conversation, *upto),
         Event::CustomerPresence { conversation, gone } => state.set_gone(*conversation, *gone),
         Event::Warned {
@@ -94,6 +98,9 @@ impl State {
             Object::Conversation(id) => {
                 if let Some(found) = self.conversations.get_mut(&id.index) {
                     remember(&mut found.requests, row.clone(), now);
+                    if matches!(found.phase, Phase::Closed(_)) {
+                        self.refresh_deadline(id.index);
+                    }
                 }
             }
             Object::Agent(name) => {
@@ -106,6 +113,19 @@ impl State {
                     remember(&mut found.requests, row.clone(), now);
                 }
             }
+        }
+    }
+
+    /// Drops the rows of an ended conversation, and of its customer, that are ten minutes old.
+    fn forget_requests(&mut self, id: ConversationId) {
+        let now = self.meta.now;
+        let Some(found) = self.conversations.get_mut(&id.index) else {
+            return;
+        };
+        forget(&mut found.requests, now);
+        let at = CustomerAt::new(&found.account, &found.customer);
+        if let Some(customer) = self.customers.get_mut(&at) {
+            forget(&mut customer.requests, now);
         }
     }
 

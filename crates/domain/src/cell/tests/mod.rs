@@ -5,6 +5,7 @@
 mod support;
 
 mod agent_test;
+mod bounds_test;
 mod capacity_test;
 mod conversation_test;
 mod counters_test;
