@@ -31,7 +31,8 @@ pub enum Command {
     Init(InitArgs),
     /// Run this node.
     Serve(ServeArgs),
-    /// Become a member of a cluster through one of its nodes, then run.
+    /// Become a member of a cluster through one of its nodes, then run. Writes the configuration: every
+    /// later start is `antiphon serve`.
     Join(JoinArgs),
     /// The whole cluster on one screen.
     Status(StatusArgs),
@@ -289,10 +290,10 @@ pub enum StateArg {
 pub enum ConversationCommand {
     /// List conversations that have not ended, longest waiting first.
     List {
-        /// Only of this queue.
+        /// Only of this queue; the beginning of its name is enough.
         #[arg(long, default_value = "")]
         queue: String,
-        /// Only of this agent.
+        /// Only of this agent; the beginning of the name is enough.
         #[arg(long, default_value = "")]
         agent: String,
         /// Only in this state; ended ones come newest first.
@@ -306,18 +307,21 @@ pub enum ConversationCommand {
     },
     /// Show one conversation: where it stands, why it went there, what was said.
     Show {
+        /// The conversation; the beginning of its id is enough.
         id: String,
         #[command(flatten)]
         reach: ReachArgs,
     },
     /// Follow what is said until it ends.
     Tail {
+        /// The conversation; the beginning of its id is enough.
         id: String,
         #[command(flatten)]
         reach: ReachArgs,
     },
     /// End a conversation.
     Close {
+        /// The conversation; the beginning of its id is enough.
         id: String,
         /// Why, for the record.
         #[arg(long, default_value = "closed by an operator")]

@@ -8,6 +8,7 @@ use client::api::{self, ConversationState};
 use crate::args::{ConversationArgs, ConversationCommand, Output, StateArg};
 use crate::failure::{Exit, Failure};
 use crate::json;
+use crate::prefix;
 use crate::reach::Reach;
 use crate::table::{clock, columns, indented, or_dash, short, span};
 use crate::terminal::{Terminal, staff};
@@ -24,19 +25,28 @@ pub async fn run(args: ConversationArgs, terminal: Terminal) -> Result<Exit, Fai
             limit,
             reach,
         } => {
+            let reach = Reach::of(&reach)?;
             let request = api::ListConversationsRequest {
-                queue,
-                agent,
+                queue: prefix::queue(&reach, queue).await?,
+                agent: prefix::agent(&reach, agent).await?,
                 state: state
                     .map_or(ConversationState::Unspecified, state_of)
                     .into(),
                 page_size: limit,
                 page_token: String::new(),
             };
-            list(&Reach::of(&reach)?, request).await
+            list(&reach, request).await
         }
-        ConversationCommand::Show { id, reach } => show(&Reach::of(&reach)?, id).await,
-        ConversationCommand::Tail { id, reach } => tail(&Reach::of(&reach)?, &id).await,
+        ConversationCommand::Show { id, reach } => {
+            let reach = Reach::of(&reach)?;
+            let id = prefix::conversation(&reach, id).await?;
+            show(&reach, id).await
+        }
+        ConversationCommand::Tail { id, reach } => {
+            let reach = Reach::of(&reach)?;
+            let id = prefix::conversation(&reach, id).await?;
+            tail(&reach, &id).await
+        }
         ConversationCommand::Close {
             id,
             reason,
@@ -44,6 +54,7 @@ pub async fn run(args: ConversationArgs, terminal: Terminal) -> Result<Exit, Fai
             reach,
         } => {
             let reach = Reach::of(&reach)?;
+            let id = prefix::conversation(&reach, id).await?;
             terminal.confirm(&format!("End conversation {id}?"), yes)?;
             let request = api::EndConversationRequest {
                 conversation_id: id,

@@ -100,9 +100,10 @@ impl Failure {
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         let exit = match error.kind {
-            Kind::Refused => Exit::Refused,
+            // Certainly not done, and nothing goes on.
+            Kind::Refused | Kind::Later => Exit::Refused,
             Kind::Unreachable => Exit::Unreachable,
-            Kind::Later | Kind::OutcomeUnknown | Kind::TimedOut => Exit::TimedOut,
+            Kind::OutcomeUnknown | Kind::TimedOut => Exit::TimedOut,
             Kind::Defect => Exit::Error,
         };
         Self {
@@ -130,6 +131,7 @@ fn next_of(error: &CallError) -> Option<&'static str> {
             "antiphon status"
         }
         (_, Kind::OutcomeUnknown) => "antiphon status, then the same command again",
+        (_, Kind::Later) => "the same command again in a while",
         _ => return None,
     };
     Some(next)
@@ -179,7 +181,7 @@ mod tests {
         assert_eq!(exit(Kind::Unreachable), Exit::Unreachable);
         assert_eq!(exit(Kind::OutcomeUnknown), Exit::TimedOut);
         assert_eq!(exit(Kind::TimedOut), Exit::TimedOut);
-        assert_eq!(exit(Kind::Later), Exit::TimedOut);
+        assert_eq!(exit(Kind::Later), Exit::Refused);
         assert_eq!(exit(Kind::Defect), Exit::Error);
         let codes = [
             Exit::Ok,

@@ -63,6 +63,12 @@ pub fn join(args: JoinArgs) -> Result<Exit, Failure> {
     let members = ("cluster.join".to_owned(), args.members.join(","));
     let layered = settings::load(&args.node, &[members])?;
     settings::write(&file, &layered)?;
+    let members = args.members.join(", ");
+    eprintln!("joining through {members}; this process serves from then on");
+    eprintln!(
+        "every later start: antiphon serve --config {}",
+        file.display()
+    );
     process::run(layered.config)
 }
 

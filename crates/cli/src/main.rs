@@ -13,6 +13,7 @@ mod failure;
 mod floor;
 mod json;
 mod local;
+mod prefix;
 mod queue;
 mod reach;
 mod replay;
