@@ -8,7 +8,7 @@ use domain::cell::version::NEWEST_VERSION;
 use domain::ids::NodeId;
 use pb::raft::v1::{AnnounceRequest, ForwardCall, forward_call};
 use ports::{Door, Group, Leadership, Machine};
-use raft::{Directory, GroupHandle};
+use raft::{Directory, GroupHandle, Members};
 use runtime::{Env, Stop};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -48,6 +48,10 @@ pub(crate) async fn addresses(
             }
             if parts.cluster.is_some() {
                 let living: Vec<u64> = parts.living_nodes().map(|(id, _)| id.0).collect();
+                directory.set_members(Members {
+                    living: living.iter().copied().collect(),
+                    newest: parts.nodes.keys().map(|id| id.0).max().unwrap_or(0),
+                });
                 doors.keep(&living);
             }
         }

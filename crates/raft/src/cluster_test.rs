@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ports::{Group, ProposeError, ReadError};
 
 use crate::testing::{Cluster, PATIENCE, POISON, until};
-use crate::{GroupOptions, MemberError};
+use crate::{GroupOptions, MemberError, Profile};
 
 fn commands(from: &[&'static [u8]]) -> Vec<Bytes> {
     from.iter()
@@ -289,4 +289,81 @@ async fn a_machine_that_panics_halts_its_replica_but_not_its_log() {
     assert_eq!(cluster.kept(leader), commands(&[b"one"]));
     assert!(group.status().leader.is_some());
     assert!(!until(group, |said| !said.is_self).await.is_self);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_node_has_recovered_only_with_all_that_it_had_before() {
+    let mut cluster = Cluster::of_three().await;
+    cluster.commit(b"one").await;
+    let last = cluster.commit(b"two").await;
+    for id in 1..=3 {
+        cluster.applied(id, last).await;
+    }
+    for id in 1..=3 {
+        cluster.kill(id).await;
+    }
+    cluster.start(1).await;
+    // Alone it cannot know what of its log was committed.
+    let alone = cluster.nodes[&1]
+        .group
+        .recovered(Profile::Lan.election_max() * 10);
+    assert_eq!(alone.await, Err(ReadError::QuorumLost));
+    cluster.start(2).await;
+    cluster.nodes[&1].group.recovered(PATIENCE).await.unwrap();
+    assert_eq!(cluster.kept(1), commands(&[b"one", b"two"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_is_too_large_is_refused_and_nothing_is_appended() {
+    let cluster = Cluster::of_three().await;
+    cluster.commit(b"one").await;
+    let (leader, term) = cluster.leader().await;
+    let group = &cluster.nodes[&leader].group;
+    let before = group.status().last_log;
+    let command = |bytes: usize| Bytes::from(vec![b'x'; bytes]);
+    let limit = crate::group::COMMAND_BYTES_MAX;
+    assert_eq!(
+        group.propose(term, command(limit + 1)).await.unwrap_err(),
+        ProposeError::TooLarge {
+            bytes: limit as u64 + 1,
+            limit: limit as u64
+        }
+    );
+    assert_eq!(group.status().last_log, before);
+    assert!(group.propose(term, command(limit)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_lost_its_followers_says_so_within_two_election_time_outs() {
+    let mut cluster = Cluster::of_three().await;
+    cluster.commit(b"one").await;
+    let (leader, term) = cluster.leader().await;
+    for id in (1..=3).filter(|id| *id != leader) {
+        cluster.kill(id).await;
+    }
+    let group = cluster.nodes[&leader].group.clone();
+    let lost = tokio::time::Instant::now();
+    let read = group.linearize();
+    let lapsed = async {
+        while group.status().quorum_ok {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, lapsed)
+        .await
+        .expect("it goes on as if it had a quorum");
+    assert!(lost.elapsed() <= Profile::Lan.election_max() * 2);
+    let read = tokio::time::timeout(PATIENCE, read).await.expect("in time");
+    assert!(
+        matches!(
+            read,
+            Err(ReadError::QuorumLost | ReadError::NotLeader { .. })
+        ),
+        "{read:?}"
+    );
+    assert_eq!(
+        group.leadership().borrow().term,
+        term,
+        "nobody else was elected"
+    );
 }

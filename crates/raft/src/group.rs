@@ -32,7 +32,7 @@ use crate::types::{Command, LeaderId, Member, Ticket, Types};
 use crate::upkeep::{self, Upkeep};
 
 /// The largest command: 1 MiB and its envelope.
-const COMMAND_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
+pub(crate) const COMMAND_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
 
 /// What a group may use.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ mod types;
 mod upkeep;
 mod wire;
 
-pub use directory::Directory;
+pub use directory::{Directory, Members};
 pub use group::{GroupHandle, GroupOptions, GroupSpec, MemberError, StartError};
 pub use host::Host;
 pub use profile::Profile;

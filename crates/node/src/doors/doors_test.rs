@@ -8,6 +8,7 @@ use domain::control::ControlParts;
 use domain::control::command::Addresses;
 use domain::control::state::{Cell, Node};
 use domain::ids::{CellId, MachineVersion, NodeId, NodeName, SiteId};
+use parking_lot::Mutex;
 use pb::api::v1::{
     AttachRequest, AttachResponse, ErrorReason, MarkRequest, MarkResponse, SendRequest,
 };
@@ -50,13 +51,16 @@ struct Fake {
     leads: bool,
     hint: Option<u64>,
     asked: AtomicUsize,
+    /// The edges that calls and streams came through.
+    edges: Mutex<Vec<u64>>,
     /// Messages that it takes of one stream.
     room: usize,
 }
 
 #[async_trait::async_trait]
 impl Door for Fake {
-    async fn call(&self, _call: ForwardCall) -> CallAnswer {
+    async fn call(&self, call: ForwardCall) -> CallAnswer {
+        self.edges.lock().push(call.edge);
         self.asked.fetch_add(1, Ordering::Relaxed);
         match self.leads {
             true => Ok(forward_answer::Response::Mark(MarkResponse {})),
@@ -64,7 +68,8 @@ impl Door for Fake {
         }
     }
 
-    async fn open(&self, _first: ForwardUp) -> Result<DoorStream, pb::api::v1::Refusal> {
+    async fn open(&self, first: ForwardUp) -> Result<DoorStream, pb::api::v1::Refusal> {
+        self.edges.lock().push(first.edge);
         if !self.leads {
             return Err(refuse::not_leader(self.hint));
         }
@@ -91,6 +96,7 @@ struct Bench {
     directory: Directory,
     stop: StopSource,
     servers: Vec<Server>,
+    presences: Vec<Presence>,
 }
 
 impl Bench {
@@ -130,6 +136,7 @@ impl Bench {
             directory: Directory::new(),
             stop: StopSource::new(),
             servers: Vec::new(),
+            presences: Vec::new(),
         }
     }
 
@@ -139,6 +146,7 @@ impl Bench {
             leads,
             hint,
             asked: AtomicUsize::new(0),
+            edges: Mutex::default(),
             room: 256,
         })
     }
@@ -166,12 +174,14 @@ impl Bench {
             std::mem::forget(says);
             doors.serve(MAIN, owner, leadership);
         }
+        let presence = Presence::new(Place {
+            node: NodeId(id),
+            site: SiteId::new("sha").unwrap(),
+        });
+        self.presences.push(presence.clone());
         let forwards = Forwards {
             doors: doors.clone(),
-            presence: Presence::new(Place {
-                node: NodeId(id),
-                site: SiteId::new("sha").unwrap(),
-            }),
+            presence,
             control: self.control.subscribe(),
             account: Arc::new(Nothing),
         };
@@ -367,4 +377,79 @@ async fn a_connection_to_an_address_where_another_node_answers_is_refused() {
         .await
         .unwrap();
     assert_eq!(account.wall_ms, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_owner_learns_the_edge_from_who_is_connected() {
+    let mut bench = Bench::new();
+    let far = bench.node(1, "c", None).await;
+    let leader = bench.owner(true, None);
+    let near = bench.node(2, "c", Some(leader.clone())).await;
+    let forged = ForwardCall { edge: 9, ..mark() };
+    assert!(far.call(forged.clone()).await.is_ok());
+    assert!(
+        far.open(ForwardUp {
+            edge: 9,
+            ..attach()
+        })
+        .await
+        .is_ok()
+    );
+    assert!(near.call(forged).await.is_ok());
+    assert_eq!(*leader.edges.lock(), [1, 1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_nodes_that_name_each_other_are_asked_with_pauses_until_the_deadline() {
+    let mut bench = Bench::new();
+    let (second, third) = (bench.owner(false, Some(3)), bench.owner(false, Some(2)));
+    let doors = bench.node(1, "c", None).await;
+    bench.node(2, "c", Some(second.clone())).await;
+    bench.node(3, "c", Some(third.clone())).await;
+    let start = Instant::now();
+    let refused = doors.call(mark()).await.unwrap_err();
+    assert_eq!(refused.reason(), ErrorReason::NotLeader);
+    assert!(start.elapsed() <= Duration::from_millis(2_000));
+    let asked = second.asked.load(Ordering::Relaxed) + third.asked.load(Ordering::Relaxed);
+    // 25 ms, half as long at least: 160 pauses in two seconds.
+    assert!((20..=170).contains(&asked), "asked {asked} times");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_keeper_of_a_link_ends_with_its_peer() {
+    let mut bench = Bench::new();
+    let doors = bench.node(1, "c", None).await;
+    bench.node(2, "c", None).await;
+    let edge = conversation::Edge::Node(NodeId(1));
+    let within = Duration::from_secs(1);
+    doors.keep(&[2]);
+    assert!(doors.node_status(2, within).await.is_some());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!bench.presences[1].our_fault(&edge), "it is kept");
+    doors.keep(&[]);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!doors.is_connected(2));
+    assert!(
+        bench.presences[1].our_fault(&edge),
+        "nobody keeps it or dials anew"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_removed_is_cut_off_and_refused() {
+    let mut bench = Bench::new();
+    let doors = bench.node(1, "c", None).await;
+    let leader = bench.owner(true, None);
+    bench.node(2, "c", Some(leader.clone())).await;
+    assert!(doors.call(mark()).await.is_ok());
+    let mut stream = doors.open(attach()).await.unwrap();
+    assert!(stream.down.recv().await.is_some());
+    bench.control.send_modify(|parts| {
+        let nodes = &mut Arc::make_mut(parts).nodes;
+        nodes.get_mut(&NodeId(1)).unwrap().removed_wall_ms = Some(1);
+    });
+    assert!(stream.down.recv().await.is_none(), "its streams end");
+    let refused = doors.call(mark()).await.unwrap_err();
+    assert_eq!(refused.reason(), ErrorReason::NotLeader);
+    assert_eq!(leader.asked.load(Ordering::Relaxed), 1);
 }

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::control::ControlParts;
 use domain::ids::NodeId;
 use parking_lot::Mutex;
 use pb::api::v1::Refusal;
@@ -35,6 +36,9 @@ use crate::status::OwnAccount;
 const OUT_FRAMES_MAX: usize = 4_096;
 /// Unary calls of one connection under way; one more is refused.
 const CALLS_MAX: usize = 1_024;
+/// Streams of one connection: those that one node serves to clients (20,000), rounded up. One more is
+/// refused.
+const STREAMS_MAX: usize = 32_768;
 /// Messages of one stream that wait until its owner has opened it.
 const OPENING_MAX: usize = 64;
 /// The first frame must come within this time.
@@ -84,9 +88,13 @@ impl Forwards {
                 node: node_id,
                 site: node.site.clone(),
             }),
-            _ => Err(Status::failed_precondition(format!(
-                "node {} is no member here",
-                hello.from_node
+            Some(_) => Err(Status::failed_precondition(format!(
+                "node {node_id} was removed from the cluster: stop it and join again with an empty \
+                 data directory"
+            ))),
+            None => Err(Status::failed_precondition(format!(
+                "node {node_id} is not known to be a member here: if it has just joined, it will be \
+                 in a moment; else join with an empty data directory"
             ))),
         }
     }
@@ -128,12 +136,14 @@ impl ForwardService for Forwards {
             _mark: self.presence.connected(&edge),
             edge: edge.node,
         };
+        let (control, edge) = (self.control.clone(), edge.node);
         let lane = self.doors.shared.env.edge.clone();
         let stop = self.doors.shared.stop.clone();
         lane.spawn("forward session", async move {
             tokio::select! {
                 biased;
                 () = stop.stopped() => {}
+                () = removed(control, edge) => {}
                 () = session.take(incoming) => {}
             }
             session.end();
@@ -167,6 +177,17 @@ impl ForwardService for Forwards {
     }
 }
 
+/// Resolves when the node is removed from the cluster.
+async fn removed(mut control: StateWatch, node: NodeId) {
+    let removed = |parts: &Arc<ControlParts>| {
+        let known = parts.nodes.get(&node);
+        known.is_some_and(|node| node.removed_wall_ms.is_some())
+    };
+    if control.wait_for(removed).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// A stream of this connection.
 enum Stream {
     /// Its owner is still opening it; what came meanwhile waits.
@@ -176,6 +197,18 @@ enum Stream {
 }
 
 type Streams = Arc<Mutex<BTreeMap<u64, Stream>>>;
+
+/// Enters a stream that is to be opened; `None` where its number is taken, which changes nothing.
+fn begin(streams: &mut BTreeMap<u64, Stream>, call: u64) -> Option<Result<(), Refusal>> {
+    if streams.contains_key(&call) {
+        return None;
+    }
+    if streams.len() >= STREAMS_MAX {
+        return Some(Err(refuse::exhausted("forwarded streams", STREAMS_MAX)));
+    }
+    streams.insert(call, Stream::Opening(Vec::new()));
+    Some(Ok(()))
+}
 
 /// One connection from one edge.
 struct Session {
@@ -247,8 +280,7 @@ impl Session {
 
     fn up(&self, call: u64, up: ForwardUp) -> Option<Refusal> {
         if up.group != 0 {
-            self.open(call, up);
-            return None;
+            return self.open(call, up);
         }
         self.pass(call, StreamUp::Message(up.request?))
     }
@@ -270,14 +302,9 @@ impl Session {
         }
     }
 
-    fn open(&self, call: u64, first: ForwardUp) {
-        if self
-            .streams
-            .lock()
-            .insert(call, Stream::Opening(Vec::new()))
-            .is_some()
-        {
-            return;
+    fn open(&self, call: u64, first: ForwardUp) -> Option<Refusal> {
+        if let Err(refusal) = begin(&mut self.streams.lock(), call)? {
+            return Some(refusal);
         }
         let (doors, out, streams) = (
             self.forwards.doors.clone(),
@@ -302,6 +329,7 @@ impl Session {
             .edge
             .spawn("forwarded stream", serving)
             .detach();
+        None
     }
 
     /// The edge is gone: its streams' owners learn that the clients were cut off by us.
@@ -381,5 +409,26 @@ fn failed(call: u64, refusal: Refusal) -> ForwardResponse {
     ForwardResponse {
         call,
         frame: Some(forward_response::Frame::Failed(refusal)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pb::api::v1::ErrorReason;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_beyond_the_bound_of_its_connection_is_refused() {
+        let mut streams = BTreeMap::new();
+        for call in 0..STREAMS_MAX as u64 {
+            assert_eq!(begin(&mut streams, call), Some(Ok(())));
+        }
+        assert_eq!(begin(&mut streams, 0), None, "its number is taken");
+        let refused = begin(&mut streams, u64::MAX).unwrap().unwrap_err();
+        assert_eq!(refused.reason(), ErrorReason::ResourceExhausted);
+        assert!(refused.retry_after_ms > 0);
+        streams.pop_first();
+        assert_eq!(begin(&mut streams, u64::MAX), Some(Ok(())));
     }
 }

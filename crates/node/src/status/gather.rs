@@ -134,7 +134,7 @@ impl Gatherer {
     /// is off, and when it is right again.
     pub(crate) async fn watch_clock(self: Arc<Self>, notes: Notes, stop: Stop) {
         let mut pause = CLOCK_FIRST;
-        let mut told = String::new();
+        let mut judge = ClockJudge::default();
         loop {
             tokio::select! {
                 biased;
@@ -143,34 +143,60 @@ impl Gatherer {
             }
             pause = CLOCK_EVERY;
             let heard = self.ask_all().await;
-            let off = heard
-                .values()
-                .map(|heard| heard.clock_offset_ms)
-                .filter(|ms| ms.abs() > CLOCK_OFFSET_MS_MAX);
-            let off: Vec<i64> = off.collect();
-            // Off one peer it is that peer's own problem; off most of them it is ours.
-            let ours = !heard.is_empty() && off.len() * 2 > heard.len();
-            let said = match off.first() {
-                Some(ms) if ours => format!(
-                    "the wall clock is {} ms off its peers: check its time service",
-                    -ms
-                ),
-                _ => String::new(),
-            };
-            if said != told && !said.is_empty() {
+            let offsets: Vec<i64> = heard.values().map(|heard| heard.clock_offset_ms).collect();
+            let judged = judge.hear(&offsets);
+            if let Judged::OffSinceNow(problem) = &judged {
                 tracing::warn!(
                     at_node = self.account.node,
-                    problem = said,
+                    problem,
                     "the wall clock is off"
                 );
             }
-            notes.set(
-                (!said.is_empty())
-                    .then(|| said.clone())
-                    .into_iter()
-                    .collect(),
-            );
-            told = said;
+            notes.set(judged.problem().into_iter().collect());
+        }
+    }
+}
+
+/// What is known of this node's wall clock.
+#[derive(Debug, PartialEq, Eq)]
+enum Judged {
+    Right,
+    /// It was not before: worth a warning.
+    OffSinceNow(String),
+    StillOff(String),
+}
+
+impl Judged {
+    fn problem(self) -> Option<String> {
+        match self {
+            Self::Right => None,
+            Self::OffSinceNow(problem) | Self::StillOff(problem) => Some(problem),
+        }
+    }
+}
+
+/// Judges this node's wall clock by how far its peers' are ahead.
+#[derive(Debug, Default)]
+struct ClockJudge {
+    is_off: bool,
+}
+
+impl ClockJudge {
+    /// Off one peer it is that peer's own problem; off most of them it is ours.
+    fn hear(&mut self, offsets_ms: &[i64]) -> Judged {
+        let off = |ms: &&i64| ms.abs() > CLOCK_OFFSET_MS_MAX;
+        let ours = offsets_ms.iter().filter(off).count() * 2 > offsets_ms.len();
+        let was_off = std::mem::replace(&mut self.is_off, ours);
+        let Some(ms) = offsets_ms.iter().find(off).filter(|_| ours) else {
+            return Judged::Right;
+        };
+        let problem = format!(
+            "the wall clock is {} ms off its peers: check its time service",
+            -ms
+        );
+        match was_off {
+            true => Judged::StillOff(problem),
+            false => Judged::OffSinceNow(problem),
         }
     }
 }
@@ -207,4 +233,28 @@ fn groups(own: &NodeStatusResponse, heard: &BTreeMap<u64, Heard>) -> Vec<GroupVi
 
 fn difference(a: u64, b: u64) -> i64 {
     i64::try_from(i128::from(a) - i128::from(b)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_warned_of(judged: &Judged) -> bool {
+        matches!(judged, Judged::OffSinceNow(_))
+    }
+
+    #[test]
+    fn a_wall_clock_more_than_half_a_second_off_most_peers_is_warned_of_once() {
+        let mut judge = ClockJudge::default();
+        assert_eq!(judge.hear(&[]), Judged::Right);
+        assert_eq!(judge.hear(&[500, -500]), Judged::Right);
+        let first = judge.hear(&[501, 620]);
+        assert!(is_warned_of(&first), "{first:?}");
+        assert!(first.problem().unwrap().contains("-501 ms off its peers"));
+        let later = judge.hear(&[540, 655]);
+        assert!(!is_warned_of(&later), "{later:?}");
+        assert!(later.problem().is_some(), "status goes on to say it");
+        assert_eq!(judge.hear(&[3, 655]), Judged::Right, "one peer is off");
+        assert!(is_warned_of(&judge.hear(&[-900, -900])), "off anew");
+    }
 }

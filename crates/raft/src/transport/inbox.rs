@@ -1,6 +1,7 @@
 //! The accepting side of every lane.
-//! Promise: a stream is served only after a `Hello` that names this cluster, this node and this
-//! profile; a group that does not run here is answered so, and the stream lives on.
+//! Promise: a stream is served only after a `Hello` of a member that names this cluster, this node and
+//! this profile, and ends when that one is removed; what is not taken is answered so, and the stream
+//! lives on.
 //! Not here: what a group does with a call (`serve`).
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::link::Answer;
 use super::{APPENDS_IN_FLIGHT_MAX, Transport};
+use crate::directory::Standing;
 
 /// Answers that wait for the connection; full means that the stream is not read.
 const OUT_FRAMES_MAX: usize = 256;
@@ -27,6 +29,14 @@ const HELLO_WITHIN: Duration = Duration::from_secs(5);
 /// Sessions open at a time on one stream: tens of groups, each with a session ending and one
 /// beginning.
 const SESSIONS_MAX: usize = 1_024;
+/// Calls of one stream that are being answered: its sessions, and for each of as many groups a
+/// heartbeat, two votes and a transfer. One more is refused.
+pub(super) const ANSWERING_MAX: usize = SESSIONS_MAX + 4 * SESSIONS_MAX;
+/// Snapshots that one stream takes in at a time: a peer encodes one, as many are ending. One more is
+/// refused.
+pub(super) const SNAPSHOTS_MAX: usize = 16;
+/// The group that holds the list of members.
+const MEMBERS_GROUP: u32 = 0;
 /// Pieces of a snapshot that wait to be written, more than a sender leaves unacknowledged.
 const PIECES_WAITING_MAX: usize = 8;
 
@@ -79,6 +89,8 @@ impl RaftService for Inbox {
         let (out, answers) = mpsc::channel(OUT_FRAMES_MAX);
         let stream = Stream {
             transport: self.transport.clone(),
+            from: 0,
+            standing: Standing::Gone,
             out,
             answers: SelectAll::new(),
             appends: BTreeMap::new(),
@@ -93,6 +105,9 @@ impl RaftService for Inbox {
 /// One stream being served.
 struct Stream {
     transport: Transport,
+    /// The sender's node id.
+    from: u64,
+    standing: Standing,
     out: mpsc::Sender<pb::ExchangeResponse>,
     answers: SelectAll<BoxStream<'static, (u64, Answer)>>,
     appends: BTreeMap<u64, mpsc::Sender<pb::AppendCall>>,
@@ -103,6 +118,7 @@ struct Stream {
 enum Event {
     Answer((u64, Answer)),
     Frame(Option<pb::ExchangeRequest>),
+    Members,
     Stop,
 }
 
@@ -116,10 +132,13 @@ impl Stream {
             return;
         }
         let stop = self.transport.stop.clone();
+        let mut members = self.transport.directory.watch_members();
+        members.mark_changed();
         loop {
             let event = tokio::select! {
                 biased;
                 () = stop.stopped() => Event::Stop,
+                Ok(()) = members.changed() => Event::Members,
                 Some(answer) = self.answers.next() => Event::Answer(answer),
                 frame = incoming.message() => Event::Frame(frame.ok().flatten()),
             };
@@ -129,13 +148,29 @@ impl Stream {
                         return;
                     }
                 }
-                Event::Frame(Some(frame)) => self.take(frame),
+                Event::Frame(Some(frame)) => {
+                    let call = frame.call;
+                    if let Err(reason) = self.take(frame)
+                        && send(&self.out, call, failure(reason, String::new()))
+                            .await
+                            .is_err()
+                    {
+                        return;
+                    }
+                }
+                Event::Members => {
+                    self.standing = self.transport.directory.standing(self.from);
+                    if self.standing == Standing::Gone {
+                        // The next connection is told why.
+                        return;
+                    }
+                }
                 Event::Frame(None) | Event::Stop => return,
             }
         }
     }
 
-    fn greet(&self, first: pb::ExchangeRequest) -> Answer {
+    fn greet(&mut self, first: pb::ExchangeRequest) -> Answer {
         let us = &self.transport.identity;
         let Some(Body::Hello(hello)) = first.body else {
             return refusal(
@@ -159,58 +194,93 @@ impl Stream {
             let detail = format!("this cluster runs profile {ours}, not {}", hello.profile);
             return refusal(pb::RefusedReason::OtherProfile, detail);
         }
+        self.from = hello.from_node;
+        self.standing = self.transport.directory.standing(self.from);
+        if self.standing == Standing::Gone {
+            let detail = format!(
+                "node {} is no member of the cluster, it was removed or never joined: stop it and \
+                 join again with an empty data directory",
+                self.from
+            );
+            return refusal(pb::RefusedReason::NoMember, detail);
+        }
         Answer::Welcome(pb::Welcome {
             cluster_id: us.cluster_id.clone(),
             node_id: us.node_id,
         })
     }
 
-    /// Takes one frame; never waits.
-    fn take(&mut self, frame: pb::ExchangeRequest) {
+    /// Takes one frame, or says why not; never waits.
+    fn take(&mut self, frame: pb::ExchangeRequest) -> Result<(), pb::FailedReason> {
         let call = frame.call;
-        let Some(body) = frame.body else { return };
+        let Some(body) = frame.body else {
+            return Ok(());
+        };
+        if self.standing != Standing::Member && frame.group != MEMBERS_GROUP {
+            return Err(pb::FailedReason::NotKnownYet);
+        }
         match body {
-            Body::AppendEnd(_) => drop(self.appends.remove(&call)),
+            Body::AppendEnd(_) => {
+                self.appends.remove(&call);
+                Ok(())
+            }
             Body::Append(append) => self.append(frame.group, call, append),
             Body::SnapshotChunk(chunk) => self.piece(call, Piece::Chunk(chunk)),
             Body::SnapshotEnd(end) => self.piece(call, Piece::End(end)),
-            other => match self.transport.group(frame.group) {
-                Some(group) => self.ask(group, call, other),
-                None => self.fail(call, pb::FailedReason::UnknownGroup),
-            },
+            other => {
+                let group = self.transport.group(frame.group);
+                self.ask(group.ok_or(pb::FailedReason::UnknownGroup)?, call, other)
+            }
         }
     }
 
-    fn ask(&mut self, group: Arc<dyn Inbound>, call: u64, body: Body) {
+    /// Answers a call with all that `answers` gives.
+    fn answer(
+        &mut self,
+        call: u64,
+        answers: BoxStream<'static, Answer>,
+    ) -> Result<(), pb::FailedReason> {
+        if self.answers.len() >= ANSWERING_MAX {
+            return Err(pb::FailedReason::TooManyCalls);
+        }
+        self.answers
+            .push(answers.map(move |answer| (call, answer)).boxed());
+        Ok(())
+    }
+
+    fn ask(
+        &mut self,
+        group: Arc<dyn Inbound>,
+        call: u64,
+        body: Body,
+    ) -> Result<(), pb::FailedReason> {
         let answering = match body {
             Body::Vote(vote) => async move { group.vote(vote).await }.boxed(),
             Body::PreVote(vote) => async move { group.pre_vote(vote).await }.boxed(),
             Body::Transfer(transfer) => async move { group.transfer(transfer).await }.boxed(),
             Body::Heartbeat(beat) => async move { group.heartbeat(beat).await }.boxed(),
             Body::SnapshotBegin(begin) => return self.begin_snapshot(group, call, begin),
-            _ => return self.fail(call, pb::FailedReason::Protocol),
+            _ => return Err(pb::FailedReason::Protocol),
         };
-        self.answers.push(
-            answering
-                .map(move |answer| (call, answer))
-                .into_stream()
-                .boxed(),
-        );
+        self.answer(call, answering.into_stream().boxed())
     }
 
-    fn append(&mut self, group: u32, call: u64, append: pb::AppendCall) {
+    fn append(
+        &mut self,
+        group: u32,
+        call: u64,
+        append: pb::AppendCall,
+    ) -> Result<(), pb::FailedReason> {
         let appends = match self.appends.get(&call) {
             Some(appends) => appends.clone(),
-            None => match self.begin_appends(group, call) {
-                Ok(appends) => appends,
-                Err(reason) => return self.fail(call, reason),
-            },
+            None => self.begin_appends(group, call)?,
         };
         if let Err(mpsc::error::TrySendError::Full(_)) = appends.try_send(append) {
             self.appends.remove(&call);
-            self.fail(call, pb::FailedReason::WindowExceeded);
+            return Err(pb::FailedReason::WindowExceeded);
         }
         // A session that ended has said why; what was already on the way to it is dropped.
+        Ok(())
     }
 
     fn begin_appends(
@@ -224,49 +294,46 @@ impl Stream {
             .ok_or(pb::FailedReason::UnknownGroup)?;
         self.appends.retain(|_, appends| !appends.is_closed());
         if self.appends.len() >= SESSIONS_MAX {
-            return Err(pb::FailedReason::WindowExceeded);
+            return Err(pb::FailedReason::TooManyCalls);
         }
         let (appends, calls) = mpsc::channel(APPENDS_IN_FLIGHT_MAX);
+        self.answer(call, group.appends(calls))?;
         self.appends.insert(call, appends.clone());
-        self.answers.push(
-            group
-                .appends(calls)
-                .map(move |answer| (call, answer))
-                .boxed(),
-        );
         Ok(appends)
     }
 
-    fn begin_snapshot(&mut self, group: Arc<dyn Inbound>, call: u64, begin: pb::SnapshotBegin) {
-        let (pieces, taken) = mpsc::channel(PIECES_WAITING_MAX);
+    fn begin_snapshot(
+        &mut self,
+        group: Arc<dyn Inbound>,
+        call: u64,
+        begin: pb::SnapshotBegin,
+    ) -> Result<(), pb::FailedReason> {
         self.snapshots.retain(|_, pieces| !pieces.is_closed());
+        if self.snapshots.len() >= SNAPSHOTS_MAX {
+            return Err(pb::FailedReason::TooManyCalls);
+        }
+        let (pieces, taken) = mpsc::channel(PIECES_WAITING_MAX);
+        self.answer(call, group.snapshot(begin, taken))?;
         self.snapshots.insert(call, pieces);
-        let answers = group.snapshot(begin, taken);
-        self.answers
-            .push(answers.map(move |answer| (call, answer)).boxed());
+        Ok(())
     }
 
-    fn piece(&mut self, call: u64, piece: Piece) {
+    fn piece(&mut self, call: u64, piece: Piece) -> Result<(), pb::FailedReason> {
         let last = matches!(piece, Piece::End(_));
         let Some(pieces) = self.snapshots.get(&call) else {
-            return;
+            return Ok(());
         };
         let full = matches!(
             pieces.try_send(piece),
             Err(mpsc::error::TrySendError::Full(_))
         );
-        if full {
-            self.fail(call, pb::FailedReason::WindowExceeded);
-        }
         if full || last {
             self.snapshots.remove(&call);
         }
-    }
-
-    fn fail(&mut self, call: u64, reason: pb::FailedReason) {
-        let answer = failure(reason, String::new());
-        self.answers
-            .push(futures::stream::iter([(call, answer)]).boxed());
+        match full {
+            true => Err(pb::FailedReason::WindowExceeded),
+            false => Ok(()),
+        }
     }
 }
 

@@ -88,7 +88,7 @@ impl Link {
                     State::Connecting => {}
                 }
             }
-            Err(self.silent("this node is stopping"))
+            Err(self.silent("this node is stopping, or the peer was removed"))
         });
         match settled.await {
             Ok(result) => result,
@@ -212,7 +212,12 @@ impl Keeper {
         tokio::select! {
             biased;
             () = stop.stopped() => {}
+            // Ids are not used again: nothing will be said to this peer.
+            () = self.transport.directory.gone(self.peer) => {}
             () = self.keep() => {}
+        }
+        if let State::Up(conn) = self.says.send_replace(State::Connecting) {
+            conn.calls.lock().clear();
         }
     }
 

@@ -17,10 +17,11 @@ use runtime::{Env, Task};
 use tokio::sync::{mpsc, watch};
 
 use super::connect::{self, ConnectError};
+use super::inbox::{ANSWERING_MAX, SNAPSHOTS_MAX};
 use super::{Answer, Identity, Inbound, Lane, Peers, Piece};
 use crate::testing::{PATIENCE, identity, listen, member, port};
 use crate::types::{Types, Vote};
-use crate::{Directory, Host, Profile, wire};
+use crate::{Directory, Host, Members, Profile, wire};
 
 /// A far side that answers appends only once enough of them are unanswered.
 struct Hoarder {
@@ -70,9 +71,14 @@ impl Inbound for Hoarder {
     fn snapshot(
         self: Arc<Self>,
         _begin: pb::SnapshotBegin,
-        _pieces: mpsc::Receiver<Piece>,
+        pieces: mpsc::Receiver<Piece>,
     ) -> BoxStream<'static, Answer> {
-        futures::stream::empty().boxed()
+        // Taken and never answered.
+        futures::stream::once(async move {
+            let _pieces = pieces;
+            std::future::pending().await
+        })
+        .boxed()
     }
 }
 
@@ -109,7 +115,7 @@ async fn pair(near: Identity, far: Identity) -> Pair {
     let directory = Directory::new();
     directory.set(2, format!("127.0.0.1:{}", port(2)));
     let near = Host::new(env(1), near, directory.clone());
-    let far = Host::new(env(2), far, directory);
+    let far = Host::new(env(2), far, Directory::new());
     let server = listen(&far, port(2)).await;
     Pair {
         near,
@@ -124,6 +130,22 @@ fn hoarder(answer_from: usize) -> Arc<Hoarder> {
         held_max: watch::Sender::new(0),
         heartbeats: AtomicUsize::new(0),
     })
+}
+
+fn members(living: &[u64], newest: u64) -> Members {
+    Members {
+        living: living.iter().copied().collect(),
+        newest,
+    }
+}
+
+impl Pair {
+    async fn opened(&self) -> connect::Opened {
+        match connect::open(&self.near.transport, 2, Lane::Signal).await {
+            Ok(opened) => opened,
+            Err(error) => panic!("not welcome: {error}"),
+        }
+    }
 }
 
 async fn refused(near: Identity, far: Identity) -> &'static str {
@@ -170,6 +192,128 @@ async fn a_node_with_another_profile_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_meant_is_welcome() {
     assert_eq!(refused(identity(1), identity(2)).await, "nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_node_is_refused_and_told_what_to_do() {
+    let pair = pair(identity(1), identity(2)).await;
+    pair.far
+        .transport
+        .directory
+        .set_members(members(&[2, 3], 3));
+    let answer = connect::open(&pair.near.transport, 2, Lane::Append).await;
+    let Err(ConnectError::Refused { reason, detail, .. }) = answer else {
+        panic!("it was heard")
+    };
+    assert_eq!(reason, "REFUSED_REASON_NO_MEMBER");
+    assert!(
+        detail.contains("node 1") && detail.contains("empty data directory"),
+        "{detail}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_removed_while_it_is_connected_is_heard_no_more() {
+    let pair = pair(identity(1), identity(2)).await;
+    let directory = &pair.far.transport.directory;
+    directory.set_members(members(&[1, 2, 3], 3));
+    let mut opened = pair.opened().await;
+    directory.set_members(members(&[2, 3], 3));
+    let end = tokio::time::timeout(PATIENCE, opened.incoming.message());
+    let end = end.await.expect("it ends in time");
+    assert!(matches!(end, Ok(None) | Err(_)), "{end:?}");
+    assert!(matches!(
+        connect::open(&pair.near.transport, 2, Lane::Signal).await,
+        Err(ConnectError::Refused { .. })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_newer_than_the_list_of_members_is_heard_about_the_group_that_holds_it_alone() {
+    let pair = pair(identity(1), identity(2)).await;
+    let directory = &pair.far.transport.directory;
+    directory.set_members(members(&[], 0));
+    for group in [0, 7] {
+        pair.far.transport.serve(group, hoarder(1));
+    }
+    let option = RPCOption::new(PATIENCE);
+    let mut control = Peers::<u64>::new(pair.near.transport.clone(), 0);
+    let mut control = control.new_client(2, &member(2)).await;
+    let mut cell = Peers::<u64>::new(pair.near.transport.clone(), 7);
+    let mut cell = cell.new_client(2, &member(2)).await;
+    let heard = control.append_entries(append(), option.clone()).await;
+    assert!(heard.is_ok(), "{heard:?}");
+    let refused = cell.append_entries(append(), option.clone()).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("NOT_KNOWN_YET"), "{refused}");
+    directory.set_members(members(&[1, 2], 2));
+    let heard = cell.append_entries(append(), option).await;
+    assert!(heard.is_ok(), "{heard:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_ends_with_its_peer() {
+    let pair = pair(identity(1), identity(2)).await;
+    let link = pair.near.transport.link(2, Lane::Signal);
+    let deadline = || tokio::time::Instant::now() + PATIENCE;
+    assert!(link.conn(deadline()).await.is_ok());
+    let directory = &pair.near.transport.directory;
+    directory.set_members(members(&[1], 2));
+    // Its keeper has to run once; then the connection is gone and nothing dials anew.
+    tokio::task::yield_now().await;
+    let Err(error) = link.conn(deadline()).await else {
+        panic!("it goes on")
+    };
+    assert!(error.to_string().contains("removed"), "{error}");
+}
+
+/// Sends frames of `body` under one call number each until one is answered; gives its number and
+/// the answer.
+async fn first_answer(
+    opened: &mut connect::Opened,
+    body: pb::exchange_request::Body,
+) -> (u64, Answer) {
+    let out = opened.out.clone();
+    let sending = async move {
+        for call in 1.. {
+            let frame = pb::ExchangeRequest {
+                call,
+                group: 7,
+                body: Some(body.clone()),
+            };
+            if out.send(frame).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        answer = opened.incoming.message() => {
+            let answer = answer.unwrap().unwrap();
+            (answer.call, answer.body.unwrap())
+        }
+        () = sending => panic!("the stream ended"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_and_snapshots_beyond_their_bounds_are_refused_and_the_stream_lives_on() {
+    use pb::exchange_request::Body;
+    let vote = Body::Vote(pb::VoteCall::default());
+    let begin = Body::SnapshotBegin(pb::SnapshotBegin::default());
+    for (body, bound) in [(vote, ANSWERING_MAX), (begin, SNAPSHOTS_MAX)] {
+        let pair = pair(identity(1), identity(2)).await;
+        let far = hoarder(1);
+        pair.far.transport.serve(7, far.clone());
+        let mut opened = pair.opened().await;
+        let (call, answer) = first_answer(&mut opened, body).await;
+        assert_eq!(call, bound as u64 + 1);
+        let Answer::Failed(failed) = answer else {
+            panic!("{answer:?}")
+        };
+        assert_eq!(failed.reason(), pb::FailedReason::TooManyCalls);
+        assert!(!opened.out.is_closed());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -90,6 +90,31 @@ async fn what_a_killed_process_left_unsynced_is_synced_before_it_is_shown() {
 }
 
 #[tokio::test]
+async fn power_lost_during_recovery_leaves_no_marker_ahead_of_what_it_covers() {
+    for (operations, seed) in (0..12).flat_map(|at| (0..8).map(move |seed| (at, seed))) {
+        let disk = MemoryDisk::default();
+        let log = open(&disk).await.group(GROUP);
+        settle().await;
+        // A process was killed: the entry is in the file, and no sync has made it durable.
+        disk.faults(|faults| faults.power_lost_after = Some(1));
+        assert!(store(&log, vec![entry(1, "a")]).await.is_err());
+        let disk = disk.crash(&Unsynced::Kept);
+        // The next one reads it and loses power; each sector of what it wrote is there or not.
+        disk.faults(|faults| faults.power_lost_after = Some(operations));
+        if let Ok((wal, _)) = try_open(&disk, OPTIONS).await {
+            settle().await;
+            drop(wal);
+        }
+        let disk = disk.crash(&Unsynced::Torn(runtime::Random::from_seed(seed)));
+        let opened = try_open(&disk, OPTIONS).await;
+        let (wal, _) = opened
+            .unwrap_or_else(|error| panic!("after {operations} operations, seed {seed}: {error}"));
+        let found = indexes(&wal.group(GROUP)).await;
+        assert!(found.is_empty() || found == [1], "{found:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_segment_that_a_killed_process_prepared_is_durable_before_it_is_used() {
     let mut disk = MemoryDisk::default();
     // The process dies after each number of operations, so also between rename and sync.
