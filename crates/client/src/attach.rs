@@ -3,7 +3,7 @@
 //! the way; a message that is not acknowledged is sent again with the same id, and comes back as it was.
 //! Not here: what the stream says (`step`), waiting for it (`follow`), opening it (`link`).
 
-mod run;
+mod open;
 mod step;
 
 use std::sync::Arc;

@@ -2,10 +2,10 @@
 //! Promise: an act carries one request id through all its attempts and is answered once; acts on one
 //! conversation go one after the other; a refused text comes back as a draft; after a resume the
 //! reader sees changes, never the same item or offer twice.
-//! Not here: what the stream says (`step`), what it waits for (`run`), opening it (`link`).
+//! Not here: what the stream says (`step`), waiting for it (`follow`), opening it (`link`).
 
 mod acts;
-mod run;
+mod open;
 mod step;
 
 use std::sync::Arc;
@@ -282,12 +282,7 @@ impl DeskHand {
         owner_epoch: u64,
         reason: &str,
     ) -> Result<api::WorkDone, ActFailed> {
-        let close = api::CloseConversationRequest {
-            conversation_id: conversation_id.to_owned(),
-            owner_epoch,
-            reason: reason.to_owned(),
-            ..Default::default()
-        };
+        let close = closing(conversation_id, owner_epoch, reason);
         self.act(work_request::Request::Close(close)).await
     }
 
@@ -299,11 +294,8 @@ impl DeskHand {
         reason: &str,
     ) -> Result<api::WorkDone, ActFailed> {
         let close = api::CloseConversationRequest {
-            conversation_id: conversation_id.to_owned(),
-            owner_epoch,
-            reason: reason.to_owned(),
             wrap_up: true,
-            ..Default::default()
+            ..closing(conversation_id, owner_epoch, reason)
         };
         self.act(work_request::Request::Close(close)).await
     }
@@ -401,5 +393,14 @@ impl DeskHand {
         if self.commands.try_send(Command::Say(request)).is_err() {
             tracing::debug!("a marker was dropped: the desk is busy or has ended");
         }
+    }
+}
+
+fn closing(conversation_id: &str, owner_epoch: u64, reason: &str) -> api::CloseConversationRequest {
+    api::CloseConversationRequest {
+        conversation_id: conversation_id.to_owned(),
+        owner_epoch,
+        reason: reason.to_owned(),
+        ..Default::default()
     }
 }

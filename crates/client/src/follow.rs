@@ -16,8 +16,8 @@ use crate::call::Core;
 use crate::error::CallError;
 use crate::link::{Link, Opening};
 
-/// One kind of stream: its state, which decides without waiting.
-pub(crate) trait Followed: Sized + Send + 'static {
+/// The state of one kind of stream, which decides without waiting.
+pub(crate) trait Steps: Sized + Send + 'static {
     /// What goes up.
     type Up: Send + 'static;
     /// What comes down.
@@ -29,26 +29,21 @@ pub(crate) trait Followed: Sized + Send + 'static {
     /// How something that was asked for ended.
     type Settled: Send + 'static;
 
-    /// Messages that may wait for the connection.
-    const UP_BOUND: usize;
-
-    /// Opens a stream on a connection.
-    fn open(channel: Channel, up: ReceiverStream<Self::Up>) -> Opening<Self::Down>;
     /// The first message of a stream.
     fn begin(&self) -> Self::Up;
     /// Takes over what the handle asks for.
     fn on_command(&mut self, command: Self::Command) -> Vec<Step<Self>>;
     /// What a message of the server means.
     fn on_message(&mut self, now: Instant, message: Self::Down) -> Vec<Step<Self>>;
-    /// The stream broke and another one will be opened.
+    /// The stream broke: what is on the way is to be sent again.
     fn on_broke(&mut self, error: &CallError) -> Vec<Step<Self>>;
-    /// The time of [`Followed::wakes_at`] has come.
+    /// The time of [`Steps::wakes_at`] has come.
     fn on_clock(&mut self, now: Instant) -> Vec<Step<Self>>;
-    /// When [`Followed::on_clock`] has something to do.
+    /// When [`Steps::on_clock`] or [`Steps::due`] has something to do.
     fn wakes_at(&self) -> Option<Instant>;
     /// The next message that is due up; asked until there is none.
     fn due(&mut self, now: Instant) -> Option<Self::Up>;
-    /// Ends for good: everything that waits gets its answer.
+    /// Ends for good: everything that waits gets its answer, then the reader gets the end.
     fn end(&mut self, error: CallError) -> Vec<Step<Self>>;
     /// The stream works at `address`, at first or again.
     fn resumed(&self, address: String) -> Self::Event;
@@ -56,10 +51,19 @@ pub(crate) trait Followed: Sized + Send + 'static {
     fn ended(error: CallError) -> Self::Event;
 }
 
+/// How the stream of such a state is opened.
+pub(crate) trait Followed: Steps {
+    /// Messages that may wait for the connection.
+    const UP_BOUND: usize;
+
+    /// Opens a stream on a connection.
+    fn open(channel: Channel, up: ReceiverStream<Self::Up>) -> Opening<Self::Down>;
+}
+
 /// What the loop does next, in order.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "a step lives for a moment")]
-pub(crate) enum Step<K: Followed> {
+pub(crate) enum Step<K: Steps> {
     /// Hand the event to the reader.
     Emit(K::Event),
     /// Tell the caller how what it asked for ended.
@@ -75,7 +79,7 @@ pub(crate) enum Step<K: Followed> {
 }
 
 /// All that can happen to a followed stream.
-enum Input<K: Followed> {
+enum Input<K: Steps> {
     Asked(K::Command),
     HandleDropped,
     Heard(K::Down),
@@ -84,7 +88,7 @@ enum Input<K: Followed> {
     Delivered,
 }
 
-struct Follower<K: Followed> {
+struct Follower<K: Steps> {
     core: Arc<Core>,
     state: K,
     link: Link<K::Up, K::Down>,

@@ -9,11 +9,11 @@ use std::time::Duration;
 use pb::api::v1::{self as api, attach_request, attach_response};
 use tokio::time::Instant;
 
-use super::{Answer, Begin, Event, Unsent};
+use super::{Answer, Begin, Command, Event, Unsent};
 use crate::backoff::Backoff;
 use crate::call::Core;
 use crate::error::{CallError, Kind};
-use crate::follow;
+use crate::follow::{self, Steps};
 use crate::seams::Seams;
 
 /// Messages that wait for the one on the way; a person has fewer, a program waits.
@@ -48,6 +48,135 @@ pub(crate) struct State {
     seams: Seams,
 }
 
+impl Steps for State {
+    type Up = api::AttachRequest;
+    type Down = api::AttachResponse;
+    type Command = Command;
+    type Event = Event;
+    type Settled = Result<api::SendResponse, Unsent>;
+
+    fn begin(&self) -> api::AttachRequest {
+        up(attach_request::Request::Begin(api::AttachBegin {
+            conversation_id: self.conversation_id.clone(),
+            cursor: self.cursor,
+            observe: self.observe,
+        }))
+    }
+
+    fn on_command(&mut self, command: Command) -> Vec<Step> {
+        match command {
+            Command::Send {
+                request,
+                answer,
+                deadline,
+            } => self.submit(request, answer, deadline),
+            Command::Mark(mark) => vec![Step::Say(api::AttachRequest {
+                request: Some(api::attach_request::Request::Mark(mark)),
+            })],
+        }
+    }
+
+    fn on_message(&mut self, now: Instant, message: api::AttachResponse) -> Vec<Step> {
+        use attach_response::Response;
+        let Some(response) = message.response else {
+            return Vec::new(); // a kind of message that a newer server knows
+        };
+        match response {
+            Response::Welcome(welcome) => self.on_welcome(welcome),
+            Response::Item(item) => self.on_item(item),
+            Response::Sent(sent) => self.on_sent(sent),
+            Response::Refused(refused) => self.on_refused(now, refused),
+            Response::Marker(marker) => vec![Step::Emit(Event::Marker(marker))],
+            Response::Summary(summary) => vec![Step::Emit(Event::Summary(summary))],
+            Response::Interrupted(interrupted) => vec![Step::Emit(Event::Interrupted {
+                since_ms: interrupted.since_ms,
+            })],
+            Response::Ended(ended) => {
+                let what = "the server ended the stream";
+                let error = CallError::from_reason(ended.reason(), ended.retry_after_ms, what);
+                self.leave(error, ended.endpoints)
+            }
+        }
+    }
+
+    fn on_broke(&mut self, error: &CallError) -> Vec<Step> {
+        let worked = self.welcomed;
+        self.welcomed = false;
+        self.on_way_since = None;
+        if !error.is_retryable() {
+            return self.end(error.clone());
+        }
+        match worked {
+            true => vec![Step::Emit(Event::Interrupted { since_ms: 0 })],
+            false => Vec::new(),
+        }
+    }
+
+    fn on_clock(&mut self, now: Instant) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if self
+            .on_way_since
+            .is_some_and(|since| now >= since + self.attempt_timeout)
+        {
+            let message = "a message was not acknowledged in time";
+            steps.extend(self.leave(CallError::local(Kind::OutcomeUnknown, message), Vec::new()));
+        }
+        let first_is_late = self.outbox.front().is_some_and(|p| p.deadline <= now);
+        if first_is_late {
+            self.on_way_since = None;
+        }
+        let (late, kept): (Vec<Pending>, Vec<Pending>) = self
+            .outbox
+            .drain(..)
+            .partition(|pending| pending.deadline <= now);
+        self.outbox.extend(kept);
+        for pending in late {
+            let error = out_of_time(&pending);
+            steps.push(settle(pending, Err(error)));
+        }
+        steps
+    }
+
+    fn wakes_at(&self) -> Option<Instant> {
+        let deadlines = self.outbox.iter().map(|pending| pending.deadline);
+        let stuck = self.on_way_since.map(|since| since + self.attempt_timeout);
+        // Before the welcome nothing can be written: a due moment then would be a clock that has
+        // always rung already, and the stream would never be opened anew.
+        let writable = self.welcomed && self.on_way_since.is_none();
+        let front = self.outbox.front().filter(|_| writable);
+        let due = front.and_then(|pending| pending.not_before);
+        deadlines.chain(stuck).chain(due).min()
+    }
+
+    fn due(&mut self, now: Instant) -> Option<api::AttachRequest> {
+        self.pump(now)
+    }
+
+    fn end(&mut self, error: CallError) -> Vec<Step> {
+        let waiting: Vec<Pending> = self.outbox.drain(..).collect();
+        let mut steps: Vec<Step> = Vec::new();
+        for pending in waiting {
+            let unknown = pending.written;
+            let error = match unknown && error.kind != Kind::Refused {
+                true => out_of_time(&pending),
+                false => error.clone(),
+            };
+            steps.push(settle(pending, Err(error)));
+        }
+        steps.push(Step::End(error));
+        steps
+    }
+
+    fn resumed(&self, address: String) -> Event {
+        let cursor = self.cursor();
+        Event::Resumed { address, cursor }
+    }
+
+    fn ended(error: CallError) -> Event {
+        Event::Ended(error)
+    }
+}
+
 impl State {
     pub(crate) fn new(core: &Core, begin: Begin) -> Self {
         Self {
@@ -61,15 +190,6 @@ impl State {
             backoff: Backoff::new(&core.options),
             seams: core.seams.clone(),
         }
-    }
-
-    /// The first message of a stream.
-    pub(crate) fn begin(&self) -> api::AttachRequest {
-        up(attach_request::Request::Begin(api::AttachBegin {
-            conversation_id: self.conversation_id.clone(),
-            cursor: self.cursor,
-            observe: self.observe,
-        }))
     }
 
     pub(crate) fn cursor(&self) -> u64 {
@@ -112,98 +232,6 @@ impl State {
         front.written = true;
         self.on_way_since = Some(now);
         Some(up(attach_request::Request::Send(front.request.clone())))
-    }
-
-    /// When [`State::on_clock`] has something to do.
-    pub(crate) fn wakes_at(&self) -> Option<Instant> {
-        let deadlines = self.outbox.iter().map(|pending| pending.deadline);
-        let stuck = self.on_way_since.map(|since| since + self.attempt_timeout);
-        // Before the welcome nothing can be written: a due moment then would be a clock that has
-        // always rung already, and the stream would never be opened anew.
-        let writable = self.welcomed && self.on_way_since.is_none();
-        let front = self.outbox.front().filter(|_| writable);
-        let due = front.and_then(|pending| pending.not_before);
-        deadlines.chain(stuck).chain(due).min()
-    }
-
-    /// Ends messages that are out of time; leaves a stream that acknowledges nothing.
-    pub(crate) fn on_clock(&mut self, now: Instant) -> Vec<Step> {
-        let mut steps = Vec::new();
-        if self
-            .on_way_since
-            .is_some_and(|since| now >= since + self.attempt_timeout)
-        {
-            let message = "a message was not acknowledged in time";
-            steps.extend(self.leave(CallError::local(Kind::OutcomeUnknown, message), Vec::new()));
-        }
-        let first_is_late = self.outbox.front().is_some_and(|p| p.deadline <= now);
-        if first_is_late {
-            self.on_way_since = None;
-        }
-        let (late, kept): (Vec<Pending>, Vec<Pending>) = self
-            .outbox
-            .drain(..)
-            .partition(|pending| pending.deadline <= now);
-        self.outbox.extend(kept);
-        for pending in late {
-            let error = out_of_time(&pending);
-            steps.push(settle(pending, Err(error)));
-        }
-        steps
-    }
-
-    /// The stream broke: the message on the way is to be sent again.
-    pub(crate) fn on_broke(&mut self, error: &CallError) -> Vec<Step> {
-        let worked = self.welcomed;
-        self.welcomed = false;
-        self.on_way_since = None;
-        if !error.is_retryable() {
-            return self.end(error.clone());
-        }
-        match worked {
-            true => vec![Step::Emit(Event::Interrupted { since_ms: 0 })],
-            false => Vec::new(),
-        }
-    }
-
-    /// Ends the whole conversation: every message gets its answer, then the reader gets the end.
-    pub(crate) fn end(&mut self, error: CallError) -> Vec<Step> {
-        let waiting: Vec<Pending> = self.outbox.drain(..).collect();
-        let mut steps: Vec<Step> = Vec::new();
-        for pending in waiting {
-            let unknown = pending.written;
-            let error = match unknown && error.kind != Kind::Refused {
-                true => out_of_time(&pending),
-                false => error.clone(),
-            };
-            steps.push(settle(pending, Err(error)));
-        }
-        steps.push(Step::End(error));
-        steps
-    }
-
-    /// What a message of the server means.
-    pub(crate) fn on_message(&mut self, now: Instant, message: api::AttachResponse) -> Vec<Step> {
-        use attach_response::Response;
-        let Some(response) = message.response else {
-            return Vec::new(); // a kind of message that a newer server knows
-        };
-        match response {
-            Response::Welcome(welcome) => self.on_welcome(welcome),
-            Response::Item(item) => self.on_item(item),
-            Response::Sent(sent) => self.on_sent(sent),
-            Response::Refused(refused) => self.on_refused(now, refused),
-            Response::Marker(marker) => vec![Step::Emit(Event::Marker(marker))],
-            Response::Summary(summary) => vec![Step::Emit(Event::Summary(summary))],
-            Response::Interrupted(interrupted) => vec![Step::Emit(Event::Interrupted {
-                since_ms: interrupted.since_ms,
-            })],
-            Response::Ended(ended) => {
-                let what = "the server ended the stream";
-                let error = CallError::from_reason(ended.reason(), ended.retry_after_ms, what);
-                self.leave(error, ended.endpoints)
-            }
-        }
     }
 
     fn on_welcome(&mut self, welcome: api::AttachWelcome) -> Vec<Step> {

@@ -9,11 +9,11 @@ use std::time::Duration;
 use pb::api::v1::{self as api, work_request::Request, work_response::Response};
 use tokio::time::Instant;
 
-use super::{ActAnswer, ActFailed, DeskEvent, DeskLogin, acts};
+use super::{ActAnswer, ActFailed, Command, DeskEvent, DeskLogin, acts};
 use crate::backoff::Backoff;
 use crate::call::Core;
 use crate::error::{CallError, Kind};
-use crate::follow;
+use crate::follow::{self, Steps};
 use crate::seams::Seams;
 
 /// Acts that wait for their answers: forty conversations of two dozen acts each.
@@ -67,6 +67,169 @@ pub(crate) struct State {
     seams: Seams,
 }
 
+impl Steps for State {
+    type Up = api::WorkRequest;
+    type Down = api::WorkResponse;
+    type Command = Command;
+    type Event = DeskEvent;
+    type Settled = Result<api::WorkDone, ActFailed>;
+
+    fn begin(&self) -> api::WorkRequest {
+        up(Request::Hello(api::LogInRequest {
+            agent: self.login.agent.clone(),
+            request_id: self.hello_id.clone(),
+            device_id: self.login.device_id.clone(),
+            session: self.login.session,
+            intent: Some(api::Intent {
+                ready: self.login.ready,
+                reason: String::new(),
+            }),
+        }))
+    }
+
+    fn on_command(&mut self, command: Command) -> Vec<Step> {
+        match command {
+            Command::Act {
+                request,
+                answer,
+                deadline,
+            } => self.submit(request, answer, deadline),
+            Command::Say(request) => vec![Step::Say(api::WorkRequest {
+                request: Some(request),
+            })],
+        }
+    }
+
+    fn on_message(&mut self, now: Instant, message: api::WorkResponse) -> Vec<Step> {
+        if message.number != self.number + 1 {
+            let text = format!("message {} came after {}", message.number, self.number);
+            return self.leave(CallError::local(Kind::OutcomeUnknown, text), Vec::new());
+        }
+        self.number = message.number;
+        let Some(response) = message.response else {
+            return Vec::new(); // a kind of message that a newer server knows
+        };
+        match response {
+            Response::Welcome(welcome) => self.on_welcome(now, welcome),
+            Response::Ready(_) => self.on_ready(),
+            Response::Done(done) => self.on_done(done),
+            Response::Refused(refused) => self.on_refused(now, refused),
+            Response::Conversation(held) => self.on_held(held),
+            Response::Item(api::WorkItem {
+                conversation_id,
+                item: Some(item),
+            }) => self.on_item(conversation_id, item),
+            Response::Item(_) => Vec::new(),
+            Response::Note(note) => self.on_note(note),
+            Response::Offer(offer) => self.on_offer(offer),
+            Response::OfferEnded(ended) => {
+                self.seen.offers.remove(&ended.offer_id);
+                vec![Step::Emit(DeskEvent::OfferEnded(ended))]
+            }
+            Response::Gone(gone) => {
+                self.seen.forget(&gone.conversation_id);
+                vec![Step::Emit(DeskEvent::Gone(gone))]
+            }
+            Response::Summary(summary) => vec![Step::Emit(DeskEvent::Summary(summary))],
+            Response::Warned(warned) => vec![Step::Emit(DeskEvent::Warned(warned))],
+            Response::Agent(agent) => vec![Step::Emit(DeskEvent::Agent(agent))],
+            Response::Marker(marker) => vec![Step::Emit(DeskEvent::Marker(marker))],
+            Response::Interrupted(it) => vec![Step::Emit(DeskEvent::Interrupted {
+                since_ms: it.since_ms,
+            })],
+            Response::Ended(ended) => {
+                let what = "the server ended the desk's stream";
+                let error = CallError::from_reason(ended.reason(), ended.retry_after_ms, what);
+                self.leave(error, ended.endpoints)
+            }
+        }
+    }
+
+    fn on_broke(&mut self, error: &CallError) -> Vec<Step> {
+        let worked = self.welcomed;
+        self.welcomed = false;
+        self.named = None;
+        self.number = 0;
+        for act in &mut self.acts {
+            act.on_way_since = None;
+        }
+        if !error.is_retryable() {
+            return self.end(error.clone());
+        }
+        match worked {
+            true => vec![Step::Emit(DeskEvent::Interrupted { since_ms: 0 })],
+            false => Vec::new(),
+        }
+    }
+
+    fn on_clock(&mut self, now: Instant) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let stuck = |act: &Act| {
+            act.on_way_since
+                .is_some_and(|since| now >= since + self.attempt_timeout)
+        };
+        if self.acts.iter().any(stuck) {
+            let error = CallError::local(Kind::OutcomeUnknown, "an act was not answered in time");
+            steps.extend(self.leave(error, Vec::new()));
+        }
+        for act in self
+            .acts
+            .iter_mut()
+            .filter(|act| act.not_before.is_some_and(|due| due <= now))
+        {
+            act.not_before = None;
+        }
+        let (late, kept): (Vec<Act>, Vec<Act>) =
+            self.acts.drain(..).partition(|act| act.deadline <= now);
+        self.acts.extend(kept);
+        steps.extend(late.into_iter().map(|act| {
+            let error = out_of_time(&act);
+            fail(act, error)
+        }));
+        steps
+    }
+
+    fn wakes_at(&self) -> Option<Instant> {
+        let deadlines = self.acts.iter().map(|act| act.deadline);
+        let stuck = self
+            .acts
+            .iter()
+            .filter_map(|act| act.on_way_since.map(|since| since + self.attempt_timeout));
+        let waiting = self.acts.iter().filter(|act| act.on_way_since.is_none());
+        let due = waiting.filter_map(|act| act.not_before);
+        let beat = self.beat_at.filter(|_| self.welcomed);
+        deadlines.chain(stuck).chain(due).chain(beat).min()
+    }
+
+    fn due(&mut self, now: Instant) -> Option<api::WorkRequest> {
+        self.beat(now).or_else(|| self.pump(now))
+    }
+
+    fn end(&mut self, error: CallError) -> Vec<Step> {
+        let waiting: Vec<Act> = self.acts.drain(..).collect();
+        let mut steps: Vec<Step> = Vec::new();
+        for act in waiting {
+            let unknown = act.written && error.kind != Kind::Refused;
+            let why = match unknown {
+                true => out_of_time(&act),
+                false => error.clone(),
+            };
+            steps.push(fail(act, why));
+        }
+        steps.push(Step::End(error));
+        steps
+    }
+
+    fn resumed(&self, address: String) -> DeskEvent {
+        let session = self.session();
+        DeskEvent::Resumed { session, address }
+    }
+
+    fn ended(error: CallError) -> DeskEvent {
+        DeskEvent::Ended(error)
+    }
+}
+
 impl State {
     pub(crate) fn new(core: &Core, login: DeskLogin) -> Self {
         Self {
@@ -83,20 +246,6 @@ impl State {
             backoff: Backoff::new(&core.options),
             seams: core.seams.clone(),
         }
-    }
-
-    /// The first message of a stream: the login, or the resume of its session.
-    pub(crate) fn begin(&self) -> api::WorkRequest {
-        up(Request::Hello(api::LogInRequest {
-            agent: self.login.agent.clone(),
-            request_id: self.hello_id.clone(),
-            device_id: self.login.device_id.clone(),
-            session: self.login.session,
-            intent: Some(api::Intent {
-                ready: self.login.ready,
-                reason: String::new(),
-            }),
-        }))
     }
 
     pub(crate) fn session(&self) -> u64 {
@@ -158,127 +307,6 @@ impl State {
             self.beat_at = Some(now + self.heartbeat);
             up(Request::Heartbeat(api::HeartbeatRequest::default()))
         })
-    }
-
-    /// When [`State::on_clock`] or [`State::beat`] has something to do.
-    pub(crate) fn wakes_at(&self) -> Option<Instant> {
-        let deadlines = self.acts.iter().map(|act| act.deadline);
-        let stuck = self
-            .acts
-            .iter()
-            .filter_map(|act| act.on_way_since.map(|since| since + self.attempt_timeout));
-        let waiting = self.acts.iter().filter(|act| act.on_way_since.is_none());
-        let due = waiting.filter_map(|act| act.not_before);
-        let beat = self.beat_at.filter(|_| self.welcomed);
-        deadlines.chain(stuck).chain(due).chain(beat).min()
-    }
-
-    /// Ends acts that are out of time; leaves a stream that answers nothing.
-    pub(crate) fn on_clock(&mut self, now: Instant) -> Vec<Step> {
-        let mut steps = Vec::new();
-        let stuck = |act: &Act| {
-            act.on_way_since
-                .is_some_and(|since| now >= since + self.attempt_timeout)
-        };
-        if self.acts.iter().any(stuck) {
-            let error = CallError::local(Kind::OutcomeUnknown, "an act was not answered in time");
-            steps.extend(self.leave(error, Vec::new()));
-        }
-        for act in self
-            .acts
-            .iter_mut()
-            .filter(|act| act.not_before.is_some_and(|due| due <= now))
-        {
-            act.not_before = None;
-        }
-        let (late, kept): (Vec<Act>, Vec<Act>) =
-            self.acts.drain(..).partition(|act| act.deadline <= now);
-        self.acts.extend(kept);
-        steps.extend(late.into_iter().map(|act| {
-            let error = out_of_time(&act);
-            fail(act, error)
-        }));
-        steps
-    }
-
-    /// The stream broke: acts on the way are to be sent again.
-    pub(crate) fn on_broke(&mut self, error: &CallError) -> Vec<Step> {
-        let worked = self.welcomed;
-        self.welcomed = false;
-        self.named = None;
-        self.number = 0;
-        for act in &mut self.acts {
-            act.on_way_since = None;
-        }
-        if !error.is_retryable() {
-            return self.end(error.clone());
-        }
-        match worked {
-            true => vec![Step::Emit(DeskEvent::Interrupted { since_ms: 0 })],
-            false => Vec::new(),
-        }
-    }
-
-    /// Ends the desk: every act gets its answer, then the reader gets the end.
-    pub(crate) fn end(&mut self, error: CallError) -> Vec<Step> {
-        let waiting: Vec<Act> = self.acts.drain(..).collect();
-        let mut steps: Vec<Step> = Vec::new();
-        for act in waiting {
-            let unknown = act.written && error.kind != Kind::Refused;
-            let why = match unknown {
-                true => out_of_time(&act),
-                false => error.clone(),
-            };
-            steps.push(fail(act, why));
-        }
-        steps.push(Step::End(error));
-        steps
-    }
-
-    /// What a message of the server means.
-    pub(crate) fn on_message(&mut self, now: Instant, message: api::WorkResponse) -> Vec<Step> {
-        if message.number != self.number + 1 {
-            let text = format!("message {} came after {}", message.number, self.number);
-            return self.leave(CallError::local(Kind::OutcomeUnknown, text), Vec::new());
-        }
-        self.number = message.number;
-        let Some(response) = message.response else {
-            return Vec::new(); // a kind of message that a newer server knows
-        };
-        match response {
-            Response::Welcome(welcome) => self.on_welcome(now, welcome),
-            Response::Ready(_) => self.on_ready(),
-            Response::Done(done) => self.on_done(done),
-            Response::Refused(refused) => self.on_refused(now, refused),
-            Response::Conversation(held) => self.on_held(held),
-            Response::Item(api::WorkItem {
-                conversation_id,
-                item: Some(item),
-            }) => self.on_item(conversation_id, item),
-            Response::Item(_) => Vec::new(),
-            Response::Note(note) => self.on_note(note),
-            Response::Offer(offer) => self.on_offer(offer),
-            Response::OfferEnded(ended) => {
-                self.seen.offers.remove(&ended.offer_id);
-                vec![Step::Emit(DeskEvent::OfferEnded(ended))]
-            }
-            Response::Gone(gone) => {
-                self.seen.forget(&gone.conversation_id);
-                vec![Step::Emit(DeskEvent::Gone(gone))]
-            }
-            Response::Summary(summary) => vec![Step::Emit(DeskEvent::Summary(summary))],
-            Response::Warned(warned) => vec![Step::Emit(DeskEvent::Warned(warned))],
-            Response::Agent(agent) => vec![Step::Emit(DeskEvent::Agent(agent))],
-            Response::Marker(marker) => vec![Step::Emit(DeskEvent::Marker(marker))],
-            Response::Interrupted(it) => vec![Step::Emit(DeskEvent::Interrupted {
-                since_ms: it.since_ms,
-            })],
-            Response::Ended(ended) => {
-                let what = "the server ended the desk's stream";
-                let error = CallError::from_reason(ended.reason(), ended.retry_after_ms, what);
-                self.leave(error, ended.endpoints)
-            }
-        }
     }
 
     fn on_welcome(&mut self, now: Instant, welcome: api::WorkWelcome) -> Vec<Step> {
