@@ -29,6 +29,10 @@ use crate::failure::{Exit, Failure};
 use crate::reach::Reach;
 use crate::terminal::Terminal;
 
+/// glibc gives memory back to the system after each batch and faults it in again with the next.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

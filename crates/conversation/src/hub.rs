@@ -43,13 +43,15 @@ pub(crate) enum Serving {
 }
 
 /// An actor as others see it.
-#[derive(Clone)]
-pub(crate) struct ActorRef {
+pub(crate) type ActorRef = Arc<ActorEnd>;
+
+/// What an actor and those who reach it share.
+pub(crate) struct ActorEnd {
     pub(crate) mailbox: mailbox::Sender<ToActor>,
     /// An event could not be given: the actor reads the state again.
-    pub(crate) missed: Arc<AtomicBool>,
+    pub(crate) missed: AtomicBool,
     /// A stream of the customer is attached.
-    pub(crate) customer: Arc<AtomicBool>,
+    pub(crate) customer: AtomicBool,
 }
 
 type DeskOutlets = Vec<(u64, Outlet<DeskEvent>)>;
@@ -179,7 +181,7 @@ impl Hub {
         let mut shard = self.shard(id).lock();
         if shard
             .get(&id)
-            .is_some_and(|known| Arc::ptr_eq(&known.missed, &actor.missed))
+            .is_some_and(|known| Arc::ptr_eq(known, actor))
         {
             shard.remove(&id);
         }

@@ -11,7 +11,7 @@ use domain::ids::{AgentId, ConversationId, Sequence};
 use runtime::mailbox;
 
 use crate::actor::ToActor;
-use crate::hub::Hub;
+use crate::hub::{ActorRef, Hub};
 
 /// Events that wait for one customer's stream: a burst of one conversation. 24 bytes each.
 pub(crate) const ATTACH_EVENTS_MAX: usize = 256;
@@ -89,7 +89,7 @@ impl Attachment {
 
 /// Tells the actor that a stream has gone, however it goes.
 pub(crate) struct Leave {
-    pub(crate) actor: mailbox::Sender<ToActor>,
+    pub(crate) actor: ActorRef,
     pub(crate) key: u64,
     pub(crate) our_fault: bool,
 }
@@ -97,7 +97,7 @@ pub(crate) struct Leave {
 impl Drop for Leave {
     fn drop(&mut self) {
         // A full mailbox is no loss: the actor sweeps closed streams.
-        let _ = self.actor.try_send(ToActor::Leave {
+        let _ = self.actor.mailbox.try_send(ToActor::Leave {
             key: self.key,
             our_fault: self.our_fault,
         });

@@ -377,6 +377,18 @@ async fn a_lapsed_quorum_is_told_at_once_and_ends_streams_after_an_election_time
         }
     };
     assert!(told < 300, "told after {told} ms");
+    let mut late = floor
+        .cell
+        .attach(conversation, Sequence(0), true, EDGE)
+        .await
+        .expect("attached");
+    assert!(
+        matches!(
+            late.events.recv().await,
+            Some(AttachEvent::Interrupted { .. })
+        ),
+        "a stream that comes later is told as well"
+    );
     while attachment.events.recv().await.is_some() {}
     assert_eq!(attachment.why(), EndReason::QuorumLost);
     assert_eq!(

@@ -71,6 +71,9 @@ impl Shared {
     }
 }
 
+/// Who waits for an entry, whether it held a command, and what the machine said to it.
+type Answer<R> = (Option<ApplyResponder<Types<R>>>, bool, Option<R>);
+
 /// Where a group's snapshots are.
 #[derive(Clone)]
 pub(crate) struct SnapshotPlace {
@@ -235,8 +238,15 @@ impl<M: Machine> Replica<M> {
         self.shared.halted.send_replace(Some(reason.into()));
     }
 
-    /// Ends a batch: the machine publishes, then the applied index moves.
-    fn end_batch(&mut self) {
+    /// Ends a batch: the machine publishes, the applied index moves, then proposers are answered.
+    fn end_batch(&mut self, answers: &mut Vec<Answer<M::Reply>>) {
+        self.publish();
+        for (responder, is_command, reply) in answers.drain(..) {
+            Self::answer(responder, is_command, reply);
+        }
+    }
+
+    fn publish(&mut self) {
         let Some(applied) = self.applied else { return };
         self.guarded("flush", applied.index, Machine::flush);
         if self.shared.halted.borrow().is_some() {
@@ -345,17 +355,17 @@ impl<M: Machine> RaftStateMachine<Types<M::Reply>> for Replica<M> {
     where
         S: Stream<Item = io::Result<EntryResponder<Types<M::Reply>>>> + Unpin + OptionalSend,
     {
-        let mut unflushed = 0;
+        // Answered after the flush: who is told of an entry and waits for its answer as well is woken
+        // once, and finds both.
+        let mut answers = Vec::new();
         while let Some((entry, responder)) = entries.try_next().await? {
             let reply = self.apply_one(&entry);
-            Self::answer(responder, entry.payload.command().is_some(), reply);
-            unflushed += 1;
-            if unflushed == FLUSH_ENTRIES_MAX {
-                self.end_batch();
-                unflushed = 0;
+            answers.push((responder, entry.payload.command().is_some(), reply));
+            if answers.len() == FLUSH_ENTRIES_MAX {
+                self.end_batch(&mut answers);
             }
         }
-        self.end_batch();
+        self.end_batch(&mut answers);
         Ok(())
     }
 
@@ -396,7 +406,7 @@ impl<M: Machine> RaftStateMachine<Types<M::Reply>> for Replica<M> {
         self.membership = meta.last_membership.clone();
         // A fresh state from elsewhere ends a halt: nothing of the broken one is left.
         self.shared.halted.send_replace(None);
-        self.end_batch();
+        self.publish();
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! Not here: what the messages mean (`attach`, `work`), finding the owner (`ports::Door`).
 
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use futures::Stream;
@@ -196,11 +196,15 @@ impl<K: Kind, I: Inbound<K::Up>> Upwards<K, I> {
     }
 
     async fn carry(&mut self, began: &K::Began, up: mailbox::Sender<StreamUp>) {
+        let signal = self.signal.clone();
+        // Made once: each of them registers itself somewhere when it is first polled.
+        let mut gone = pin!(signal.reached(Phase::Gone));
+        let mut closed = pin!(up.closed());
         while self.signal.phase() == Phase::Open {
             let next = tokio::select! { biased;
                 next = self.inbound.next() => next,
-                () = self.signal.reached(Phase::Gone) => break,
-                () = up.closed() => return,
+                () = gone.as_mut() => break,
+                () = closed.as_mut() => return,
             };
             match next {
                 Ok(Some(message)) => {

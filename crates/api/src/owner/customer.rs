@@ -168,7 +168,7 @@ impl CustomerStream {
             event = attachment.events.recv() => Wake::Event(event),
             answered = self.acts.next() => Wake::Answered(answered),
             message = up.recv(), if listens => Wake::Up(message),
-            () = sleep_until(by.unwrap_or_else(Instant::now)), if by.is_some() => Wake::Late,
+            () = until(by) => Wake::Late,
         }
     }
 
@@ -296,6 +296,14 @@ impl CustomerStream {
 /// The stream is over, and everything on it was answered.
 fn quiet() -> StreamDown {
     told(Response::Ended(StreamEnded::default()))
+}
+
+/// Waits for `by`, without it for ever.
+async fn until(by: Option<Instant>) {
+    match by {
+        Some(by) => sleep_until(by).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn told(response: Response) -> StreamDown {

@@ -11,13 +11,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use client::api::{self, attach_request, attach_response, item};
 use futures::{StreamExt as _, TryStreamExt as _};
+use hyper_util::rt::TokioIo;
 use rpc::api::v1::conversation_service_client::ConversationServiceClient;
-use runtime::{AbortOnDrop, Lane};
+use runtime::real::Tcp;
+use runtime::{AbortOnDrop, Lane, Network as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::lines::Lines;
 
@@ -93,11 +95,17 @@ pub async fn attach(
     attaching.try_collect().await.context("attaching streams")
 }
 
+/// Connections of the kind that the servers use: a gateway in front of them would do the same.
 async fn connect(address: &str, connections: usize) -> anyhow::Result<Vec<Stub>> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
     let mut stubs = Vec::new();
     for _ in 0..connections.max(1) {
-        stubs.push(Stub::new(endpoint.connect().await?));
+        let to = address.to_owned();
+        let connector = tower::service_fn(move |_: Uri| {
+            let to = to.clone();
+            async move { Tcp.dial(&to).await.map(TokioIo::new) }
+        });
+        stubs.push(Stub::new(endpoint.connect_with_connector(connector).await?));
     }
     Ok(stubs)
 }

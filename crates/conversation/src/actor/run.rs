@@ -4,8 +4,9 @@
 //! Not here: decisions (`step`, the machine).
 
 use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,14 +21,14 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use ports::{Committed, ProposeError};
 use runtime::{mailbox, supervise};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::step::{NewReader, PresenceWatch, Streams};
 use super::{Answer, IDLE_MS, MAILBOX_MAX, PROPOSALS_MAX, ToActor};
 use crate::concern;
 use crate::error::{ActError, RETRY_FULL_MS};
 use crate::handle::Core;
-use crate::hub::{ActorRef, Serving};
+use crate::hub::{ActorEnd, ActorRef, Serving};
 use crate::leader::Edge;
 use crate::stream::{AttachEvent, Attachment, DeskEvent, EndReason, Leave, MarkFrom};
 
@@ -54,16 +55,20 @@ struct ConversationActor {
     streams: Streams,
     presence: PresenceWatch,
     proposals: FuturesUnordered<Proposal>,
+    /// A proposal was made that the set has not polled.
+    fresh: bool,
+    /// What this actor last knew of serving.
+    serving: Serving,
 }
 
 /// Starts the actor of a conversation in `term`.
 pub(crate) fn activate(core: &Arc<Core>, id: ConversationId, term: u64) -> ActorRef {
     let (sender, receiver) = mailbox::bounded("conversation", MAILBOX_MAX);
-    let me = ActorRef {
+    let me = Arc::new(ActorEnd {
         mailbox: sender,
-        missed: Arc::default(),
-        customer: Arc::default(),
-    };
+        missed: AtomicBool::new(false),
+        customer: AtomicBool::new(false),
+    });
     let actor = ConversationActor {
         id,
         core: core.clone(),
@@ -73,6 +78,11 @@ pub(crate) fn activate(core: &Arc<Core>, id: ConversationId, term: u64) -> Actor
         streams: Streams::new(core.view.shared.mono_ms()),
         presence: PresenceWatch::default(),
         proposals: FuturesUnordered::new(),
+        fresh: false,
+        serving: Serving::Yes {
+            term,
+            interrupted_ms: None,
+        },
     };
     let (panicked, failed) = (core.clone(), me.clone());
     let task = supervise(
@@ -119,23 +129,18 @@ enum Wake {
 impl ConversationActor {
     async fn run(mut self, mut receiver: mailbox::Receiver<ToActor>) {
         let mut serving = self.core.view.shared.hub.watch_serving();
-        let mut check_at = Instant::now() + Duration::from_millis(IDLE_MS);
-        while !self.outlived(*serving.borrow_and_update()) {
+        let mut check = pin!(sleep(Duration::from_millis(IDLE_MS)));
+        while self.serves(&mut serving) {
             let mut again = false;
-            match self.wake(&mut serving, &mut receiver, check_at).await {
-                Wake::Serving => {
-                    let now = *serving.borrow_and_update();
-                    if self.left(now) {
-                        break;
-                    }
-                }
-                Wake::Proposed(asker, outcome) => {
-                    again = self.proposed(asker, outcome);
-                }
+            match self.wake(&mut serving, &mut receiver, check.as_mut()).await {
+                // Looked at above.
+                Wake::Serving => continue,
+                Wake::Proposed(asker, outcome) => again = self.proposed(asker, outcome),
                 Wake::Message(Some(message)) => self.message(message),
                 Wake::Message(None) => break,
                 Wake::Timer => {
-                    check_at = Instant::now() + Duration::from_millis(IDLE_MS);
+                    let next = Instant::now() + Duration::from_millis(IDLE_MS);
+                    check.as_mut().reset(next);
                     self.streams.sweep();
                     self.presence.look_again();
                     self.reconcile_presence();
@@ -148,7 +153,10 @@ impl ConversationActor {
             self.reconcile_presence();
             again |= self.start_proposals().await;
             if again {
-                check_at = check_at.min(Instant::now() + PRESENCE_AGAIN);
+                let soon = Instant::now() + PRESENCE_AGAIN;
+                if soon < check.deadline() {
+                    check.as_mut().reset(soon);
+                }
             }
         }
         self.close(receiver).await;
@@ -158,16 +166,30 @@ impl ConversationActor {
         &mut self,
         serving: &mut watch::Receiver<Serving>,
         receiver: &mut mailbox::Receiver<ToActor>,
-        check_at: Instant,
+        check: Pin<&mut Sleep>,
     ) -> Wake {
         let room = self.proposals.len() < PROPOSALS_MAX;
+        // Each branch that is not ready registers itself: the busy ones come first, and the change of
+        // serving is looked at before each of them.
         tokio::select! {
             biased;
-            _ = serving.changed() => Wake::Serving,
             Some((asker, outcome)) = self.proposals.next() => Wake::Proposed(asker, outcome),
             message = receiver.recv(), if room => Wake::Message(message),
-            () = sleep_until(check_at) => Wake::Timer,
+            _ = serving.changed() => Wake::Serving,
+            () = check => Wake::Timer,
         }
+    }
+
+    /// Whether this actor's term goes on; passes an interruption on. A change is seen here also when
+    /// other work was ready at the same time.
+    fn serves(&mut self, serving: &mut watch::Receiver<Serving>) -> bool {
+        let now = *serving.borrow_and_update();
+        if self.outlived(now) {
+            return false;
+        }
+        let changed = now != self.serving;
+        self.serving = now;
+        !changed || !self.left(now)
     }
 
     /// Whether this actor was left behind by a change of serving that it did not see by itself.
@@ -249,13 +271,14 @@ impl ConversationActor {
         let payload = self.core.stamp(command);
         let group = self.core.group.clone();
         let term = self.term;
+        self.fresh = true;
         self.proposals
             .push(async move { (asker, group.propose(term, payload).await) }.boxed());
     }
 
     /// Polls new proposals once, so that they enter the log in the order in which they were made.
     async fn start_proposals(&mut self) -> bool {
-        if self.proposals.is_empty() {
+        if !std::mem::take(&mut self.fresh) {
             return false;
         }
         let ready = poll_fn(|context| match self.proposals.poll_next_unpin(context) {
@@ -345,7 +368,7 @@ impl ConversationActor {
         let key = self.core.view.shared.hub.next_key();
         let reader = self.streams.attach(key, new, read.last);
         let leave = Leave {
-            actor: self.me.mailbox.clone(),
+            actor: self.me.clone(),
             key,
             our_fault: false,
         };
@@ -357,7 +380,17 @@ impl ConversationActor {
         };
         if answer.send(Ok(attachment)).is_err() {
             self.streams.leave(key);
-        } else if !new.observe {
+            return;
+        }
+        if let Serving::Yes {
+            interrupted_ms: Some(since_ms),
+            ..
+        } = self.serving
+        {
+            self.streams
+                .tell_one(key, AttachEvent::Interrupted { since_ms });
+        }
+        if !new.observe {
             self.presence.came();
         }
     }

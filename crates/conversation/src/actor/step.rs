@@ -136,6 +136,13 @@ impl Streams {
             .retain(|stream| stream.outlet.give(event.clone()));
     }
 
+    /// Gives an event that is no item to one stream.
+    pub(crate) fn tell_one(&mut self, key: u64, event: AttachEvent) {
+        let stream = self.streams.iter().find(|stream| stream.key == key);
+        // One that takes nothing is dropped with the next event for all.
+        let _ = stream.map(|stream| stream.outlet.give(event));
+    }
+
     /// Whether a side may pass a marker on at `now_ms`: at most one in [`MARK_MS`].
     pub(crate) fn may_mark(&mut self, from: &MarkFrom, now_ms: u64) -> bool {
         let side = &mut self.marked_ms[usize::from(*from != MarkFrom::Customer)];
