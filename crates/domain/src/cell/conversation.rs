@@ -118,8 +118,8 @@ pub enum Phase {
     Bot,
     /// Waits in a line.
     Queued(Waiting),
-    /// Offered to one agent, whose units are taken.
-    Offered(Offer),
+    /// Offered to one agent, whose units are taken. Boxed: it is the largest and lasts seconds.
+    Offered(Box<Offer>),
     /// An agent works on it.
     Active(Active),
     /// Its agent waits for the customer, or it for its agent; units are free.

@@ -386,7 +386,7 @@ impl<'a> Draft<'a> {
             units: found.units,
             prefer,
         };
-        self.phase(conversation, Phase::Offered(offer), owner_epoch);
+        self.phase(conversation, Phase::Offered(Box::new(offer)), owner_epoch);
     }
 }
 

@@ -34,6 +34,10 @@ impl KnownMessages {
     /// Adds the tag of the next item.
     pub(crate) fn push(&mut self, tag: u32) {
         let place = self.tags.len();
+        if self.tags.len() == self.tags.capacity() && place < SCANNED_MAX {
+            // Most transcripts are short: doubling would leave half of each empty.
+            self.tags.reserve_exact(4);
+        }
         self.tags.push(tag);
         if self.tags.len() <= SCANNED_MAX {
             return;

@@ -25,35 +25,36 @@ fn profiles() -> impl Strategy<Value = Profile> {
     ]
 }
 
+fn joins() -> impl Strategy<Value = Join> {
+    (
+        names(),
+        names(),
+        texts(),
+        texts(),
+        texts(),
+        profiles(),
+        1_u32..9,
+    )
+        .prop_map(
+            |(node, site, time_zone, peer, program, profile, machine)| Join {
+                request_id: request("j-1"),
+                node,
+                site: SiteProfile { site, time_zone },
+                addresses: Addresses {
+                    api: format!("{peer}0"),
+                    peer,
+                },
+                profile,
+                program,
+                machine: MachineVersion(machine),
+            },
+        )
+}
+
 fn commands() -> impl Strategy<Value = ControlCommand> {
     let members = || proptest::collection::btree_map(names(), any::<u64>().prop_map(NodeId), 0..4);
-    let node = || {
-        (
-            names(),
-            names(),
-            texts(),
-            texts(),
-            texts(),
-            profiles(),
-            1_u32..9,
-        )
-            .prop_map(
-                |(node, site, time_zone, peer, program, profile, machine)| Join {
-                    request_id: request("j-1"),
-                    node,
-                    site: SiteProfile { site, time_zone },
-                    addresses: Addresses {
-                        api: format!("{peer}0"),
-                        peer,
-                    },
-                    profile,
-                    program,
-                    machine: MachineVersion(machine),
-                },
-            )
-    };
     prop_oneof![
-        node().prop_map(|join| ControlCommand::Found(Found {
+        joins().prop_map(|join| ControlCommand::Found(Found {
             cluster: ClusterId::new("6f1c2d3e-0000-4abc-8def-0123456789ab").expect("well formed"),
             cluster_name: join.program.clone(),
             profile: join.profile,
@@ -63,8 +64,8 @@ fn commands() -> impl Strategy<Value = ControlCommand> {
             program: join.program,
             machine: join.machine,
         })),
-        node().prop_map(ControlCommand::Join),
-        (any::<u64>(), node()).prop_map(|(id, join)| ControlCommand::NodeAddress(NodeAddress {
+        joins().prop_map(ControlCommand::Join),
+        (any::<u64>(), joins()).prop_map(|(id, join)| ControlCommand::NodeAddress(NodeAddress {
             node: NodeId(id),
             addresses: join.addresses,
             profile: join.profile,

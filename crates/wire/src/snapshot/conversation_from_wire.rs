@@ -111,7 +111,7 @@ fn phase(stored: &pb::conversation::Phase) -> Read<Phase> {
             prefer: optional_name(queued.prefer.as_ref(), "queued.prefer")?,
             held: held(queued.held.as_ref()),
         }),
-        Stored::Offered(offered) => Phase::Offered(offered_phase(offered)?),
+        Stored::Offered(offered) => Phase::Offered(Box::new(offered_phase(offered)?)),
         Stored::Active(found) => Phase::Active(active(found)?),
         Stored::OnHold(hold) => Phase::OnHold(OnHold {
             agent: name(&hold.agent, "on_hold.agent")?,

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::{author_of, check_body, check_sound, check_voice, find, find_last, heal, wrong_state};
 use crate::cell::command::{Actor, Instance, Send};
 use crate::cell::conversation::{
-    Closed, Conversation, Ending, Gone, Held, MESSAGE_BYTES_MAX, Offer, Phase, Waiting,
+    Closed, Conversation, Ending, Gone, Held, MESSAGE_BYTES_MAX, Phase, Waiting,
 };
 use crate::cell::defects;
 use crate::cell::draft::{Draft, next_epoch};
@@ -266,8 +266,8 @@ fn go_on(draft: &mut Draft<'_>, conversation: &Conversation) -> Conversation {
 /// The phase in which the next episode begins; an offer goes back to the line, because it names an old epoch.
 fn carried_on(phase: &Phase) -> Phase {
     match phase {
-        Phase::Offered(Offer { prefer, .. }) => Phase::Queued(Waiting {
-            prefer: prefer.clone(),
+        Phase::Offered(offer) => Phase::Queued(Waiting {
+            prefer: offer.prefer.clone(),
             held: Held::No,
         }),
         _ => phase.clone(),

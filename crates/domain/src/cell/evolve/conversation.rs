@@ -73,6 +73,7 @@ impl State {
         let Some(record) = self.conversations.get_mut(&id.index) else {
             return;
         };
+        grow_slowly(&mut record.items);
         record.items.push(item.clone());
         let Some(message) = item.message() else {
             record.known.push(0);
@@ -160,6 +161,7 @@ impl State {
             if record.receipts.len() >= RECEIPTS_MAX {
                 record.receipts.remove(0);
             }
+            record.receipts.reserve_exact(1);
             record.receipts.push(made.receipt.clone());
         }
     }
@@ -295,6 +297,15 @@ impl State {
         for id in conversations {
             self.change(id.index, |record| record.classed_by = plan);
         }
+    }
+}
+
+/// Makes room for one more: four at a time while there are few, because most transcripts are short
+/// and doubling would leave half of each empty.
+fn grow_slowly<T>(list: &mut Vec<T>) {
+    const FEW: usize = 32;
+    if list.len() == list.capacity() && list.len() < FEW {
+        list.reserve_exact(4);
     }
 }
 

@@ -66,6 +66,19 @@ pub(crate) fn evolve(state: &mut State, event: &Event) {
         Event::Remembered { object, row } => state.remember(object, row),
         Event::DeadlinePutBack { subject } => state.put_back(subject),
         Event::DeadlineDropped { subject } => state.drop_deadline(subject),
+        Event::VersionRaised { .. }
+        | Event::BucketsHeld { .. }
+        | Event::PlanAdopted { .. }
+        | Event::Reclassed { .. }
+        | Event::LeaderStarted { .. }
+        | Event::SpikeChanged { .. } => evolve_cell(state, event),
+        Event::OwnerChanged { .. } | Event::Ended { .. } | Event::Alarm(_) => {}
+    }
+}
+
+/// Applies one event that concerns the cell itself, its plan or a queue.
+fn evolve_cell(state: &mut State, event: &Event) {
+    match event {
         Event::VersionRaised { version } => {
             state.meta.version = state.meta.version.max(*version);
         }
@@ -87,7 +100,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event) {
             state.leader_started(*series, *full, *without_leader_ms, *moved_ms);
         }
         Event::SpikeChanged { queue, since } => state.set_spike(queue, *since),
-        Event::OwnerChanged { .. } | Event::Ended { .. } | Event::Alarm(_) => {}
+        _ => {}
     }
 }
 
