@@ -97,11 +97,12 @@ impl Floor {
 
     /// Waits until something holds; the paused clock moves on by itself.
     pub async fn until(&self, holds: impl Fn(&Self) -> bool) {
+        let mut look = tokio::time::interval(Duration::from_millis(1));
         for _ in 0..100_000 {
+            look.tick().await;
             if holds(self) {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         panic!("it never came to hold");
     }

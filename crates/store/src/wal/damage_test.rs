@@ -91,13 +91,15 @@ async fn what_a_killed_process_left_unsynced_is_synced_before_it_is_shown() {
 
 #[tokio::test]
 async fn power_lost_during_recovery_leaves_no_marker_ahead_of_what_it_covers() {
-    for (operations, seed) in (0..12).flat_map(|at| (0..8).map(move |seed| (at, seed))) {
+    // Over several sectors, so that a part of it can be lost.
+    let text = "a".repeat(2_000);
+    for (operations, seed) in (0..40).flat_map(|at| (0..8).map(move |seed| (at, seed))) {
         let disk = MemoryDisk::default();
         let log = open(&disk).await.group(GROUP);
         settle().await;
         // A process was killed: the entry is in the file, and no sync has made it durable.
         disk.faults(|faults| faults.power_lost_after = Some(1));
-        assert!(store(&log, vec![entry(1, "a")]).await.is_err());
+        assert!(store(&log, vec![entry(1, &text)]).await.is_err());
         let disk = disk.crash(&Unsynced::Kept);
         // The next one reads it and loses power; each sector of what it wrote is there or not.
         disk.faults(|faults| faults.power_lost_after = Some(operations));
