@@ -5,6 +5,9 @@
 /// Up to so many items their tags are looked through one by one: two cache lines.
 const SCANNED_MAX: usize = 32;
 
+/// Up to so many items the room for tags grows by four.
+const FEW: usize = 16;
+
 /// The tags of a transcript's items (`RequestId::tag`, 0 for what is no message) and where they are.
 /// Derived from the items, never stored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,7 +37,7 @@ impl KnownMessages {
     /// Adds the tag of the next item.
     pub(crate) fn push(&mut self, tag: u32) {
         let place = self.tags.len();
-        if self.tags.len() == self.tags.capacity() && place < SCANNED_MAX {
+        if place == self.tags.capacity() && place < FEW {
             // Most transcripts are short: doubling would leave half of each empty.
             self.tags.reserve_exact(4);
         }
@@ -76,7 +79,7 @@ impl KnownMessages {
     }
 
     fn index_anew(&mut self) {
-        let length = (self.tags.len() * 4).next_power_of_two();
+        let length = (self.tags.len() * 2).next_power_of_two();
         self.slots = vec![0; length].into();
         for place in 0..self.tags.len() {
             self.enter(self.tags[place], place);

@@ -303,7 +303,7 @@ impl State {
 /// Makes room for one more: four at a time while there are few, because most transcripts are short
 /// and doubling would leave half of each empty.
 fn grow_slowly<T>(list: &mut Vec<T>) {
-    const FEW: usize = 32;
+    const FEW: usize = 16;
     if list.len() == list.capacity() && list.len() < FEW {
         list.reserve_exact(4);
     }
