@@ -3,7 +3,7 @@
 //! Not here: claims.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use conversation::{CellHandle, CellParts, Edge, Faults};
@@ -14,6 +14,7 @@ use domain::ids::{
     RequestId, Session, SiteId,
 };
 use domain::plan::VersionedPlan;
+use parking_lot::Mutex;
 use runtime::StopSource;
 use tokio::sync::watch;
 
@@ -31,13 +32,13 @@ pub struct Lost {
 impl Lost {
     /// Takes the connection to an edge away.
     pub fn cut(&self, edge: NodeId) {
-        self.edges.lock().unwrap().insert(edge);
+        self.edges.lock().insert(edge);
     }
 }
 
 impl Faults for Lost {
     fn our_fault(&self, edge: &Edge) -> bool {
-        matches!(edge, Edge::Node(node) if self.edges.lock().unwrap().contains(node))
+        matches!(edge, Edge::Node(node) if self.edges.lock().contains(node))
     }
 }
 
