@@ -2,10 +2,15 @@
 //! Promise: one client for one list of addresses.
 //! Not here: what is asked.
 
+use std::time::Duration;
+
 use client::{Client, Options};
 
 use crate::args::{Output, ReachArgs};
 use crate::failure::Failure;
+
+/// A person waits so long for an answer: longer than two elections of the slowest profile take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A client and the form of its answers.
 pub struct Reach {
@@ -24,6 +29,10 @@ impl Reach {
 
 /// A client of the nodes at these addresses.
 pub fn client_of(addresses: &[String]) -> Result<Client, Failure> {
-    let client = Client::connect(addresses.iter().cloned(), Options::default());
+    let options = Options {
+        call_budget: PATIENCE,
+        ..Options::default()
+    };
+    let client = Client::connect(addresses.iter().cloned(), options);
     client.map_err(|error| Failure::usage(error.message).with_next("--addr HOST:PORT"))
 }
