@@ -3,7 +3,9 @@
 //! same request id; a stream that closes without a word has lost its path.
 //! Not here: finding the leader (`node`), judging the call (`api::owner`).
 
-use pb::api::v1::{Endpoint, GetStatusResponse, Refusal};
+use pb::api::v1::{
+    Endpoint, GetStatusResponse, Item, Refusal, attach_response, item, work_response,
+};
 use pb::raft::v1::{ForwardCall, ForwardUp, forward_answer, forward_down, forward_up};
 use runtime::mailbox;
 
@@ -35,7 +37,7 @@ pub struct DoorStream {
 #[derive(Debug)]
 pub enum StreamUp {
     /// What the client sent.
-    Message(forward_up::Request),
+    Message(Box<forward_up::Request>),
     /// The client is gone, or the edge is.
     Stop {
         /// The edge goes away: the client's lease gets the longer grace.
@@ -44,16 +46,58 @@ pub enum StreamUp {
 }
 
 /// A message of a client's stream on its way down.
+///
+/// Boxed, as on the way up: an idle queue keeps room for 32 messages.
 #[derive(Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "all but the last message of a stream are of the large kind"
-)]
 pub enum StreamDown {
     /// What the client gets.
-    Message(forward_down::Response),
+    Message(Box<forward_down::Response>),
     /// The stream failed; nothing follows.
-    Failed(Refusal),
+    Failed(Box<Refusal>),
+}
+
+/// Bytes that a message takes beside its texts: ids, times, names. An estimate from above for most.
+const ENVELOPE_BYTES: usize = 256;
+
+impl StreamDown {
+    /// Bytes that it holds while it waits, nearly.
+    pub fn weight(&self) -> usize {
+        let Self::Message(message) = self else {
+            return ENVELOPE_BYTES;
+        };
+        let texts = match &**message {
+            forward_down::Response::Attach(attach) => match &attach.response {
+                Some(attach_response::Response::Item(item)) => text_bytes(item),
+                _ => 0,
+            },
+            forward_down::Response::Work(work) => work.response.as_ref().map_or(0, worked_bytes),
+        };
+        ENVELOPE_BYTES + texts
+    }
+}
+
+fn worked_bytes(response: &work_response::Response) -> usize {
+    use work_response::Response;
+    match response {
+        Response::Item(item) => item.item.as_ref().map_or(0, text_bytes),
+        Response::Note(note) => note.note.as_ref().map_or(0, |note| note.text.len()),
+        Response::Conversation(held) => {
+            let items = held.items.iter().map(text_bytes);
+            let notes = held.notes.iter().map(|note| note.text.len());
+            let envelopes = (held.items.len() + held.notes.len()) * ENVELOPE_BYTES;
+            items.chain(notes).sum::<usize>() + envelopes
+        }
+        Response::Refused(refused) => refused.draft.len(),
+        _ => 0,
+    }
+}
+
+fn text_bytes(item: &Item) -> usize {
+    match &item.content {
+        Some(item::Content::Message(message)) => message.text.len(),
+        Some(item::Content::Change(change)) => change.text.len(),
+        None => 0,
+    }
 }
 
 /// What an edge tells its clients about the cluster.

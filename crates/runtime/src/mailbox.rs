@@ -2,6 +2,8 @@
 //! Promise: never more than the bound waits; a full mailbox is the sender's to see.
 //! Not here: broadcast and watched values (`tokio::sync`).
 
+use std::collections::VecDeque;
+
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -10,6 +12,25 @@ use tokio::sync::mpsc::error::TrySendError;
 pub fn bounded<T>(name: &'static str, bound: usize) -> (Sender<T>, Receiver<T>) {
     let (inner, queue) = mpsc::channel(bound.max(1));
     (Sender { name, inner }, Receiver { name, queue })
+}
+
+/// A mailbox that holds at most `bound` messages (at least one) and `bytes_max` bytes of them, with one
+/// place kept for a last word.
+pub fn weighed<T>(
+    name: &'static str,
+    bound: usize,
+    bytes_max: usize,
+) -> (WeighedSender<T>, Receiver<T>) {
+    let bound = bound.max(1);
+    let (sender, receiver) = bounded(name, bound + 1);
+    let weighed = WeighedSender {
+        sender,
+        bound,
+        bytes_max,
+        weights: VecDeque::new(),
+        bytes: 0,
+    };
+    (weighed, receiver)
 }
 
 /// Why a message was not taken; it is handed back.
@@ -112,6 +133,69 @@ impl<T> Sender<T> {
     }
 }
 
+/// The one sending side of a mailbox that weighs its messages.
+#[derive(Debug)]
+pub struct WeighedSender<T> {
+    sender: Sender<T>,
+    bound: usize,
+    bytes_max: usize,
+    /// The weights of the messages that may still wait, oldest first.
+    weights: VecDeque<usize>,
+    /// Their sum.
+    bytes: usize,
+}
+
+impl<T> WeighedSender<T> {
+    /// Whether a message of `weight` bytes fits below `bytes_max`; one alone always does.
+    pub fn fits(&mut self, weight: usize, bytes_max: usize) -> bool {
+        // The queue is in order: what it no longer holds are the oldest.
+        while self.weights.len() > self.sender.len() {
+            self.bytes -= self.weights.pop_front().unwrap_or_default();
+        }
+        self.weights.len() < self.bound && (self.bytes == 0 || self.bytes + weight <= bytes_max)
+    }
+
+    /// Puts `message` in without waiting.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] at either bound.
+    pub fn try_send(&mut self, message: T, weight: usize) -> Result<(), SendError<T>> {
+        if !self.fits(weight, self.bytes_max) {
+            return Err(match self.sender.is_closed() {
+                true => SendError::Closed(message),
+                false => SendError::Full(message),
+            });
+        }
+        self.sender.try_send(message)?;
+        self.weights.push_back(weight);
+        self.bytes += weight;
+        Ok(())
+    }
+
+    /// Puts a last message into the place that was kept for it.
+    pub fn last(self, message: T) {
+        // Only a receiver that is gone has no place.
+        let _ = self.sender.try_send(message);
+    }
+
+    /// Messages that may still wait, by the last look.
+    pub fn waiting(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// Resolves when at most `left` messages wait.
+    ///
+    /// # Errors
+    /// [`Closed`] when the receiver is gone.
+    pub async fn read_down_to(&self, left: usize) -> Result<(), Closed> {
+        let mut free = Vec::new();
+        while free.len() + left <= self.bound {
+            free.push(self.sender.reserve().await?);
+        }
+        Ok(())
+    }
+}
+
 /// The receiving side.
 #[derive(Debug)]
 pub struct Receiver<T> {
@@ -165,5 +249,44 @@ mod tests {
         assert_eq!(receiver.try_recv(), None);
         drop(receiver);
         assert_eq!(sender.try_send(3), Err(SendError::Closed(3)));
+    }
+
+    #[test]
+    fn a_weighed_mailbox_is_bounded_in_messages_and_bytes_and_keeps_a_place_for_a_last_word() {
+        let (mut sender, mut receiver) = weighed("test", 3, 10);
+        assert_eq!(sender.try_send('a', 25), Ok(()), "one alone always fits");
+        assert_eq!(sender.try_send('b', 1), Err(SendError::Full('b')), "bytes");
+        assert_eq!(receiver.try_recv(), Some('a'));
+        for message in ['b', 'c', 'd'] {
+            assert_eq!(sender.try_send(message, 1), Ok(()));
+        }
+        assert_eq!(
+            sender.try_send('e', 0),
+            Err(SendError::Full('e')),
+            "messages"
+        );
+        sender.last('z');
+        let rest: String = std::iter::from_fn(|| receiver.try_recv()).collect();
+        assert_eq!(rest, "bcdz");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_reader_goes_on_when_few_enough_messages_wait() {
+        let (mut sender, mut receiver) = weighed("test", 4, 100);
+        for message in 0..4 {
+            assert_eq!(sender.try_send(message, 1), Ok(()));
+        }
+        let waiting = async {
+            sender.read_down_to(2).await.expect("the reader is there");
+            sender
+        };
+        let reading = async {
+            assert_eq!(receiver.recv().await, Some(0));
+            assert_eq!(receiver.recv().await, Some(1));
+            receiver
+        };
+        let (sender, receiver) = tokio::join!(waiting, reading);
+        drop(receiver);
+        assert_eq!(sender.read_down_to(0).await, Err(Closed { name: "test" }));
     }
 }

@@ -232,7 +232,7 @@ impl<K: Kind, I: Inbound<K::Up>> Upwards<K, I> {
         up: &mailbox::Sender<StreamUp>,
     ) -> bool {
         match K::up(began, message) {
-            Upward::Pass(message) => match up.try_send(StreamUp::Message(message)) {
+            Upward::Pass(message) => match up.try_send(StreamUp::Message(Box::new(message))) {
                 Ok(()) => true,
                 Err(mailbox::SendError::Closed(_)) => false,
                 // The owner is behind: the client's own sending waits, which HTTP/2 tells it.
@@ -312,11 +312,11 @@ impl<K: Kind> Downwards<K> {
                 }
                 Heard::Opened(Err(refusal)) => self.fail(refusal),
                 Heard::Owner(Some(StreamDown::Message(message))) => {
-                    if let Some(message) = self.taken(message) {
+                    if let Some(message) = self.taken(*message) {
                         return Some(Ok(message));
                     }
                 }
-                Heard::Owner(Some(StreamDown::Failed(refusal))) => self.end(refusal),
+                Heard::Owner(Some(StreamDown::Failed(refusal))) => self.end(*refusal),
                 Heard::Owner(None) => self.end(not_leader(None)),
                 Heard::Refused(refused) => return Some(Ok(self.kind.own(refused))),
                 Heard::Signal => self.signalled(),
@@ -367,6 +367,11 @@ impl<K: Kind> Downwards<K> {
             Some(End::Said) => {
                 self.source = Source::Over;
                 Some(message)
+            }
+            // The owner was told to stop because this edge ends the stream: that is the reason.
+            Some(End::Quiet) if self.ticket.signal.phase() >= Phase::Draining => {
+                self.signalled();
+                None
             }
             // The client ended its side and everything is answered.
             Some(End::Quiet) => {

@@ -41,9 +41,9 @@ fn send(request_id: &str, text: &str) -> AttachRequest {
 }
 
 fn told(response: Told) -> StreamDown {
-    StreamDown::Message(forward_down::Response::Attach(AttachResponse {
+    StreamDown::Message(Box::new(forward_down::Response::Attach(AttachResponse {
         response: Some(response),
-    }))
+    })))
 }
 
 fn item(sequence: u64) -> StreamDown {
@@ -156,9 +156,11 @@ async fn messages_reach_the_owner_in_order_and_items_the_client() {
     stream.client().send(send("r1", "one"));
     stream.client().send(send("r2", "two"));
     for expected in ["r1", "r2"] {
-        let Some(StreamUp::Message(forward_up::Request::Attach(up))) = stream.owner.up.recv().await
-        else {
+        let Some(StreamUp::Message(up)) = stream.owner.up.recv().await else {
             panic!("not a message");
+        };
+        let forward_up::Request::Attach(up) = *up else {
+            panic!("not a customer's message");
         };
         let Some(Ask::Send(send)) = up.request else {
             panic!("not a send")
@@ -238,6 +240,22 @@ async fn a_stream_that_sends_garbage_ends_with_its_reason() {
     let undecodable = Status::internal("failed to decode Protobuf message");
     stream.client().0.try_send(Err(undecodable)).expect("room");
     assert_eq!(reason_of(&stream.status().await), "STREAM_PROTOCOL");
+}
+
+#[tokio::test]
+async fn garbage_is_the_reason_also_when_the_owner_has_ended_its_side_first() {
+    let mut stream = attached(0).await;
+    stream.client().send(AttachRequest { request: None });
+    let (owner, responses) = (&mut stream.owner, &mut stream.responses);
+    let owning = async {
+        let told_to_stop = owner.up.recv().await;
+        assert!(matches!(told_to_stop, Some(StreamUp::Stop { .. })));
+        let quiet = told(Told::Ended(StreamEnded::default()));
+        owner.down.try_send(quiet).expect("room");
+    };
+    let ((), end) = tokio::join!(biased; owning, responses.next());
+    let status = end.expect("an end").expect_err("a status");
+    assert_eq!(reason_of(&status), "STREAM_PROTOCOL");
 }
 
 #[tokio::test]
@@ -326,7 +344,7 @@ async fn a_slow_reader_is_dropped_with_its_cursor() {
     stream
         .owner
         .down
-        .try_send(StreamDown::Failed(errors::slow_consumer()))
+        .try_send(StreamDown::Failed(Box::new(errors::slow_consumer())))
         .expect("room");
     for _ in 4..=6 {
         assert!(matches!(stream.told().await, Told::Item(_)));
@@ -347,7 +365,7 @@ async fn a_stream_that_got_nothing_yet_resumes_from_the_cursor_it_came_with() {
     stream
         .owner
         .down
-        .try_send(StreamDown::Failed(errors::quorum_lost()))
+        .try_send(StreamDown::Failed(Box::new(errors::quorum_lost())))
         .expect("room");
     assert!(matches!(stream.told().await, Told::Interrupted(_)));
     let Told::Ended(ended) = stream.told().await else {
@@ -438,7 +456,7 @@ async fn a_path_that_breaks_after_the_client_has_ended_its_side_is_no_good_end()
 async fn a_draining_leader_ends_its_streams_for_that_reason_and_not_for_the_hand_over() {
     let mut stream = attached(3).await;
     stream.fake.draining.store(true, Ordering::Relaxed);
-    let handed_over = StreamDown::Failed(errors::not_leader(Some("2")));
+    let handed_over = StreamDown::Failed(Box::new(errors::not_leader(Some("2"))));
     stream.owner.down.try_send(handed_over).expect("room");
     let Told::Ended(ended) = stream.told().await else {
         panic!("not the end")
@@ -522,7 +540,9 @@ async fn an_agents_responses_are_numbered_and_a_refused_text_comes_back_as_a_dra
     };
     owner
         .down
-        .try_send(StreamDown::Message(forward_down::Response::Work(welcome)))
+        .try_send(StreamDown::Message(Box::new(forward_down::Response::Work(
+            welcome,
+        ))))
         .expect("room");
     let (number, welcome) = worked(
         responses

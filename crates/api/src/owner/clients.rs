@@ -86,10 +86,11 @@ pub(super) async fn told(stream: &mut DoorStream) -> Told {
         .await
         .expect("in time")
         .expect("not closed");
-    match message {
-        StreamDown::Message(forward_down::Response::Attach(response)) => {
-            response.response.expect("a response")
-        }
+    let StreamDown::Message(message) = message else {
+        panic!("not a message: {message:?}");
+    };
+    match *message {
+        forward_down::Response::Attach(response) => response.response.expect("a response"),
         other => panic!("not a customer's message: {other:?}"),
     }
 }
@@ -113,7 +114,9 @@ pub(super) use until;
 
 pub(super) fn say(stream: &DoorStream, request_id: &str, text: &str) {
     let request = Some(Ask::Send(a_send("", request_id, text)));
-    let message = StreamUp::Message(forward_up::Request::Attach(AttachRequest { request }));
+    let message = StreamUp::Message(Box::new(forward_up::Request::Attach(AttachRequest {
+        request,
+    })));
     stream.up.try_send(message).expect("room");
 }
 
@@ -163,10 +166,11 @@ impl Seat {
             .await
             .expect("in time")
             .expect("not closed");
-        match message {
-            StreamDown::Message(forward_down::Response::Work(response)) => {
-                response.response.expect("a response")
-            }
+        let StreamDown::Message(message) = message else {
+            panic!("not a message: {message:?}");
+        };
+        match *message {
+            forward_down::Response::Work(response) => response.response.expect("a response"),
             other => panic!("not an agent's message: {other:?}"),
         }
     }
@@ -177,9 +181,9 @@ impl Seat {
     }
 
     pub(super) fn act(&self, act: Act) {
-        let message = StreamUp::Message(forward_up::Request::Work(WorkRequest {
+        let message = StreamUp::Message(Box::new(forward_up::Request::Work(WorkRequest {
             request: Some(act),
-        }));
+        })));
         self.stream.up.try_send(message).expect("room");
     }
 

@@ -112,16 +112,16 @@ impl CustomerStream {
         match end {
             End::Quiet { our_fault } => {
                 attachment.leave(our_fault);
-                self.down.quiet(quiet()).await;
+                self.down.quiet(quiet());
             }
             End::Unheard(unheard) => {
                 // Detached first: a reader that does not read holds nothing at the conversation.
                 attachment.leave(false);
-                self.down.unheard(unheard).await;
+                self.down.unheard(unheard);
             }
             End::Failed(refusal) => {
                 attachment.leave(true);
-                self.down.fail(refusal).await;
+                self.down.fail(refusal);
             }
         }
     }
@@ -146,7 +146,7 @@ impl CustomerStream {
                 Wake::Event(Some(event)) => self.event(event),
                 Wake::Event(None) => return End::Failed(ended(attachment.why())),
                 Wake::Answered(answered) => self.answered(answered),
-                Wake::Up(Some(StreamUp::Message(message))) => self.asked(message),
+                Wake::Up(Some(StreamUp::Message(message))) => self.asked(*message),
                 Wake::Up(Some(StreamUp::Stop { our_fault })) => self.stopping(our_fault),
                 Wake::Up(None) => self.stopping(false),
                 Wake::Late => return End::Failed(outcome_unknown()),
@@ -307,9 +307,9 @@ async fn until(by: Option<Instant>) {
 }
 
 fn told(response: Response) -> StreamDown {
-    StreamDown::Message(forward_down::Response::Attach(AttachResponse {
+    StreamDown::Message(Box::new(forward_down::Response::Attach(AttachResponse {
         response: Some(response),
-    }))
+    })))
 }
 
 /// The name that people read for an agent, by the local replica.

@@ -150,9 +150,9 @@ impl DeskStream {
         let end = self.serve(&mut desk, &mut up, welcome).await;
         drop((desk, up));
         match end {
-            End::Quiet => self.down.quiet(quiet()).await,
-            End::Unheard(unheard) => self.down.unheard(unheard).await,
-            End::Failed(refusal) => self.down.fail(refusal).await,
+            End::Quiet => self.down.quiet(quiet()),
+            End::Unheard(unheard) => self.down.unheard(unheard),
+            End::Failed(refusal) => self.down.fail(refusal),
         }
     }
 
@@ -174,7 +174,7 @@ impl DeskStream {
                 Wake::Event(None) => Err(End::Failed(ended(desk.why()))),
                 Wake::Answered(answered) => self.answered(answered).map_err(End::from),
                 Wake::Up(Some(StreamUp::Message(message))) => {
-                    self.asked(message).map_err(End::from)
+                    self.asked(*message).map_err(End::from)
                 }
                 // The agent's lease, not the stream, says whether the agent is there: no fault is told.
                 Wake::Up(Some(StreamUp::Stop { .. }) | None) => {
@@ -323,7 +323,9 @@ impl DeskStream {
     fn refuse(&mut self, request: &Request, refusal: Refusal) -> Result<(), Unheard> {
         let refused = edge_refused(request, refusal);
         self.down
-            .push(StreamDown::Message(forward_down::Response::Work(refused)))
+            .push(StreamDown::Message(Box::new(forward_down::Response::Work(
+                refused,
+            ))))
     }
 }
 
@@ -446,8 +448,8 @@ pub(super) async fn unary(
 }
 
 fn told(response: Response) -> StreamDown {
-    StreamDown::Message(forward_down::Response::Work(WorkResponse {
+    StreamDown::Message(Box::new(forward_down::Response::Work(WorkResponse {
         number: 0,
         response: Some(response),
-    }))
+    })))
 }

@@ -1,11 +1,14 @@
 //! Claims about the owner's way down to one client.
 
-use pb::api::v1::{AttachResponse, ErrorReason, Message};
+use pb::api::v1::{AttachResponse, ErrorReason, Item, Message, attach_response, item};
+use pb::raft::v1::forward_down;
 
 use super::*;
 
 fn message() -> StreamDown {
-    StreamDown::Message(forward_down::Response::Attach(AttachResponse::default()))
+    StreamDown::Message(Box::new(forward_down::Response::Attach(
+        AttachResponse::default(),
+    )))
 }
 
 fn of_bytes(bytes: usize) -> StreamDown {
@@ -17,9 +20,9 @@ fn of_bytes(bytes: usize) -> StreamDown {
         content: Some(content),
         ..Item::default()
     };
-    StreamDown::Message(forward_down::Response::Attach(AttachResponse {
+    StreamDown::Message(Box::new(forward_down::Response::Attach(AttachResponse {
         response: Some(attach_response::Response::Item(item)),
-    }))
+    })))
 }
 
 #[tokio::test]
@@ -36,7 +39,8 @@ async fn a_reader_that_reads_nothing_is_slow_and_told_so_when_it_reads() {
         }
         last
     };
-    let (last, ()) = tokio::join!(reading, down.unheard(Unheard::Slow));
+    down.unheard(Unheard::Slow);
+    let last = reading.await;
     let Some(StreamDown::Failed(refusal)) = last else {
         panic!("not the reason")
     };
@@ -86,7 +90,7 @@ async fn a_backlog_is_made_as_its_reader_reads() {
         let (mut read, mut most) = (0, 0);
         while let Some(message) = reader.recv().await {
             read += 1;
-            most = most.max(weight(&message) * (reader.len() + 1));
+            most = most.max(message.weight() * (reader.len() + 1));
             tokio::task::yield_now().await;
         }
         (read, most)

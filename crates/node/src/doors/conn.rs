@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use api::errors;
 use parking_lot::Mutex;
 use pb::api::v1::Refusal;
 use pb::raft::v1::{
@@ -25,6 +26,8 @@ const CALLS_MAX: usize = 32_768;
 /// Messages that wait for one stream's reader at the edge. A reader that is further behind is ended
 /// and resumes from its cursor.
 const STREAM_DOWN_BOUND: usize = 4_096;
+/// Bytes of them: twice what waits at the owner.
+const STREAM_DOWN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Messages of one client that wait for the connection. Full means that its sending waits.
 const STREAM_UP_BOUND: usize = 256;
 
@@ -36,7 +39,7 @@ enum Waiter {
 
 /// The reader of a stream.
 struct Reader {
-    give: mailbox::Sender<StreamDown>,
+    give: mailbox::WeighedSender<StreamDown>,
     /// Told once, by the first answer: the owner serves the stream or refuses it.
     opened: Option<oneshot::Sender<Result<(), Refusal>>>,
 }
@@ -111,7 +114,8 @@ impl Conn {
         first: ForwardUp,
         lane: &Lane,
     ) -> Result<DoorStream, Refusal> {
-        let (give, down) = mailbox::bounded("forward.down", STREAM_DOWN_BOUND);
+        let (give, down) =
+            mailbox::weighed("forward.down", STREAM_DOWN_BOUND, STREAM_DOWN_BYTES_MAX);
         let (opened, opening) = oneshot::channel();
         let call = self.enter(Waiter::Stream(Reader {
             give,
@@ -146,7 +150,7 @@ impl Conn {
         match response.frame {
             Some(Frame::Down(down)) => {
                 if let Some(message) = down.response {
-                    self.give(response.call, StreamDown::Message(message));
+                    self.give(response.call, StreamDown::Message(Box::new(message)));
                 }
             }
             Some(Frame::Answer(answer)) => {
@@ -176,12 +180,17 @@ impl Conn {
             // Whoever gave up waiting has taken the stream out of the table.
             let _ = opened.send(Ok(()));
         }
-        if reader.give.try_send(message).is_ok() {
+        let weight = message.weight();
+        let Err(error) = reader.give.try_send(message, weight) else {
             return;
-        }
-        // Gone, or too slow: closing its queue ends that stream and no other.
-        table.remove(&call);
+        };
+        // Gone, or too slow: that stream ends and no other.
+        let ended = table.remove(&call);
         drop(table);
+        if let (Some(Waiter::Stream(reader)), mailbox::SendError::Full(_)) = (ended, error) {
+            let slow = Box::new(errors::slow_consumer());
+            reader.give.last(StreamDown::Failed(slow));
+        }
         self.stop(call);
     }
 
@@ -204,7 +213,7 @@ impl Conn {
             })) => drop(opened.send(Err(refusal))),
             // An empty refusal is the quiet end of a stream.
             Some(Waiter::Stream(Reader { give, .. })) if refusal != Refusal::default() => {
-                drop(give.try_send(StreamDown::Failed(refusal)));
+                give.last(StreamDown::Failed(Box::new(refusal)));
             }
             Some(Waiter::Stream(_)) | None => {}
         }
@@ -252,7 +261,7 @@ async fn carry_up(
         let (frame, last) = match ups.recv().await {
             Some(StreamUp::Message(request)) => {
                 let up = ForwardUp {
-                    request: Some(request),
+                    request: Some(*request),
                     ..ForwardUp::default()
                 };
                 (forward_request::Frame::Up(up), false)

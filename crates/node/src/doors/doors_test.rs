@@ -75,8 +75,11 @@ impl Door for Fake {
         }
         let (up, mut ups) = mailbox::bounded::<StreamUp>("test.up", self.room);
         let (downs, down) = mailbox::bounded("test.down", 16);
-        let echo =
-            move || StreamDown::Message(forward_down::Response::Attach(AttachResponse::default()));
+        let echo = move || {
+            StreamDown::Message(Box::new(forward_down::Response::Attach(
+                AttachResponse::default(),
+            )))
+        };
         downs.try_send(echo()).unwrap();
         let answering = async move {
             while let Some(StreamUp::Message(_)) = ups.recv().await {
@@ -287,7 +290,11 @@ async fn a_stream_goes_both_ways_over_the_hop_and_ends_with_its_owner() {
     ));
     for _ in 0..3 {
         let message = forward_up::Request::Attach(AttachRequest::default());
-        stream.up.send(StreamUp::Message(message)).await.unwrap();
+        stream
+            .up
+            .send(StreamUp::Message(Box::new(message)))
+            .await
+            .unwrap();
         assert!(matches!(
             stream.down.recv().await,
             Some(StreamDown::Message(_))

@@ -282,7 +282,7 @@ impl Session {
         if up.group != 0 {
             return self.open(call, up);
         }
-        self.pass(call, StreamUp::Message(up.request?))
+        self.pass(call, StreamUp::Message(Box::new(up.request?)))
     }
 
     /// Gives a message to a stream's owner; a stream that overflows is ended.
@@ -389,9 +389,9 @@ async fn serve_stream(
     while let Some(down) = opened.down.recv().await {
         let message = match down {
             StreamDown::Message(response) => ForwardDown {
-                response: Some(response),
+                response: Some(*response),
             },
-            StreamDown::Failed(refusal) => return refusal,
+            StreamDown::Failed(refusal) => return *refusal,
         };
         let frame = ForwardResponse {
             call,
