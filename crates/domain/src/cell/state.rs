@@ -148,6 +148,16 @@ impl State {
             .map(|(_, conversation)| conversation)
     }
 
+    /// How many parts the conversations stand in.
+    pub fn conversation_parts(&self) -> usize {
+        self.conversations.shard_count()
+    }
+
+    /// The conversations of one part, so that nobody needs to walk all of them at one go.
+    pub fn conversations_of_part(&self, part: usize) -> impl Iterator<Item = &Arc<Conversation>> {
+        self.conversations.shard_values(part)
+    }
+
     /// An agent.
     pub fn agent(&self, name: &AgentId) -> Option<&Arc<Agent>> {
         self.agents.get(name)
