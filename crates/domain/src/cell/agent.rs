@@ -41,7 +41,7 @@ pub struct Agent {
     pub lease_since: CellTime,
     /// Since when the client has been silent, while the lease is not `Alive`.
     pub silent_since: CellTime,
-    /// End of the last conversation that the agent handled, or the login.
+    /// End of the last conversation that the agent handled; the first login until there is one.
     pub idle_since: CellTime,
     /// Conversations handled since the record exists.
     pub handled: u64,
@@ -62,6 +62,8 @@ pub struct ChannelPause {
     pub misses: u32,
     /// The last pause, in milliseconds; the next is twice as long.
     pub pause_ms: u64,
+    /// When the last miss was counted: an offer made before it was missed by the same absence.
+    pub missed_at: CellTime,
     /// No offers on the channel before this time.
     pub until: CellTime,
     /// No offers on the channel until the agent acts again.

@@ -80,6 +80,9 @@ pub struct Conversation {
     pub quarantined: Option<LogIndex>,
     /// Since when the customer's client is gone.
     pub gone: Option<Gone>,
+    /// When it last came back from an agent or from being set aside, 0 for never: the time that a
+    /// customer who is gone has left counts from here at the earliest.
+    pub returned_at: CellTime,
     /// Whether the customer's client has ever been attached.
     pub attached_once: bool,
     /// Whether an agent has accepted it since it entered its present queue.
@@ -206,6 +209,8 @@ pub struct OnHold {
     pub since: CellTime,
     /// Why.
     pub reason: HoldReason,
+    /// Whether the owner had written by then: if not, a first reply is still due after the hold.
+    pub replied: bool,
 }
 
 /// After-contact work.

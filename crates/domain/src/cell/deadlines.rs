@@ -163,13 +163,15 @@ fn add_gone(state: &State, conversation: &Conversation, first: &mut Earliest) {
         .plan_at(conversation.pinned)
         .and_then(|plan| plan.channels.get(&conversation.channel));
     let channel = plan.unwrap_or_else(|| state.channel(&conversation.channel));
-    let (since, period_ms) = match conversation.gone {
+    let (gone_at, period_ms) = match conversation.gone {
         Some(gone) if gone.our_fault => (gone.at, channel.gone_our_fault_ms),
         Some(gone) => (gone.at, channel.gone_ms),
         None if conversation.attached_once => return,
         // Nobody knows whether this customer is there: the longer time, from the last act.
         None => (conversation.customer_acted_at(), channel.gone_our_fault_ms),
     };
+    // While an agent had it nobody waited for this customer: what brought it back ends nothing at once.
+    let since = gone_at.max(conversation.returned_at);
     first.add(
         state.meta.leader.renewed(since, period_ms),
         Timer::CustomerGone,

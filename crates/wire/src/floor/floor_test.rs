@@ -213,3 +213,32 @@ fn every_topic_of_a_language_finds_a_queue_of_that_language() {
         assert_eq!(queue(language, topic), expected, "{language} {topic}");
     }
 }
+
+#[test]
+fn the_sample_has_the_units_and_short_abandons_of_the_rules() {
+    let plan = parse(SAMPLE).expect("has no fault");
+    let channels: Vec<_> = plan
+        .channels
+        .iter()
+        .map(|(name, channel)| (name.as_str(), channel.cost, channel.short_abandon_ms))
+        .collect();
+    assert_eq!(
+        channels,
+        [
+            ("app", 25, 10_000),
+            ("email", 10, 10_000),
+            ("voice", 100, 5_000),
+            ("web", 25, 10_000),
+        ]
+    );
+    let silent = SAMPLE
+        .split("[agent.")
+        .skip(1)
+        .find(|section| !section.contains("\ncapacity"))
+        .expect("some agents name no capacity");
+    let name = silent.split(']').next().expect("a name");
+    assert_eq!(
+        plan.agents[&name.parse().expect("well formed")].capacity,
+        100
+    );
+}

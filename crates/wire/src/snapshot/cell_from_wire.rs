@@ -191,6 +191,7 @@ fn pause(stored: &pb::ChannelPause) -> Read<ChannelPause> {
         channel: name(&stored.channel, "pause.channel")?,
         misses: stored.misses,
         pause_ms: stored.pause_ms,
+        missed_at: CellTime(stored.missed_at_ms),
         until: CellTime(stored.until_ms),
         not_responding: stored.not_responding,
     })

@@ -147,6 +147,7 @@ fn pause(pause: &ChannelPause) -> pb::ChannelPause {
         channel: pause.channel.to_string(),
         misses: pause.misses,
         pause_ms: pause.pause_ms,
+        missed_at_ms: pause.missed_at.0,
         until_ms: pause.until.0,
         not_responding: pause.not_responding,
     }

@@ -26,7 +26,6 @@ use crate::ids::{
 use crate::plan::from_wire::{urgency, wrap_up};
 
 pub(super) fn conversation(stored: &pb::Conversation) -> Read<Conversation> {
-    let our_fault = stored.gone_our_fault;
     Ok(Conversation {
         id: conversation_id(stored.id.as_ref())?,
         tenant: name(&stored.tenant, "conversation.tenant")?,
@@ -57,10 +56,8 @@ pub(super) fn conversation(stored: &pb::Conversation) -> Read<Conversation> {
         phase: phase(need(stored.phase.as_ref(), "conversation.phase")?)?,
         owner_epoch: OwnerEpoch(stored.owner_epoch),
         quarantined: stored.quarantined.map(LogIndex),
-        gone: stored.gone_at_ms.map(|at| Gone {
-            at: CellTime(at),
-            our_fault,
-        }),
+        gone: gone(stored),
+        returned_at: CellTime(stored.returned_at_ms),
         attached_once: stored.attached_once,
         answered: stored.answered,
         first_response_at: stored.first_response_at_ms.map(CellTime),
@@ -96,6 +93,14 @@ pub(super) fn conversation(stored: &pb::Conversation) -> Read<Conversation> {
     })
 }
 
+fn gone(stored: &pb::Conversation) -> Option<Gone> {
+    let our_fault = stored.gone_our_fault;
+    stored.gone_at_ms.map(|at| Gone {
+        at: CellTime(at),
+        our_fault,
+    })
+}
+
 fn passed_over(stored: &pb::PassedOver) -> Read<PassedOver> {
     Ok(PassedOver {
         agent: name(&stored.agent, "passed_over.agent")?,
@@ -117,6 +122,7 @@ fn phase(stored: &pb::conversation::Phase) -> Read<Phase> {
             agent: name(&hold.agent, "on_hold.agent")?,
             since: CellTime(hold.since_ms),
             reason: hold_reason(hold.reason)?,
+            replied: hold.replied,
         }),
         Stored::WrapUp(found) => Phase::WrapUp(WrapUp {
             agent: name(&found.agent, "wrap_up.agent")?,

@@ -67,6 +67,7 @@ pub(super) fn conversation(found: &Conversation) -> pb::Conversation {
         deadline_ms: found.deadline.map(|deadline| deadline.0),
         attached_once: found.attached_once,
         boost_asked_ms: found.boost_asked_ms,
+        returned_at_ms: found.returned_at.0,
     }
 }
 
@@ -84,6 +85,7 @@ fn phase(phase: &Phase) -> pb::conversation::Phase {
             agent: hold.agent.to_string(),
             since_ms: hold.since.0,
             reason: hold_reason(hold.reason).into(),
+            replied: hold.replied,
         }),
         Phase::WrapUp(found) => Stored::WrapUp(after_work(found)),
         Phase::Closed(found) => Stored::Closed(closed(found)),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::cell::Cell;
 use domain::cell::command::{Command, Entry};
+use domain::cell::conversation::Phase;
 use domain::cell::version::NEWEST_VERSION;
 use domain::control::command::{
     Addresses, ApplyPlan, ClusterId, ControlCommand, CreateCell, Found, Join, Profile, RemoveNode,
@@ -82,6 +83,7 @@ proptest! {
 fn the_histories_reach_every_phase() {
     let mut reached = BTreeSet::new();
     let (mut attached, mut capped) = (false, false);
+    let (mut returned, mut held_before_a_reply, mut missed) = (false, false, false);
     let mut history = History::new();
     let mut number = 1_u64;
     for _ in 0..4_000 {
@@ -100,10 +102,17 @@ fn the_histories_reach_every_phase() {
         for found in history.cell.state().conversations() {
             attached |= found.attached_once;
             capped |= found.boost_ms < found.boost_asked_ms;
+            returned |= found.returned_at > CellTime(0);
+            held_before_a_reply |= matches!(&found.phase, Phase::OnHold(hold) if !hold.replied);
         }
+        let mut agents = history.cell.state().agents();
+        missed |= agents.any(|agent| {
+            let mut pauses = agent.channels.iter();
+            pauses.any(|pause| pause.missed_at > CellTime(0))
+        });
     }
     assert!(
-        attached && capped,
+        attached && capped && returned && held_before_a_reply && missed,
         "what is stored beside the phase is reached too"
     );
     let all = [

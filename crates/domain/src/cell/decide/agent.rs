@@ -115,7 +115,9 @@ fn begin_session(draft: &mut Draft<'_>, log_in: &LogIn, session: Session) {
         agent.intent = log_in.intent.clone();
         agent.intent_since = now;
         agent.next = None;
-        agent.idle_since = now;
+        if agent.idle_since == crate::ids::CellTime(0) {
+            agent.idle_since = now;
+        }
         agent.lease = LeaseState::Alive;
         agent.lease_since = now;
         agent.silent_since = now;

@@ -149,7 +149,7 @@ fn end_saying(
     }
     match &conversation.phase {
         Phase::Active(active) => draft.agent_done(&active.agent, true),
-        Phase::OnHold(hold) => handled_on_hold(draft, &hold.agent),
+        Phase::OnHold(hold) => handled_on_hold(draft, &hold.agent, how),
         _ => {}
     }
     draft.push(Event::Ended {
@@ -158,11 +158,14 @@ fn end_saying(
     });
 }
 
-/// The end of a held conversation ends a handling, but frees nothing.
-fn handled_on_hold(draft: &mut Draft<'_>, agent: &crate::ids::AgentId) {
+/// The end of a held conversation ends a handling, but frees nothing; one that was given up after a
+/// day was no work of the agent now.
+fn handled_on_hold(draft: &mut Draft<'_>, agent: &crate::ids::AgentId, how: Ending) {
     let now = draft.now();
     if let Some(agent) = draft.agent(agent) {
-        agent.idle_since = now;
+        if how != Ending::HoldOver {
+            agent.idle_since = now;
+        }
         agent.handled += 1;
     }
 }

@@ -101,8 +101,8 @@ fn gone(draft: &mut Draft<'_>, conversation: &Conversation) {
             crate::cell::transcript::Author::Customer,
         );
     } else {
-        let last_sign = conversation.customer_acted_at();
-        let left_at = conversation.gone.map_or(last_sign, |gone| gone.at);
+        // Whose client was never seen gave no sign of leaving and has waited until now.
+        let left_at = conversation.gone.map_or(draft.now(), |gone| gone.at);
         super::close::abandon(draft, conversation, left_at);
     }
 }

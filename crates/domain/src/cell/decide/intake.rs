@@ -24,7 +24,7 @@ use crate::cell::state::{CONVERSATIONS_MAX, State};
 use crate::cell::transcript::{Author, ItemKind, Message, NoticeKind};
 use crate::control::buckets::Bucket;
 use crate::ids::{
-    AccountId, Body, ConversationId, CustomerKey, LanguageId, OwnerEpoch, QueueId, SiteId,
+    AccountId, Body, CellTime, ConversationId, CustomerKey, LanguageId, OwnerEpoch, QueueId, SiteId,
 };
 use crate::plan::{FloorPlan, QueuePlan};
 
@@ -249,15 +249,25 @@ pub(super) fn check_queue<'p>(
             text: rules.texts.paused.to_string(),
         });
     }
-    if state.waiting(queue) >= u64::from(rules.waiting_max) {
-        return Err(Refusal::QueueFull {
-            queue: queue.clone(),
-            limit: rules.waiting_max,
-            text: rules.texts.full.to_string(),
-            retry_after_ms: FULL_RETRY_MS,
-        });
-    }
+    check_not_full(state, queue, rules)?;
     Ok(rules)
+}
+
+/// Refuses one more in a queue whose line is full.
+pub(super) fn check_not_full(
+    state: &State,
+    queue: &QueueId,
+    rules: &QueuePlan,
+) -> Result<(), Refusal> {
+    if state.waiting(queue) < u64::from(rules.waiting_max) {
+        return Ok(());
+    }
+    Err(Refusal::QueueFull {
+        queue: queue.clone(),
+        limit: rules.waiting_max,
+        text: rules.texts.full.to_string(),
+        retry_after_ms: FULL_RETRY_MS,
+    })
 }
 
 /// The names of a conversation, shared with the plan and the customer's entry: each is kept once.
@@ -351,6 +361,7 @@ fn new_conversation(
         owner_epoch: OwnerEpoch(1),
         quarantined: None,
         gone: None,
+        returned_at: CellTime(0),
         attached_once: false,
         answered: false,
         first_response_at: None,

@@ -235,7 +235,7 @@ pub(super) fn lapse(
         .map(|rules| rules.timers.clone())
         .unwrap_or_default();
     if let Some(agent) = draft.agent(&offer.agent) {
-        miss(agent, &conversation.channel, &timers, now);
+        miss(agent, (&conversation.channel, offer), &timers, now);
     }
 }
 
@@ -250,7 +250,7 @@ fn is_our_fault(state: &State, offer: &Offer, tick: &Tick) -> bool {
 }
 
 /// Counts a missed offer: a pause that doubles, and Not Responding after several in a row.
-fn miss(agent: &mut Agent, channel: &ChannelId, timers: &Timers, now: CellTime) {
+fn miss(agent: &mut Agent, (channel, offer): (&ChannelId, &Offer), timers: &Timers, now: CellTime) {
     let at = match agent
         .channels
         .iter()
@@ -262,6 +262,7 @@ fn miss(agent: &mut Agent, channel: &ChannelId, timers: &Timers, now: CellTime) 
                 channel: channel.clone(),
                 misses: 0,
                 pause_ms: 0,
+                missed_at: CellTime(0),
                 until: CellTime(0),
                 not_responding: false,
             });
@@ -269,10 +270,11 @@ fn miss(agent: &mut Agent, channel: &ChannelId, timers: &Timers, now: CellTime) 
         }
     };
     let pause = &mut agent.channels[at];
-    // Several offers that lapse at one instant were missed by one absence.
-    if pause.pause_ms > 0 && pause.until == now.plus_ms(pause.pause_ms) {
+    // Offers that were open when one of them lapsed were missed by one absence.
+    if offer.made_at < pause.missed_at {
         return;
     }
+    pause.missed_at = now;
     pause.misses += 1;
     pause.pause_ms = if pause.pause_ms == 0 {
         timers.back_off_ms

@@ -136,6 +136,7 @@ pub(super) fn put_on_hold(
         agent: active.agent.clone(),
         since: draft.now(),
         reason,
+        replied: active.replied,
     };
     draft.phase(conversation, Phase::OnHold(hold), conversation.owner_epoch);
     draft.agent_done(&active.agent, false);
@@ -225,7 +226,7 @@ pub(super) fn take_up(
         agent: hold.agent.clone(),
         since: draft.now(),
         units,
-        replied: true,
+        replied: hold.replied,
         awaiting_customer,
         first_reply_warned: false,
         silence_warned: false,

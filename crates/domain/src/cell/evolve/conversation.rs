@@ -109,8 +109,13 @@ impl State {
 
     pub(super) fn set_phase(&mut self, id: ConversationId, phase: &Phase, epoch: OwnerEpoch) {
         let in_force = self.meta.plan;
+        let now = self.meta.now;
         let class_anew = matches!(phase, Phase::Queued(_));
+        let waits = matches!(phase, Phase::Queued(_) | Phase::Offered(_));
         self.change(id.index, |record| {
+            if waits && record.phase.owner().is_some() {
+                record.returned_at = now;
+            }
             record.phase = phase.clone();
             record.owner_epoch = epoch;
             if class_anew {
@@ -286,8 +291,9 @@ impl State {
     }
 
     pub(super) fn release(&mut self, id: ConversationId) {
-        let in_force = self.meta.plan;
+        let (in_force, now) = (self.meta.plan, self.meta.now);
         self.change(id.index, |record| {
+            record.returned_at = now;
             record.quarantined = None;
             record.classed_by = in_force;
         });

@@ -203,3 +203,43 @@ fn the_present_choice_again_takes_an_earlier_next_status_back() {
     assert_eq!((&found.intent, &found.next), (&Intent::Ready, &Some(lunch)));
     assert!(floor.offered_to(id).is_none());
 }
+
+fn idle_since(floor: &Floor) -> u64 {
+    floor.state().agent(&agent("ana")).unwrap().idle_since.0
+}
+
+#[test]
+fn idle_time_begins_with_the_first_login_and_no_later_one_resets_it() {
+    let mut floor = Floor::new();
+    let session = floor.log_in("ana");
+    let first = floor.at;
+    assert_eq!(idle_since(&floor), first);
+    floor.wait_ms(60_000);
+    let request_id = floor.fresh();
+    let leave = LogOut {
+        agent: agent("ana"),
+        request_id,
+        session,
+        device: None,
+    };
+    floor.ask(Command::LogOut(leave)).unwrap();
+    floor.wait_ms(60_000);
+    floor.log_in("ana");
+    assert_eq!(idle_since(&floor), first);
+}
+
+#[test]
+fn a_hold_that_is_given_up_after_a_day_does_not_reset_idle_time() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let held = floor.active("zoe");
+    floor.hold(held).unwrap();
+    floor.wait_ms(3_600_000);
+    let id = floor.active("yan");
+    floor.close_by(id, supervisor()).unwrap();
+    floor.finish(id).unwrap();
+    let handled_at = floor.at;
+    floor.wait_ms(86_400_000);
+    assert!(floor.conversation(held).phase.is_over());
+    assert_eq!(idle_since(&floor), handled_at);
+}

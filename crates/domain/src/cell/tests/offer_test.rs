@@ -379,3 +379,58 @@ fn offers_that_lapse_at_one_instant_are_one_miss() {
     let pause = &floor.state().agent(&agent("ana")).unwrap().channels[0];
     assert_eq!((pause.misses, pause.not_responding), (1, false));
 }
+
+#[test]
+fn an_offer_made_before_the_pause_began_is_no_second_miss() {
+    for (pause_ms, later_ms) in [(10_000, 5_000), (1_000, 15_000)] {
+        let mut floor = Floor::with(|plan| {
+            let sales = plan.queues.get_mut(&queue("sales")).unwrap();
+            sales.timers.back_off_ms = pause_ms;
+        });
+        floor.log_in("ana");
+        let first = floor.open("zoe");
+        floor.wait_ms(later_ms);
+        let second = floor.open("yan");
+        floor.wait_ms(20_000 - later_ms);
+        assert!(floor.offered_to(first).is_none() && floor.offered_to(second).is_some());
+        floor.close_by(first, Actor::Customer).unwrap();
+        floor.wait_ms(later_ms);
+        let totals = floor.state().totals(&queue("sales"));
+        assert_eq!(totals.offers_lapsed, 2);
+        let pause = &floor.state().agent(&agent("ana")).unwrap().channels[0];
+        assert_eq!(
+            (pause.misses, pause.not_responding),
+            (1, false),
+            "the same absence, after a pause of {pause_ms} ms"
+        );
+    }
+}
+
+#[test]
+fn exactly_30_percent_of_lapsed_offers_are_no_spike_and_one_more_is() {
+    let (lapses, accepts) = (15, 35);
+    for (accepted, spikes) in [(accepts, false), (accepts - 1, true)] {
+        let mut floor = Floor::with(|plan| {
+            let mut ana = agent_plan("ana", 10_000);
+            ana.display_name = "Ana".into();
+            plan.agents = [(agent("ana"), ana)].into();
+        });
+        floor.log_in("ana");
+        let ids: Vec<_> = (0..lapses + accepted)
+            .map(|n| floor.open(&format!("c{n}")))
+            .collect();
+        for id in &ids[lapses..] {
+            floor.accept(*id);
+        }
+        floor.wait_ms(20_000);
+        let totals = floor.state().totals(&queue("sales"));
+        assert_eq!(totals.offers_lapsed, lapses as u64);
+        let view = floor.state().queue_view(&queue("sales")).unwrap();
+        assert_eq!(
+            view.spike_since.is_some(),
+            spikes,
+            "{lapses} of {} lapsed",
+            lapses + accepted
+        );
+    }
+}

@@ -6,6 +6,8 @@ use crate::cell::conversation::{Ending, Phase};
 use crate::cell::event::{Event, Warning};
 use crate::cell::reply::Done;
 use crate::cell::transcript::HoldReason;
+use crate::ids::ConversationId;
+use crate::plan::OnAgentLost;
 
 fn warned(floor: &Floor, warning: Warning) -> bool {
     floor
@@ -236,8 +238,14 @@ fn a_waiting_customer_who_never_attached_has_abandoned_ten_minutes_after_the_las
     floor.wait_ms(299_999);
     assert!(floor.conversation(silent).is_waiting());
     floor.wait_ms(1);
-    let abandoned = Ending::Abandoned { short: true };
+    let abandoned = Ending::Abandoned { short: false };
     assert!(matches!(floor.phase(silent), Phase::Closed(closed) if closed.how == abandoned));
+    let totals = floor.state().totals(&queue("sales"));
+    assert_eq!(
+        (totals.abandon_wait_ms, totals.abandoned_in),
+        (600_000, 0),
+        "nothing told of an earlier leaving"
+    );
     assert!(floor.conversation(writes).is_waiting());
     floor.wait_ms(300_000);
     assert!(matches!(floor.phase(writes), Phase::Closed(_)));
@@ -250,4 +258,109 @@ fn a_waiting_customer_who_never_attached_has_abandoned_ten_minutes_after_the_las
     assert!(!floor.conversation(attaches).believed_here());
     floor.wait_ms(120_000);
     assert!(matches!(floor.phase(attaches), Phase::Closed(_)));
+}
+
+/// A hold, by whatever cause, and the end of it.
+fn hold_and_return(floor: &mut Floor, id: ConversationId, cause: HoldReason) {
+    match cause {
+        HoldReason::AgentLost => {
+            floor.lease("ana", LeaseState::Lost).unwrap();
+            floor.wait_ms(60_000);
+            assert!(matches!(floor.phase(id), Phase::OnHold(_)));
+            floor.lease("ana", LeaseState::Alive).unwrap();
+        }
+        HoldReason::ByAgent => {
+            floor.hold(id).unwrap();
+            floor.resume(id).unwrap();
+        }
+        HoldReason::CustomerSilent => {
+            floor.hold(id).unwrap();
+            floor.customer_says(id, "well?");
+        }
+    }
+    assert!(matches!(floor.phase(id), Phase::Active(_)), "{cause:?}");
+}
+
+#[test]
+fn a_hold_before_the_first_reply_leaves_it_due() {
+    let causes = [
+        HoldReason::ByAgent,
+        HoldReason::AgentLost,
+        HoldReason::CustomerSilent,
+    ];
+    for cause in causes {
+        for replied in [false, true] {
+            let mut floor = Floor::with(|plan| {
+                let sales = plan.queues.get_mut(&queue("sales")).unwrap();
+                sales.on_agent_lost = OnAgentLost::Hold;
+            });
+            floor.log_in("ana");
+            let id = floor.active("zoe");
+            if replied {
+                floor.agent_says(id, "hello");
+                floor.customer_says(id, "hello");
+            }
+            hold_and_return(&mut floor, id, cause);
+            floor.not_ready("ana");
+            floor.wait_ms(60_000);
+            assert_eq!(
+                warned(&floor, Warning::FirstReply),
+                !replied,
+                "{cause:?}, replied: {replied}"
+            );
+            floor.wait_ms(59_999);
+            assert!(matches!(floor.phase(id), Phase::Active(_)));
+            floor.wait_ms(1);
+            assert_eq!(
+                matches!(floor.phase(id), Phase::Queued(_)),
+                !replied,
+                "{cause:?}, replied: {replied}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_conversation_that_comes_back_to_a_line_leaves_a_gone_customer_the_whole_time_again() {
+    for (attached, grace_ms) in [(true, 120_000), (false, 600_000)] {
+        for transferred in [true, false] {
+            let mut floor = Floor::new();
+            floor.log_in("ana");
+            let id = floor.active("zoe");
+            floor.agent_says(id, "hello");
+            floor.customer_says(id, "hello");
+            if attached {
+                floor.gone(id, false);
+            }
+            floor.wait_ms(1_000_000);
+            if transferred {
+                floor.not_ready("ana");
+                let by = floor.owner_actor(id);
+                let billing = Target::Queue(queue("billing"));
+                floor.transfer(id, by, billing).unwrap();
+            } else {
+                floor.lease("ana", LeaseState::Lost).unwrap();
+            }
+            floor.wait_ms(grace_ms - 1);
+            assert!(
+                matches!(floor.phase(id), Phase::Queued(_)),
+                "attached: {attached}, transferred: {transferred}"
+            );
+            floor.wait_ms(1);
+            assert!(matches!(floor.phase(id), Phase::Closed(_)));
+        }
+    }
+}
+
+#[test]
+fn an_offer_that_ends_without_an_answer_gives_a_gone_customer_no_more_time() {
+    let mut floor = Floor::new();
+    let id = floor.open("zoe");
+    floor.gone(id, false);
+    floor.wait_ms(110_000);
+    floor.log_in("ana");
+    assert!(floor.offered_to(id).is_some());
+    floor.not_ready("ana");
+    floor.wait_ms(10_000);
+    assert!(matches!(floor.phase(id), Phase::Closed(_)));
 }
