@@ -59,6 +59,8 @@ pub struct Gauges {
 pub struct QueueIndex {
     /// Everything that waits in the queue, held for an agent or not.
     pub line: BTreeSet<LineKey>,
+    /// The same by when it entered the queue: a transfer keeps its age, so this is another order.
+    pub entered: BTreeSet<(CellTime, LogIndex)>,
     /// Per site of the customer.
     pub gauges: BTreeMap<SiteId, Gauges>,
 }
@@ -125,6 +127,7 @@ pub(crate) struct Spot {
     gauge: Option<Gauge>,
     place: Option<Place>,
     key: LineKey,
+    entered_at: CellTime,
     classed_by: PlanVersion,
     pinned: Option<PlanVersion>,
     holder: Option<AgentId>,
@@ -165,6 +168,7 @@ impl Spot {
             gauge: gauge(conversation),
             place,
             key: LineKey::of(conversation),
+            entered_at: conversation.entered_at,
             classed_by: conversation.classed_by,
             pinned: if closed {
                 None
@@ -257,6 +261,7 @@ impl State {
             }
             if spot.place.is_some() {
                 queue.line.remove(&spot.key);
+                queue.entered.remove(&(spot.entered_at, spot.key.index));
             }
         }
         if let Some(place) = &spot.place {
@@ -307,6 +312,7 @@ impl State {
             }
             if spot.place.is_some() {
                 queue.line.insert(spot.key);
+                queue.entered.insert((spot.entered_at, spot.key.index));
             }
         }
         if let Some(place) = &spot.place {

@@ -11,7 +11,7 @@ use super::deadlines::first_due;
 use super::derived::{Gauges, LineKey};
 use super::requests::{REQUESTS_MAX, Side};
 use super::state::{PLANS_MAX, State};
-use crate::ids::{AgentId, ConversationId, OfferId, QueueId, SiteId};
+use crate::ids::{AgentId, CellTime, ConversationId, LogIndex, OfferId, QueueId, SiteId};
 
 /// What does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -354,14 +354,16 @@ fn gauges(state: &State) -> BTreeMap<(QueueId, SiteId), Gauges> {
         .collect()
 }
 
-fn queue_lines(state: &State) -> BTreeMap<QueueId, BTreeSet<LineKey>> {
+type QueueLine = (BTreeSet<LineKey>, BTreeSet<(CellTime, LogIndex)>);
+
+fn queue_lines(state: &State) -> BTreeMap<QueueId, QueueLine> {
     let queues = state
         .derived
         .queues
         .iter()
         .filter(|(_, index)| !index.line.is_empty());
     queues
-        .map(|(queue, index)| (queue.clone(), index.line.clone()))
+        .map(|(queue, index)| (queue.clone(), (index.line.clone(), index.entered.clone())))
         .collect()
 }
 

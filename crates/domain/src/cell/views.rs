@@ -27,7 +27,8 @@ pub struct QueueView {
     pub gauges: BTreeMap<SiteId, Gauges>,
     /// What has happened, per site.
     pub totals: BTreeMap<SiteId, Totals>,
-    /// How long the first of the line has waited in this queue, in milliseconds.
+    /// The longest that anybody in the line has waited in this queue, in milliseconds. After a
+    /// transfer it is not that of the first, who came with the age of another queue.
     pub longest_wait_ms: u64,
     /// The service level by the queue's definition, in basis points; `None` before the first sample.
     pub service_level_bp: Option<u32>,
@@ -116,8 +117,7 @@ impl State {
     pub fn queue_view(&self, name: &QueueId) -> Option<QueueView> {
         let record = self.queues.get(name)?;
         let index = self.derived.queues.get(name);
-        let head = index.and_then(|index| index.line.first());
-        let head = head.and_then(|key| self.conversations.get(&key.index));
+        let longest = index.and_then(|index| index.entered.first());
         let (staffed, free) = self.staff(record);
         Some(QueueView {
             queue: name.clone(),
@@ -125,7 +125,7 @@ impl State {
             paused: self.is_paused(name),
             gauges: index.map(|index| index.gauges.clone()).unwrap_or_default(),
             totals: record.totals.clone(),
-            longest_wait_ms: head.map_or(0, |head| self.meta.now.since_ms(head.entered_at)),
+            longest_wait_ms: longest.map_or(0, |(since, _)| self.meta.now.since_ms(*since)),
             service_level_bp: share_bp(&self.totals(name), record.plan.service_level.definition),
             staffed,
             free,

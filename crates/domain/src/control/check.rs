@@ -13,9 +13,11 @@ use std::fmt;
 use super::suggest::nearest;
 use crate::plan::FloorPlan;
 
-/// Work classes of one cell: requirement sets x channels. Each has its own line and its own
+/// Work classes of one cell: requirement sets with a strategy x channels. Each has its own line and its own
 /// ordered set of free agents, so their number bounds what an agent's change of state costs.
 pub const CLASSES_MAX: usize = 256;
+/// The cells that a plan may name: the only one that a cluster has so far.
+pub const CELL_NAMES: [&str; 1] = ["main"];
 /// Largest capacity of an agent and largest cost of a channel, in units.
 pub const UNITS_MAX: u32 = 1_000_000;
 /// Longest timer: seven days. A longer one is a slip of units.
@@ -98,7 +100,7 @@ pub enum PlanProblem {
     /// A name that the plan does not define.
     #[error("there is no {kind} \"{name}\"")]
     Unknown {
-        /// `skill`, `language`, `queue`, `site`, `channel`.
+        /// `skill`, `language`, `queue`, `site`, `channel`, `cell`.
         kind: &'static str,
         /// The name.
         name: String,
@@ -138,10 +140,10 @@ pub enum PlanProblem {
     },
     /// More work classes than a cell keeps.
     #[error(
-        "{sets} requirement sets x {channels} channels are {classes} work classes; {limit} are allowed"
+        "{sets} requirement sets with their strategies x {channels} channels are {classes} work classes; {limit} are allowed"
     )]
     TooManyClasses {
-        /// Different requirement sets.
+        /// Different requirement sets; one that queues use with two strategies counts twice.
         sets: usize,
         /// Channels.
         channels: usize,

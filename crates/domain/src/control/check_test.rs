@@ -370,3 +370,43 @@ fn numbers_and_texts_outside_their_bounds_are_refused() {
         ["site.fra.time_zone: \"Berlin\" is not a time zone such as \"Europe/Berlin\""]
     );
 }
+
+#[test]
+fn a_set_of_requirements_counts_as_a_class_for_each_strategy() {
+    let mut plan = small_plan();
+    for n in 0..128 {
+        let name = format!("skill-{n}");
+        plan.skills.insert(skill(&name), name.clone());
+        agent(&mut plan).skills.insert(skill(&name), Level(5));
+        for strategy in [Strategy::LongestIdle, Strategy::LeastLoad] {
+            let requires = vec![Requirement::Skill(skill(&name), Level(1))];
+            plan.queues.insert(
+                queue(&format!("{name}-{strategy:?}").to_lowercase()),
+                QueuePlan {
+                    requires,
+                    strategy,
+                    ..orders_queue()
+                },
+            );
+        }
+    }
+    let problems: Vec<_> = check(&plan)
+        .into_iter()
+        .map(|fault| fault.problem)
+        .collect();
+    assert_eq!(
+        problems,
+        [PlanProblem::TooManyClasses {
+            sets: 257,
+            channels: 1,
+            classes: 257,
+            limit: 256
+        }]
+    );
+}
+
+#[test]
+fn an_agent_of_a_cell_that_there_is_not_is_refused() {
+    let faults = faults_after(|plan| agent(plan).cell = "mian".to_owned());
+    assert_eq!(faults, ["agent.ana.cell: there is no cell \"mian\""]);
+}

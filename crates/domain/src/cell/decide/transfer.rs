@@ -2,7 +2,7 @@
 //! Promise: at every step exactly one owner or one line.
 //! Not here: other cells.
 
-use super::intake::check_queue;
+use super::intake::{check_not_full, check_queue};
 use super::send::with_room;
 use super::{
     RETRY_MS, author_of, check_body, check_remark_fits, check_session, check_sound, check_voice,
@@ -183,6 +183,7 @@ fn to_agent(
         }
         Err(refusal) if wait && can_wait(&refusal) => {
             check_ever(draft, conversation, name)?;
+            check_room(draft, conversation)?;
             wait_in_line(draft, conversation, name, epoch);
             Ok(())
         }
@@ -207,11 +208,27 @@ fn check_ever(
     }
 }
 
+/// Refuses one more in a line that is full: an agent's own line is a part of the queue's.
+fn check_room(draft: &Draft<'_>, conversation: &Conversation) -> Result<(), Refusal> {
+    let rules = draft
+        .state
+        .queue_plan(draft.state.meta.plan, &conversation.queue)
+        .ok_or_else(|| Refusal::QueueNotFound {
+            queue: conversation.queue.clone(),
+        })?;
+    if conversation.is_waiting() {
+        return Ok(());
+    }
+    check_not_full(draft.state, &conversation.queue, rules)
+}
+
 /// Whether waiting may help: an agent who does not exist or may not serve is refused all the same.
 fn can_wait(refusal: &Refusal) -> bool {
     matches!(
         refusal,
-        Refusal::AgentAtCapacity { .. } | Refusal::AgentNotReady { .. }
+        Refusal::AgentAtCapacity { .. }
+            | Refusal::AgentNotReady { .. }
+            | Refusal::AgentUnreachable { .. }
     )
 }
 

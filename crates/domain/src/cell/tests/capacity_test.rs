@@ -40,7 +40,9 @@ fn an_exclusive_channel_excludes_all_other_work() {
     let chat = floor.open_on("b", "web");
     assert!(floor.offered_to(call).is_some());
     assert!(floor.offered_to(chat).is_none(), "a call excludes chats");
-    let mut floor = Floor::new();
+    let mut floor = Floor::with(|plan| {
+        plan.channels.get_mut(&channel("voice")).unwrap().cost = 10;
+    });
     floor.log_in("ana");
     let chat = floor.open_on("b", "web");
     let call = floor.open_on("a", "voice");

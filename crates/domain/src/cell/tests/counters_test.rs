@@ -170,3 +170,63 @@ fn the_longest_wait_is_that_of_the_head() {
         6_000
     );
 }
+
+#[test]
+fn the_longest_wait_is_that_of_whoever_entered_this_queue_first() {
+    let mut floor = Floor::new();
+    let moved = floor.open("a");
+    floor.at += 60_000;
+    let waits = floor.open_in("b", "billing");
+    floor.at += 5_000;
+    floor
+        .transfer(moved, supervisor(), Target::Queue(queue("billing")))
+        .unwrap();
+    floor.at += 1_000;
+    floor.apply(Command::tick());
+    assert_eq!(floor.line("billing"), [moved, waits], "with its full age");
+    let longest_wait_ms = |floor: &Floor| {
+        let view = floor.state().queue_view(&queue("billing")).unwrap();
+        view.longest_wait_ms
+    };
+    assert_eq!(longest_wait_ms(&floor), 6_000);
+    floor.close_by(waits, Actor::Customer).unwrap();
+    assert_eq!(longest_wait_ms(&floor), 1_000);
+}
+
+#[test]
+fn a_short_abandon_is_sooner_than_10_s_on_chat_and_5_s_on_voice() {
+    for (account, threshold_ms) in [("web", 10_000), ("voice", 5_000)] {
+        for (waited_ms, short) in [(threshold_ms - 1, 1), (threshold_ms, 0)] {
+            let mut floor = Floor::new();
+            let id = floor.open_on("zoe", account);
+            floor.at += waited_ms;
+            floor.close_by(id, Actor::Customer).unwrap();
+            let totals = floor.state().totals(&queue("sales"));
+            assert_eq!(
+                (totals.abandoned, totals.abandoned_short),
+                (1, short),
+                "{waited_ms} ms on {account}"
+            );
+        }
+    }
+}
+
+#[test]
+fn exactly_20_s_are_within_20_s() {
+    for (waited_ms, within) in [(20_000, 1), (20_001, 0)] {
+        let mut floor = Floor::new();
+        let answered = floor.open("zoe");
+        let leaves = floor.open("yan");
+        floor.at += waited_ms;
+        floor.close_by(leaves, Actor::Customer).unwrap();
+        floor.log_in("ana");
+        floor.accept(answered);
+        let totals = floor.state().totals(&queue("sales"));
+        assert_eq!((totals.answered, totals.abandoned), (1, 1));
+        assert_eq!(
+            (totals.answered_in, totals.abandoned_in),
+            (within, within),
+            "{waited_ms} ms"
+        );
+    }
+}

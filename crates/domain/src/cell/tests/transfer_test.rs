@@ -290,3 +290,49 @@ fn a_hand_off_takes_urgency_and_boost_from_the_plan_in_force() {
     let found = floor.conversation(id);
     assert_eq!((found.urgency, found.boost_ms), (Urgency::Emergency, 2_000));
 }
+
+#[test]
+fn who_asks_to_wait_waits_for_a_suspect_or_lost_agent_too() {
+    for lease in [LeaseState::Suspect, LeaseState::Lost] {
+        let mut floor = Floor::new();
+        floor.log_in("ana");
+        let id = floor.active("zoe");
+        floor.log_in("ben");
+        floor.lease("ben", lease).unwrap();
+        let by = floor.owner_actor(id);
+        let refused = floor.transfer(id, by.clone(), to("ben", false));
+        let unreachable = Refusal::AgentUnreachable {
+            agent: agent("ben"),
+        };
+        assert_eq!(refused, Err(unreachable));
+        floor.transfer(id, by, to("ben", true)).unwrap();
+        assert!(matches!(floor.phase(id), Phase::Queued(waiting) if waiting.held == Held::OwnLine));
+        floor.lease("ben", LeaseState::Alive).unwrap();
+        assert_eq!(floor.offered_to(id).as_deref(), Some("ben"), "{lease:?}");
+    }
+}
+
+#[test]
+fn an_agents_own_line_is_bounded_like_the_queue_that_it_is_a_part_of() {
+    let mut floor = Floor::with(|plan| {
+        plan.queues.get_mut(&queue("sales")).unwrap().waiting_max = 2;
+    });
+    floor.log_in("ana");
+    let ids: Vec<_> = ["zoe", "yan", "xia"].map(|name| floor.active(name)).into();
+    floor.log_in("ben");
+    floor.not_ready("ben");
+    for id in &ids[..2] {
+        let by = floor.owner_actor(*id);
+        floor.transfer(*id, by, to("ben", true)).unwrap();
+    }
+    let by = floor.owner_actor(ids[2]);
+    let refused = floor.transfer(ids[2], by, to("ben", true));
+    assert!(
+        matches!(refused, Err(Refusal::QueueFull { limit: 2, .. })),
+        "{refused:?}"
+    );
+    assert_eq!(floor.owner(ids[2]).as_deref(), Some("ana"));
+    floor
+        .transfer(ids[0], supervisor(), to("ben", true))
+        .expect("who waits there already needs no further place");
+}

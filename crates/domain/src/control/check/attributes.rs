@@ -27,10 +27,10 @@ pub(super) fn check(plan: &FloorPlan, faults: &mut Faults) {
 
 fn check_agent(plan: &FloorPlan, path: &PlanPath, agent: &AgentPlan, faults: &mut Faults) {
     faults.require_text(path.key("name"), &agent.display_name, (1, LABEL_BYTES_MAX));
-    faults.require_text(
+    faults.require_known(
         path.key("cell"),
-        &agent.cell,
-        (1, crate::ids::NAME_BYTES_MAX),
+        ("cell", &agent.cell),
+        super::CELL_NAMES.into_iter(),
     );
     faults.require_text(path.key("team"), &agent.team, (0, LABEL_BYTES_MAX));
     let site = ("site", agent.site.as_str());

@@ -200,7 +200,7 @@ fn check_classes(plan: &FloorPlan, faults: &mut Faults) {
     let sets = plan
         .queues
         .values()
-        .map(|queue| &queue.requires)
+        .map(|queue| (&queue.requires, queue.strategy))
         .collect::<BTreeSet<_>>()
         .len();
     let channels = plan.channels.len();
