@@ -302,6 +302,14 @@ pub enum ConversationCommand {
         /// At most so many.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
+        /// Go on behind a listing that was cut short: its `nextPageToken`, with the same filters.
+        #[arg(
+            long,
+            default_value = "",
+            hide_default_value = true,
+            value_name = "TOKEN"
+        )]
+        after: String,
         #[command(flatten)]
         reach: ReachArgs,
     },
@@ -473,6 +481,22 @@ mod tests {
         assert_eq!(args.reach.addr, ["h1:1", "h2:2", "h3:3"]);
         assert_eq!(args.speed, Speed::Times(4.0));
         assert_eq!(args.agents, Some(8));
+    }
+
+    #[test]
+    fn a_listing_goes_on_where_the_one_before_was_cut() {
+        let after = |line| {
+            let Command::Conversation(args) = parse(line).unwrap().command else {
+                panic!("a conversation was asked for")
+            };
+            let ConversationCommand::List { after, .. } = args.command else {
+                panic!("a list was asked for")
+            };
+            after
+        };
+        assert_eq!(after("antiphon conversation list"), "");
+        let second = "antiphon conversation list --limit 5 --after 1.ff.2a";
+        assert_eq!(after(second), "1.ff.2a");
     }
 
     #[test]

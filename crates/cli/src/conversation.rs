@@ -23,6 +23,7 @@ pub async fn run(args: ConversationArgs, terminal: Terminal) -> Result<Exit, Fai
             agent,
             state,
             limit,
+            after,
             reach,
         } => {
             let reach = Reach::of(&reach)?;
@@ -33,7 +34,7 @@ pub async fn run(args: ConversationArgs, terminal: Terminal) -> Result<Exit, Fai
                     .map_or(ConversationState::Unspecified, state_of)
                     .into(),
                 page_size: limit,
-                page_token: String::new(),
+                page_token: after,
             };
             list(&reach, request).await
         }
@@ -137,16 +138,17 @@ async fn list(reach: &Reach, request: api::ListConversationsRequest) -> Result<E
         ]);
     }
     out!("{}", indented(&table));
-    let more = if listed.next_page_token.is_empty() {
-        ""
-    } else {
-        ", and there are more"
-    };
     eprintln!(
-        "{} conversations{more}; at log index {}",
+        "{} conversations; at log index {}",
         listed.conversations.len(),
         listed.applied_index
     );
+    if !listed.next_page_token.is_empty() {
+        eprintln!(
+            "there are more; try: the same command with --after {}",
+            listed.next_page_token
+        );
+    }
     Ok(Exit::Ok)
 }
 
@@ -258,22 +260,14 @@ fn print_receipts(receipts: &[api::Receipt]) {
 
 async fn tail(reach: &Reach, id: &str) -> Result<Exit, Failure> {
     let mut followed = reach.client.customer().observe(id, 0);
+    let mut tail = Tail::default();
     while let Some(event) = followed.next().await {
+        let over = tail.is_over_after(&event);
         match event {
             Event::Item(item) => match reach.output {
                 Output::Json => json::print_line("Item", &item)?,
                 Output::Table => outln!("{}", item_line(&item)),
             },
-            Event::Summary(summary) => {
-                let over = matches!(
-                    summary.state(),
-                    ConversationState::Closed | ConversationState::Abandoned
-                );
-                if over {
-                    eprintln!("the conversation has ended");
-                    return Ok(Exit::Ok);
-                }
-            }
             Event::Interrupted { .. } => {
                 eprintln!("interrupted; following again as soon as a node answers")
             }
@@ -282,10 +276,57 @@ async fn tail(reach: &Reach, id: &str) -> Result<Exit, Failure> {
                 return Ok(Exit::Ok);
             }
             Event::Ended(error) => return Err(error.into()),
-            Event::Acked(_) | Event::Refused(_) | Event::Marker(_) | Event::Continued { .. } => {}
+            Event::Acked(_)
+            | Event::Refused(_)
+            | Event::Marker(_)
+            | Event::Summary(_)
+            | Event::Continued { .. } => {}
+        }
+        if over {
+            eprintln!("the conversation has ended");
+            return Ok(Exit::Ok);
         }
     }
     Ok(Exit::Ok)
+}
+
+/// How far a conversation was followed. A summary may say that it has ended before the items that
+/// lead there have come.
+#[derive(Default)]
+struct Tail {
+    /// The last item that came.
+    seen: u64,
+    /// The last item there will be, once it is known.
+    last: Option<u64>,
+}
+
+impl Tail {
+    /// Whether nothing follows this event.
+    fn is_over_after(&mut self, event: &Event) -> bool {
+        match event {
+            // What follows is another conversation with items and an end of its own.
+            Event::Item(item) if goes_on(item) => *self = Self::default(),
+            Event::Item(item) => self.seen = item.sequence,
+            Event::Summary(summary) => {
+                let ended = matches!(
+                    summary.state(),
+                    ConversationState::Closed | ConversationState::Abandoned
+                );
+                self.last = ended.then_some(summary.last_sequence);
+            }
+            _ => {}
+        }
+        self.last.is_some_and(|last| self.seen >= last)
+    }
+}
+
+/// Whether the conversation goes on under another id, which the client then follows.
+fn goes_on(item: &api::Item) -> bool {
+    matches!(
+        &item.content,
+        Some(api::item::Content::Change(change))
+            if change.kind() == api::change::Kind::Continued && !change.conversation_id.is_empty()
+    )
 }
 
 fn item_line(item: &api::Item) -> String {
@@ -333,6 +374,72 @@ fn author_word(author: Option<&api::Author>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn item(sequence: u64) -> Event {
+        Event::Item(api::Item {
+            sequence,
+            ..Default::default()
+        })
+    }
+
+    fn summary(state: ConversationState, last_sequence: u64) -> Event {
+        Event::Summary(api::ConversationSummary {
+            state: state.into(),
+            last_sequence,
+            ..Default::default()
+        })
+    }
+
+    fn overs(events: &[Event]) -> Vec<bool> {
+        let mut tail = Tail::default();
+        events
+            .iter()
+            .map(|event| tail.is_over_after(event))
+            .collect()
+    }
+
+    #[test]
+    fn a_tail_of_what_has_ended_prints_every_item_first() {
+        let closed = summary(ConversationState::Closed, 2);
+        assert_eq!(
+            overs(&[closed, item(1), item(2)]),
+            [false, false, true],
+            "the welcome comes before the backlog"
+        );
+    }
+
+    #[test]
+    fn a_tail_ends_when_the_end_is_said_after_the_last_item() {
+        let events = [
+            summary(ConversationState::Active, 1),
+            item(1),
+            item(2),
+            summary(ConversationState::Abandoned, 2),
+        ];
+        assert_eq!(overs(&events), [false, false, false, true]);
+    }
+
+    #[test]
+    fn a_tail_goes_on_with_the_conversation_that_continues_another() {
+        let change = api::Change {
+            kind: api::change::Kind::Continued.into(),
+            conversation_id: "c1-9".into(),
+            ..Default::default()
+        };
+        let continued = Event::Item(api::Item {
+            sequence: 2,
+            content: Some(api::item::Content::Change(change)),
+            ..Default::default()
+        });
+        let events = [
+            summary(ConversationState::Closed, 2),
+            item(1),
+            continued,
+            summary(ConversationState::Closed, 1),
+            item(1),
+        ];
+        assert_eq!(overs(&events), [false, false, false, false, true]);
+    }
 
     #[test]
     fn a_message_and_a_change_read_as_lines() {

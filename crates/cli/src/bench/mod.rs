@@ -1,5 +1,5 @@
 //! Benchmarks of a whole cluster: three processes of this program on this machine.
-//! Promise: what is measured is what the issue of a figure names; the generator's own share of the
+//! Promise: what is measured is what a figure is defined by; the generator's own share of the
 //! processor is part of the result.
 //! Not here: benchmarks of one crate (`benches` of that crate).
 
@@ -49,7 +49,7 @@ fn on_one_thread(args: &MessagesArgs) -> anyhow::Result<messages::Report> {
 
 fn print(report: &messages::Report, output: Output) -> anyhow::Result<()> {
     if output == Output::Json {
-        println!("{}", serde_json::to_string(report)?);
+        outln!("{}", serde_json::to_string(report)?);
         return Ok(());
     }
     let sides = [
@@ -57,12 +57,14 @@ fn print(report: &messages::Report, output: Output) -> anyhow::Result<()> {
         ("another node", &report.other_node),
     ];
     for (name, figures) in sides {
-        println!("{name}: {:.0} acknowledged messages/s", figures.acked_per_s);
-        println!("  acknowledged  {}", line(&figures.ack_ms));
-        println!("  delivered     {}", line(&figures.delivery_ms));
-        println!(
+        outln!("{name}: {:.0} acknowledged messages/s", figures.acked_per_s);
+        outln!("  acknowledged  {}", line(&figures.ack_ms));
+        outln!("  delivered     {}", line(&figures.delivery_ms));
+        outln!(
             "  servers       {:.4} CPU s per 1,000 messages, at most {:.0} MiB; generator {:.2} CPUs",
-            figures.server_cpu_s_per_1000, figures.peak_rss_mib, figures.generator_cpus
+            figures.server_cpu_s_per_1000,
+            figures.peak_rss_mib,
+            figures.generator_cpus
         );
     }
     Ok(())
