@@ -2,6 +2,7 @@
 //! Promise: one sentence, then the stable reason, then what to try; the exit code tells programs.
 //! Not here: why (`client::CallError`, `node`).
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use client::{CallError, Kind};
@@ -66,6 +67,25 @@ impl Failure {
         }
     }
 
+    /// A file that cannot be read.
+    pub fn unreadable(file: &Path, error: &std::io::Error) -> Self {
+        let failure = Self::plain(format!("{} cannot be read: {error}", file.display()));
+        let folder = file
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        match (error.kind(), folder) {
+            (std::io::ErrorKind::NotFound, Some(folder)) => {
+                failure.with_next(format!("ls {}", folder.display()))
+            }
+            (std::io::ErrorKind::NotFound, None) => failure.with_next("ls"),
+            (std::io::ErrorKind::InvalidData, _) => failure.with_next(format!(
+                "file {}, for its encoding: UTF-8 is read",
+                file.display()
+            )),
+            _ => failure.with_next(format!("ls -ld {}", file.display())),
+        }
+    }
+
     pub fn with_next(self, next: impl Into<String>) -> Self {
         Self {
             next: Some(next.into()),
@@ -127,6 +147,7 @@ fn next_of(error: &CallError) -> Option<&'static str> {
             "antiphon floor show, bring your changes into it, then antiphon floor apply"
         }
         (ErrorReason::PlanInvalid, _) => "antiphon floor check FILE",
+        (ErrorReason::FieldInvalid, _) => "the same command with --help, for what it takes",
         (ErrorReason::NotLeader | ErrorReason::QuorumLost | ErrorReason::ClusterForming, _) => {
             "antiphon status"
         }
@@ -152,6 +173,7 @@ impl From<anyhow::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::io::ErrorKind;
 
     use super::*;
 
@@ -195,6 +217,25 @@ mod tests {
             [Exit::Refused, Exit::TimedOut].map(|exit| exit as u8),
             [5, 6]
         );
+    }
+
+    #[test]
+    fn a_refused_value_points_to_what_the_command_takes() {
+        let failure = Failure::from(error(ErrorReason::FieldInvalid, Kind::Refused));
+        assert!(failure.next.unwrap().contains("--help"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_says_where_to_look() {
+        let next = |file: &str, kind: ErrorKind| {
+            let failure = Failure::unreadable(Path::new(file), &kind.into());
+            assert!(failure.sentence.starts_with(file), "{failure:?}");
+            failure.next.unwrap()
+        };
+        assert_eq!(next("plans/floor.toml", ErrorKind::NotFound), "ls plans");
+        assert_eq!(next("floor.toml", ErrorKind::NotFound), "ls");
+        let denied = next("plans/floor.toml", ErrorKind::PermissionDenied);
+        assert_eq!(denied, "ls -ld plans/floor.toml");
     }
 
     #[test]

@@ -5,7 +5,8 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use client::api;
+use client::api::{self, ErrorReason};
+use client::reason_name;
 
 use crate::args::{FloorArgs, FloorCommand, Output};
 use crate::failure::{Exit, Failure};
@@ -36,8 +37,19 @@ pub async fn run(args: FloorArgs, terminal: Terminal) -> Result<Exit, Failure> {
 }
 
 async fn show(reach: &Reach, version: u64) -> Result<Exit, Failure> {
-    let request = api::GetFloorPlanRequest { version };
-    let plan = reach.client.operator().get_floor_plan(request).await?;
+    let operator = reach.client.operator();
+    let plan = match operator
+        .get_floor_plan(api::GetFloorPlanRequest { version })
+        .await
+    {
+        Ok(plan) => plan,
+        Err(error) if version > 0 && error.reason == ErrorReason::FieldInvalid => {
+            let in_force = api::GetFloorPlanRequest { version: 0 };
+            let in_force = operator.get_floor_plan(in_force).await?;
+            return Err(not_there(version, in_force.version));
+        }
+        Err(error) => return Err(error.into()),
+    };
     match reach.output {
         Output::Json => json::print("GetFloorPlanResponse", &plan)?,
         Output::Table => {
@@ -46,6 +58,18 @@ async fn show(reach: &Reach, version: u64) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// A version that the cluster does not have: none was ever so high, or it was given up since.
+fn not_there(version: u64, in_force: u64) -> Failure {
+    let sentence = match version > in_force {
+        true => format!("there was never a version {version}; version {in_force} is in force"),
+        false => format!("version {version} is not kept any more; version {in_force} is in force"),
+    };
+    let failure = Failure::plain(sentence).with_reason(reason_name(ErrorReason::FieldInvalid));
+    failure
+        .with_exit(Exit::Refused)
+        .with_next("antiphon floor show")
 }
 
 async fn check(reach: &Reach, file: &Path) -> Result<Exit, Failure> {
@@ -156,7 +180,10 @@ fn faulty(file: &Path, faults: &[api::PlanFault], version: u64) -> Failure {
         many => format!("{many} faults"),
     };
     let sentence = format!("the plan has {count}; version {version} stays in force");
-    let next = format!("antiphon floor check {}", file.display());
+    let next = format!(
+        "correct it where the lines above say, then antiphon floor apply {}",
+        file.display()
+    );
     let failure = Failure::plain(sentence).with_reason("PLAN_INVALID");
     failure.with_exit(Exit::Refused).with_next(next)
 }
@@ -182,16 +209,11 @@ fn read(file: &Path) -> Result<String, Failure> {
     match read {
         Ok(()) if text.trim().is_empty() => {
             // It would retire every queue and agent, and is what a failed `floor show > FILE` leaves.
-            Err(Failure::usage(format!(
-                "{} is empty, which is no plan",
-                file.display()
-            )))
+            let failure = Failure::usage(format!("{} is empty, which is no plan", file.display()));
+            Err(failure.with_next("antiphon floor show > FILE, for one to begin with"))
         }
         Ok(()) => Ok(text),
-        Err(error) => Err(Failure::plain(format!(
-            "{} cannot be read: {error}",
-            file.display()
-        ))),
+        Err(error) => Err(Failure::unreadable(file, &error)),
     }
 }
 
@@ -219,10 +241,23 @@ mod tests {
     }
 
     #[test]
-    fn a_faulty_plan_is_a_refusal_with_the_next_command() {
+    fn a_version_that_never_was_is_not_said_to_be_gone() {
+        let never = not_there(99, 3);
+        assert_eq!(
+            never.sentence,
+            "there was never a version 99; version 3 is in force"
+        );
+        assert_eq!(never.exit, Exit::Refused);
+        assert!(not_there(1, 30).sentence.contains("not kept any more"));
+    }
+
+    #[test]
+    fn a_faulty_plan_is_to_be_corrected_not_checked_once_more() {
         let failure = faulty(Path::new("f.toml"), &[api::PlanFault::default()], 18);
         assert_eq!(failure.exit, Exit::Refused);
         assert_eq!(failure.reason.as_deref(), Some("PLAN_INVALID"));
-        assert_eq!(failure.next.as_deref(), Some("antiphon floor check f.toml"));
+        let next = failure.next.unwrap();
+        assert!(next.starts_with("correct it"), "{next}");
+        assert!(next.ends_with("antiphon floor apply f.toml"), "{next}");
     }
 }

@@ -116,8 +116,7 @@ fn show(layered: &Layered, output: Output) {
 }
 
 fn read(file: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(file)
-        .map_err(|error| Failure::plain(format!("{} cannot be read: {error}", file.display())))
+    std::fs::read_to_string(file).map_err(|error| Failure::unreadable(file, &error))
 }
 
 /// A node's error as the command line tells it.
@@ -128,19 +127,76 @@ fn of_node(error: NodeError) -> Failure {
         NodeError::Config(_) => settings::invalid(&failure.sentence),
         NodeError::JoinRefused { reason, message } => Failure {
             sentence: format!("the cluster refused this node: {message}"),
+            next: Some(after_refusal(&reason).to_owned()),
             reason: Some(reason),
-            next: None,
             exit: Exit::Refused,
         },
         NodeError::JoinUnanswered { .. } => failure
             .with_exit(Exit::Unreachable)
             .with_next("antiphon status --addr HOST:PORT, on a node of the cluster"),
-        NodeError::AlreadyInitialised { .. }
-        | NodeError::NoCluster { .. }
-        | NodeError::IdentityDiffers { .. }
-        | NodeError::OtherCluster { .. } => failure.with_exit(Exit::Refused),
-        NodeError::FloorPlan(_) => failure.with_reason("PLAN_INVALID").with_exit(Exit::Refused),
+        NodeError::AlreadyInitialised { .. } => failure
+            .with_exit(Exit::Refused)
+            .with_next("antiphon serve, or antiphon init --data DIR with an empty one"),
+        NodeError::NoCluster { .. } => failure
+            .with_exit(Exit::Refused)
+            .with_next("antiphon init, or antiphon join HOST:PORT"),
+        NodeError::IdentityDiffers { .. } => failure
+            .with_exit(Exit::Refused)
+            .with_next("antiphon config show, for where each value comes from"),
+        NodeError::OtherCluster { .. } => failure
+            .with_exit(Exit::Refused)
+            .with_next("the same command with --data DIR, an empty one"),
+        NodeError::FloorPlan(_) => failure
+            .with_reason("PLAN_INVALID")
+            .with_exit(Exit::Refused)
+            .with_next("correct the plan, then the same command again"),
         NodeError::Listen { .. } => failure.with_next("antiphon check"),
         _ => failure,
+    }
+}
+
+/// What to do when the cluster did not take a node in.
+fn after_refusal(reason: &str) -> &'static str {
+    match reason {
+        "NODE_NAME_TAKEN" => {
+            "the same command with --node NAME; antiphon status --addr HOST:PORT lists the names in use"
+        }
+        "PROFILE_DIFFERS" => "the same command with --set cluster.profile=PROFILE, the cluster's",
+        _ => "antiphon check, then antiphon status --addr HOST:PORT, on a node of the cluster",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_of_a_start_says_what_to_try() {
+        let dir = || "/data".to_owned();
+        let refused = |reason: &str| NodeError::JoinRefused {
+            reason: reason.to_owned(),
+            message: "the name fra-n1 is in use by node 2".to_owned(),
+        };
+        let initialised = NodeError::AlreadyInitialised {
+            dir: dir(),
+            node: "fra-n1".to_owned(),
+            cluster: "c".to_owned(),
+        };
+        let other = NodeError::OtherCluster {
+            dir: dir(),
+            message: "it is of cluster c".to_owned(),
+        };
+        for (error, next) in [
+            (refused("NODE_NAME_TAKEN"), "--node NAME"),
+            (refused("PROFILE_DIFFERS"), "cluster.profile"),
+            (refused("WRONG_CLUSTER"), "antiphon check"),
+            (initialised, "antiphon serve"),
+            (NodeError::NoCluster { dir: dir() }, "antiphon init"),
+            (other, "--data DIR"),
+        ] {
+            let failure = of_node(error);
+            assert_eq!(failure.exit, Exit::Refused, "{failure:?}");
+            assert!(failure.next.unwrap().contains(next), "{next}");
+        }
     }
 }

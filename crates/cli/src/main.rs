@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let code = match run(cli, terminal) {
         Ok(exit) => exit,
         Err(failure) => {
-            eprint!("{}", failure.render(terminal));
+            eprint!("{}", failure.render(terminal.talk()));
             failure.exit
         }
     };

@@ -1,5 +1,6 @@
 //! The terminal: colours, questions, whether anybody looks.
-//! Promise: colour adds to words and shapes and never stands alone; `NO_COLOR` and pipes get none.
+//! Promise: colour adds to words and shapes and never stands alone; `NO_COLOR` and pipes get none,
+//! each stream by itself.
 //! Not here: tables (`table`).
 
 use std::io::{IsTerminal as _, Write as _};
@@ -30,10 +31,19 @@ macro_rules! outln {
     ($($text:tt)*) => { $crate::terminal::put(format_args!("{}\n", format_args!($($text)*))) };
 }
 
+/// Which streams are screens.
+#[derive(Clone, Copy, Default)]
+struct Screens {
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+}
+
 /// What stdout and stderr are connected to.
 #[derive(Clone, Copy, Debug)]
 pub struct Terminal {
     coloured: bool,
+    coloured_talk: bool,
     /// Somebody can answer a question.
     pub interactive: bool,
     /// Stdout is a screen that can be cleared.
@@ -48,22 +58,40 @@ impl Terminal {
     )]
     pub fn of_process() -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let screen = std::io::stdout().is_terminal();
+        let screens = Screens {
+            stdin: std::io::stdin().is_terminal(),
+            stdout: std::io::stdout().is_terminal(),
+            stderr: std::io::stderr().is_terminal(),
+        };
+        Self::of(screens, plain)
+    }
+
+    fn of(screens: Screens, plain: bool) -> Self {
+        let Screens {
+            stdin,
+            stdout,
+            stderr,
+        } = screens;
         Self {
-            coloured: screen && !plain,
-            interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
-            screen,
+            coloured: stdout && !plain,
+            coloured_talk: stderr && !plain,
+            interactive: stdin && stderr,
+            screen: stdout,
+        }
+    }
+
+    /// The same for what goes to stderr.
+    pub fn talk(self) -> Self {
+        Self {
+            coloured: self.coloured_talk,
+            ..self
         }
     }
 
     /// Neither colour nor anybody there.
     #[cfg(test)]
     pub fn plain() -> Self {
-        Self {
-            coloured: false,
-            interactive: false,
-            screen: false,
-        }
+        Self::of(Screens::default(), false)
     }
 
     fn paint(self, code: &str, text: &str) -> String {
@@ -137,6 +165,23 @@ mod tests {
             ..Terminal::plain()
         };
         assert_eq!(coloured.bad("DOWN"), "\x1b[31;1mDOWN\x1b[0m");
+    }
+
+    #[test]
+    fn each_stream_has_colour_by_itself_and_no_color_takes_it_from_both() {
+        let coloured = |stdout, stderr, plain| {
+            let screens = Screens {
+                stdin: true,
+                stdout,
+                stderr,
+            };
+            let terminal = Terminal::of(screens, plain);
+            [terminal, terminal.talk()].map(|terminal| terminal.bad("x") != "x")
+        };
+        assert_eq!(coloured(true, true, false), [true, true]);
+        assert_eq!(coloured(true, false, false), [true, false], "2> errors");
+        assert_eq!(coloured(false, true, false), [false, true], "| less");
+        assert_eq!(coloured(true, true, true), [false, false], "NO_COLOR");
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn file(args: &NodeArgs) -> Result<Option<(String, String)>, Failure> {
             }
             _ => Ok(None),
         },
-        Err(error) => Err(Failure::plain(format!("{shown} cannot be read: {error}"))),
+        Err(error) => Err(Failure::unreadable(&path, &error)),
     }
 }
 
@@ -93,9 +93,10 @@ fn flags(args: &NodeArgs, more: &[(String, String)]) -> Result<Vec<(String, Stri
     }
     for set in &args.set {
         let Some((key, value)) = set.split_once('=') else {
-            return Err(Failure::usage(format!(
+            let failure = Failure::usage(format!(
                 "`--set {set}` is not of the form SECTION.KEY=VALUE"
-            )));
+            ));
+            return Err(failure.with_next("antiphon config default"));
         };
         flags.push((key.trim().to_owned(), value.trim().to_owned()));
     }

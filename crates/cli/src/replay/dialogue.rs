@@ -8,6 +8,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
+use crate::failure::Failure;
+
 /// A line is at most 4 MiB: 2,000 turns of 2 KiB, the most that one conversation holds.
 const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -45,12 +47,13 @@ pub struct Dialogue {
 }
 
 /// Reads all dialogues of `files`, in order.
-pub fn read(files: &[impl AsRef<Path>]) -> anyhow::Result<Vec<Arc<Dialogue>>> {
+pub fn read(files: &[impl AsRef<Path>]) -> Result<Vec<Arc<Dialogue>>, Failure> {
     let mut dialogues = Vec::new();
     for file in files {
         let file = file.as_ref();
         let name = file.display();
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+        let text =
+            std::fs::read_to_string(file).map_err(|error| Failure::unreadable(file, &error))?;
         for (at, line) in text.lines().enumerate() {
             if line.trim().is_empty() {
                 continue;
@@ -60,7 +63,7 @@ pub fn read(files: &[impl AsRef<Path>]) -> anyhow::Result<Vec<Arc<Dialogue>>> {
         }
     }
     if dialogues.is_empty() {
-        bail!("the files hold no dialogue");
+        return Err(Failure::plain("the files hold no dialogue"));
     }
     Ok(dialogues)
 }

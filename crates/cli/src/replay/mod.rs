@@ -45,14 +45,15 @@ const READS_AT_ONCE: usize = 16;
 /// what another one left behind is closed.
 pub async fn run(args: ReplayArgs, terminal: Terminal) -> Result<Exit, Failure> {
     let output = args.reach.output;
-    let played = replay(args, terminal).await;
+    let dialogues = dialogue::read(&args.files)?;
+    let played = replay(args, &dialogues, terminal).await;
     let summary = played.map_err(|error| match error.downcast::<CallError>() {
         Ok(refused) => Failure::from(refused),
         Err(error) => Failure::from(error),
     })?;
     match output {
-        Output::Json => println!("{}", summary.json()),
-        Output::Table => summary.lines().iter().for_each(|line| println!("{line}")),
+        Output::Json => outln!("{}", summary.json()),
+        Output::Table => summary.lines().iter().for_each(|line| outln!("{line}")),
     }
     Ok(match summary.mismatches {
         0 => Exit::Ok,
@@ -60,21 +61,18 @@ pub async fn run(args: ReplayArgs, terminal: Terminal) -> Result<Exit, Failure> 
     })
 }
 
-async fn replay(args: ReplayArgs, terminal: Terminal) -> anyhow::Result<Summary> {
-    let dialogues = dialogue::read(&args.files)?;
+async fn replay(
+    args: ReplayArgs,
+    dialogues: &[Arc<Dialogue>],
+    terminal: Terminal,
+) -> anyhow::Result<Summary> {
     let lane = Lane::new("replay", tokio::runtime::Handle::current());
-    let stage = Arc::new(set_up(&args, terminal, &lane, &dialogues).await?);
+    let stage = Arc::new(set_up(&args, terminal, &lane, dialogues).await?);
     let began = Instant::now();
-    let played = perform(
-        &stage,
-        &lane,
-        &dialogues,
-        usize::try_from(args.concurrency)?,
-    )
-    .await;
+    let played = perform(&stage, &lane, dialogues, usize::try_from(args.concurrency)?).await;
     let took = began.elapsed();
     stage.messages_done.finish_and_clear();
-    let mismatches = compare(&stage, &dialogues, &played).await;
+    let mismatches = compare(&stage, dialogues, &played).await;
     let summary = {
         let figures = stage.figures.lock().unwrap_or_else(PoisonError::into_inner);
         Summary::new(u64::try_from(played.len())?, &figures, took, mismatches)
