@@ -53,6 +53,8 @@ pub const STREAM_UP_BOUND: usize = 256;
 pub const STREAM_REFUSED_BOUND: usize = 16;
 /// Acts of one stream that are proposed and not yet answered. Full means that its next act waits.
 pub const STREAM_ACTS_MAX: usize = 128;
+/// How long an owner that goes away waits for answers to what was proposed: a few commits.
+pub const LAST_ANSWERS_WAIT: Duration = Duration::from_millis(500);
 /// A reader that catches up may let the owner wait this long for half of what waits to be read.
 pub const CATCH_UP_WAIT: Duration = Duration::from_secs(10);
 
@@ -115,6 +117,9 @@ pub const SERVER_KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 pub const SERVER_KEEPALIVE_WAIT: Duration = Duration::from_secs(5);
 /// A connection is closed gracefully after this (`max_connection_age`).
 pub const SERVER_CONNECTION_AGE: Duration = Duration::from_secs(3_600);
+/// One call with the reading of its request; a stream counts until it has begun. Twice
+/// [`UNARY_DEADLINE`]: as long to send as to answer.
+pub const SERVER_CALL_WAIT: Duration = Duration::from_secs(20);
 /// Setting up a connection, TLS included.
 pub const SERVER_HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
 

@@ -42,6 +42,12 @@ pub(crate) fn with_leader_name(mut refused: Refusal, name: Option<String>) -> Re
     refused
 }
 
+/// A client has made up a conversation's id, or mistyped it.
+pub(crate) fn no_such_cell(group: u32) -> Refusal {
+    let message = format!("this cluster has no cell c{group}, so no conversation has this id");
+    api::errors::refusal(ErrorReason::ConversationNotFound, message)
+}
+
 /// Certainly not done: the group does not exist yet.
 pub(crate) fn forming(group: &str) -> Refusal {
     refusal(

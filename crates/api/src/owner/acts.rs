@@ -8,6 +8,7 @@ use domain::cell::reply::Done;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Instant, timeout_at};
 
 use crate::limits;
 
@@ -48,6 +49,18 @@ impl<A: Send + 'static> Acts<A> {
             Some(answered) => answered,
             None => std::future::pending().await,
         }
+    }
+
+    /// The next outcome that is certain, while the owner goes away: what was committed is said, what is
+    /// not known is asked again elsewhere under the same id. `None` when nothing more comes by then.
+    pub(crate) async fn last(&mut self, by: Instant) -> Option<Answered<A>> {
+        while !self.is_empty() {
+            let (about, outcome) = timeout_at(by, self.next()).await.ok()?;
+            if matches!(outcome, Ok(_) | Err(ActError::Refused(_))) {
+                return Some((about, outcome));
+            }
+        }
+        None
     }
 
     pub(crate) fn has_room(&self) -> bool {

@@ -144,7 +144,15 @@ impl CustomerStream {
             }
             let done = match self.wake(attachment, up).await {
                 Wake::Event(Some(event)) => self.event(event),
-                Wake::Event(None) => return End::Failed(ended(attachment.why())),
+                Wake::Event(None) => {
+                    let by = Instant::now() + limits::LAST_ANSWERS_WAIT;
+                    while let Some(answered) = self.acts.last(by).await {
+                        if let Err(unheard) = self.answered(answered) {
+                            return unheard.into();
+                        }
+                    }
+                    return End::Failed(ended(attachment.why()));
+                }
                 Wake::Answered(answered) => self.answered(answered),
                 Wake::Up(Some(StreamUp::Message(message))) => self.asked(*message),
                 Wake::Up(Some(StreamUp::Stop { our_fault })) => self.stopping(our_fault),

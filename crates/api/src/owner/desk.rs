@@ -171,7 +171,15 @@ impl DeskStream {
             }
             let done = match self.wake(desk, up).await {
                 Wake::Event(Some(event)) => self.events(event, desk),
-                Wake::Event(None) => Err(End::Failed(ended(desk.why()))),
+                Wake::Event(None) => {
+                    let by = Instant::now() + limits::LAST_ANSWERS_WAIT;
+                    while let Some(answered) = self.acts.last(by).await {
+                        if let Err(unheard) = self.answered(answered) {
+                            return unheard.into();
+                        }
+                    }
+                    Err(End::Failed(ended(desk.why())))
+                }
                 Wake::Answered(answered) => self.answered(answered).map_err(End::from),
                 Wake::Up(Some(StreamUp::Message(message))) => {
                     self.asked(*message).map_err(End::from)

@@ -28,21 +28,29 @@ struct OneNode {
     replica: Mutex<(CellReplica, u64)>,
     leadership: watch::Sender<Leadership>,
     applied: watch::Sender<u64>,
+    /// While it is closed what is committed is not answered.
+    gate: watch::Sender<bool>,
 }
 
 #[async_trait::async_trait]
 impl Group<Reply> for OneNode {
     async fn propose(&self, term: u64, payload: Bytes) -> Result<Committed<Reply>, ProposeError> {
-        let mut locked = self.replica.lock().expect("no panic");
-        let (replica, last) = &mut *locked;
-        *last += 1;
-        let reply = replica.apply(Position { index: *last, term }, &payload);
-        replica.flush();
-        self.applied.send_replace(*last);
-        Ok(Committed {
-            index: *last,
-            reply,
-        })
+        let committed = {
+            let mut locked = self.replica.lock().expect("no panic");
+            let (replica, last) = &mut *locked;
+            *last += 1;
+            let reply = replica.apply(Position { index: *last, term }, &payload);
+            replica.flush();
+            self.applied.send_replace(*last);
+            Committed {
+                index: *last,
+                reply,
+            }
+        };
+        let mut gate = self.gate.subscribe();
+        let opened = gate.wait_for(|open| *open).await;
+        opened.expect("the group is there");
+        Ok(committed)
     }
 
     async fn linearize(&self) -> Result<u64, ReadError> {
@@ -152,6 +160,7 @@ fn plan() -> FloorPlan {
 /// A cell that serves, with its plan adopted.
 pub(crate) struct Node {
     pub owner: CellOwner,
+    group: Arc<OneNode>,
     _stop: StopSource,
     _plan: watch::Sender<Option<VersionedPlan>>,
 }
@@ -175,6 +184,7 @@ impl Node {
             replica: Mutex::new((replica, 0)),
             leadership: watch::Sender::new(leadership),
             applied: watch::Sender::new(0),
+            gate: watch::Sender::new(true),
         });
         let adopted = VersionedPlan {
             version: PlanVersion(1),
@@ -187,7 +197,7 @@ impl Node {
         let (handle, task) = conversation::start(CellParts {
             cell: CELL,
             env,
-            group,
+            group: group.clone(),
             view: view.clone(),
             plan: plan.subscribe(),
             faults: Arc::new(NoFaults),
@@ -201,9 +211,24 @@ impl Node {
         }
         Self {
             owner: CellOwner::new(CELL, handle, lane),
+            group,
             _stop: stop,
             _plan: plan,
         }
+    }
+
+    /// Whether what is committed is answered.
+    pub(crate) fn answers(&self, open: bool) {
+        self.group.gate.send_replace(open);
+    }
+
+    /// Another node leads from now on.
+    pub(crate) fn follow(&self) {
+        self.group.leadership.send_replace(Leadership {
+            term: 2,
+            leader: Some(2),
+            is_self: false,
+        });
     }
 
     pub(crate) async fn ask(

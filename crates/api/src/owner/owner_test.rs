@@ -238,3 +238,30 @@ async fn a_listing_that_looks_at_more_than_one_look_may_see_shows_all_and_each_o
     let expected: Vec<_> = (1..).take(count).collect();
     assert_eq!(places, expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_goes_away_answers_what_it_has_committed_before_the_stream_ends() {
+    let node = Node::start().await;
+    let id = opened(&node, "o1", "anna", "").await.conversation_id;
+    let mut stream = attach(&node, &id, 0).await.expect("attached");
+    node.answers(false);
+    say(&stream, "m1", "is anybody there?");
+    until!(told(&mut stream), Told::Item(Item { content: Some(item::Content::Message(said)), .. })
+        if said.text == "is anybody there?");
+    node.follow();
+    // All tasks run in turn here: the conversation's actor has let go of the stream after these.
+    while node.owner.handle.serves() {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..64 {
+        tokio::task::yield_now().await;
+    }
+    node.answers(true);
+    let sent = until!(told(&mut stream), Told::Sent(sent) => sent);
+    assert_eq!(sent.request_id, "m1");
+    let end = stream.down.recv().await.expect("an end");
+    let StreamDown::Failed(refusal) = end else {
+        panic!("not an end: {end:?}");
+    };
+    assert_eq!(refusal.reason(), ErrorReason::NotLeader);
+}

@@ -407,6 +407,32 @@ async fn the_owner_learns_the_edge_from_who_is_connected() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_made_up_cell_is_answered_soon_and_leaves_nothing_behind() {
+    let mut bench = Bench::new();
+    let doors = bench.node(1, "c", None).await;
+    let start = Instant::now();
+    for made_up in 100..110 {
+        let call = ForwardCall {
+            group: made_up,
+            ..mark()
+        };
+        let refused = doors.call(call).await.unwrap_err();
+        assert_eq!(refused.reason(), ErrorReason::ConversationNotFound);
+        assert_eq!(refused.retry_after_ms, 0);
+    }
+    assert!(start.elapsed() < Duration::from_secs(11));
+    let opened = doors
+        .open(ForwardUp {
+            group: 99,
+            ..attach()
+        })
+        .await;
+    let refused = opened.err().expect("no such cell");
+    assert_eq!(refused.reason(), ErrorReason::ConversationNotFound);
+    assert_eq!(doors.shared.routes.remembered(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_nodes_that_name_each_other_are_asked_with_pauses_until_the_deadline() {
     let mut bench = Bench::new();
     let (second, third) = (bench.owner(false, Some(3)), bench.owner(false, Some(2)));

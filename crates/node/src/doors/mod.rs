@@ -38,6 +38,8 @@ use crate::refuse;
 const CALL_DEADLINE_MAX: Duration = Duration::from_secs(10);
 /// A stream that found no owner by then is refused.
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+/// A node that follows the control group hears of a new cell within this.
+const CELL_NEWS_WAIT: Duration = Duration::from_secs(1);
 /// Pause before a call is tried again when nothing new was heard: a tenth of an election.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
 /// Spread of that pause.
@@ -250,6 +252,14 @@ impl Doors {
             .unwrap_or_else(|_| Err(refuse::not_leader(None)))
     }
 
+    /// Whether a client has named a cell that does not exist. A new cell is known everywhere soon
+    /// after its birth, so that is waited for.
+    fn names_no_cell(&self, group: u32, refusal: &Refusal, tries: &Tries) -> bool {
+        refusal.reason() == ErrorReason::ClusterForming
+            && tries.began.elapsed() >= CELL_NEWS_WAIT
+            && self.shared.routes.is_unknown_cell(group)
+    }
+
     /// Waits for news about the leader of `group`, or a short pause. `false` when the deadline
     /// leaves no time for another attempt.
     async fn again(&self, group: u32, refusal: &Refusal, tries: &mut Tries) -> bool {
@@ -275,6 +285,9 @@ impl Door for Doors {
         loop {
             let route = self.shared.routes.find(call.group);
             match self.try_call(route, &call, deadline).await {
+                Err(refusal) if self.names_no_cell(call.group, &refusal, &tries) => {
+                    return Err(refuse::no_such_cell(call.group));
+                }
                 Err(refusal) if may_try_again(&refusal) => {
                     if !self.again(call.group, &refusal, &mut tries).await {
                         return Err(self.shared.routes.named(refusal));
@@ -291,6 +304,9 @@ impl Door for Doors {
         loop {
             let route = self.shared.routes.find(first.group);
             match self.try_open(route, &first, deadline).await {
+                Err(refusal) if self.names_no_cell(first.group, &refusal, &tries) => {
+                    return Err(refuse::no_such_cell(first.group));
+                }
                 Err(refusal) if may_try_again(&refusal) => {
                     if !self.again(first.group, &refusal, &mut tries).await {
                         return Err(self.shared.routes.named(refusal));
@@ -304,6 +320,7 @@ impl Door for Doors {
 
 /// The attempts at one call or stream.
 struct Tries {
+    began: Instant,
     deadline: Instant,
     /// A hint was followed without a pause. Two nodes that name each other, as around an election,
     /// would else be asked in a circle as fast as they answer.
@@ -313,6 +330,7 @@ struct Tries {
 impl Tries {
     fn until(deadline: Instant) -> Self {
         Self {
+            began: Instant::now(),
             deadline,
             hint_followed: false,
         }

@@ -33,7 +33,7 @@ pub(super) struct Routes {
 }
 
 /// What is believed of a group that has no replica here, or none that knows its leader.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Hint {
     leader: Option<u64>,
     /// Counts the members that were asked in vain.
@@ -69,17 +69,25 @@ impl Routes {
         }
     }
 
+    /// Clients name groups: only one that has members is remembered.
     fn guess(&self, group: u32) -> Route {
-        let mut hints = self.hints.lock();
-        let hint = hints.entry(group).or_default();
-        if let Some(leader) = hint.leader.filter(|leader| *leader != self.us) {
-            return Route::Peer(leader);
-        }
         let members = self.members(group);
-        match members.len() {
-            0 => Route::Nowhere,
-            len => Route::Peer(members[hint.turn % len]),
+        let mut hints = self.hints.lock();
+        let hint = match members.is_empty() {
+            true => hints.get(&group).copied().unwrap_or_default(),
+            false => *hints.entry(group).or_default(),
+        };
+        match hint.leader.filter(|leader| *leader != self.us) {
+            Some(leader) => Route::Peer(leader),
+            None if members.is_empty() => Route::Nowhere,
+            None => Route::Peer(members[hint.turn % members.len()]),
         }
+    }
+
+    /// Whether the cluster has cells and this group is none of them, by what this node knows.
+    pub(super) fn is_unknown_cell(&self, group: u32) -> bool {
+        let parts = self.control.borrow();
+        group != 0 && !parts.cells.is_empty() && !parts.cells.contains_key(&CellId(group))
     }
 
     /// Other nodes that hold a replica of the group.
@@ -95,6 +103,12 @@ impl Routes {
                 }),
         };
         all.into_iter().filter(|node| *node != self.us).collect()
+    }
+
+    /// Groups that something is remembered of.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.hints.lock().len()
     }
 
     fn known(&self, group: u32) -> Option<Leadership> {
@@ -133,7 +147,9 @@ impl Routes {
     /// `peer` could not be reached: another one is asked next.
     pub(super) fn forget(&self, group: u32, peer: u64) {
         let mut hints = self.hints.lock();
-        let hint = hints.entry(group).or_default();
+        let Some(hint) = hints.get_mut(&group) else {
+            return;
+        };
         hint.turn = hint.turn.wrapping_add(1);
         if hint.leader == Some(peer) {
             hint.leader = None;

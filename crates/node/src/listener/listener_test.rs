@@ -64,6 +64,23 @@ async fn a_connection_beyond_the_limit_is_closed_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn half_a_request_is_not_waited_for_for_ever() {
+    let env = memory::env(1);
+    let (_server, address) = server(&env, bounds()).await;
+    let mut slow = env.network.dial(&address.to_string()).await.unwrap();
+    let head = "POST /grpc.health.v1.Health/Check HTTP/1.1\r\nhost: x\r\n\
+                content-type: application/grpc\r\ncontent-length: 100\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    slow.write_all(&[0, 0, 0]).await.unwrap();
+    let start = Instant::now();
+    let mut answer = Vec::new();
+    slow.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(start.elapsed(), api::limits::SERVER_CALL_WAIT);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.contains("grpc-status"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_ends_at_its_deadline_although_a_connection_goes_on() {
     let env = memory::env(1);
     let (server, address) = server(&env, bounds()).await;

@@ -46,6 +46,8 @@ pub(crate) struct Bounds {
     pub(crate) streams: u32,
     /// Calls of one connection under way; streams count until they have begun.
     pub(crate) calls: usize,
+    /// How long a call may take with the reading of its request, before a stream has begun.
+    pub(crate) call_wait: Duration,
     /// Resets by our own errors before a connection is closed.
     pub(crate) local_resets: usize,
     /// Bytes of a request's header list.
@@ -69,6 +71,7 @@ impl Bounds {
             connections,
             streams: api::limits::SERVER_STREAMS_PER_CONNECTION,
             calls: api::limits::SERVER_CALLS_PER_CONNECTION,
+            call_wait: api::limits::SERVER_CALL_WAIT,
             local_resets: api::limits::SERVER_LOCAL_RESETS_MAX,
             header_bytes: api::limits::SERVER_HEADER_BYTES_MAX,
             window_bytes: 1024 * 1024,
@@ -85,6 +88,7 @@ impl Bounds {
             connections: 512,
             streams: 1_024,
             calls: 1_024,
+            call_wait: api::limits::SERVER_CALL_WAIT,
             local_resets: 256,
             header_bytes: 16 * 1024,
             window_bytes: 8 * 1024 * 1024,
@@ -279,7 +283,8 @@ async fn serve_http2(connection: Prefaced, shared: &Arc<Shared>) {
         .max_send_buf_size(SEND_BUFFER_BYTES);
     let calls = Arc::new(Semaphore::new(bounds.calls));
     let routes = shared.routes.clone();
-    let service = service_fn(move |request| answer(routes.clone(), calls.clone(), request));
+    let wait = bounds.call_wait;
+    let service = service_fn(move |request| answer(routes.clone(), calls.clone(), wait, request));
     drive!(
         builder.serve_connection(TokioIo::new(connection), service),
         shared
@@ -295,7 +300,8 @@ async fn serve_http1(connection: Prefaced, shared: &Arc<Shared>) {
         .max_buf_size(64 * 1024);
     let calls = Arc::new(Semaphore::new(bounds.calls));
     let routes = shared.routes.clone();
-    let service = service_fn(move |request| answer(routes.clone(), calls.clone(), request));
+    let wait = bounds.call_wait;
+    let service = service_fn(move |request| answer(routes.clone(), calls.clone(), wait, request));
     drive!(
         builder.serve_connection(TokioIo::new(connection), service),
         shared
@@ -309,17 +315,22 @@ async fn age(shared: &Shared) {
     }
 }
 
-/// One call, unless its connection has too many under way.
+/// One call, unless its connection has too many under way. Whoever sends half a request holds nothing
+/// for long.
 async fn answer(
     mut routes: Routes,
     calls: Arc<Semaphore>,
+    wait: Duration,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let Ok(_permit) = calls.try_acquire() else {
         let status = Status::resource_exhausted("too many calls of this connection are under way");
         return Ok(status.into_http());
     };
-    routes.call(request).await
+    match tokio::time::timeout(wait, routes.call(request)).await {
+        Ok(answered) => answered,
+        Err(_) => Ok(api::errors::status(api::errors::outcome_unknown()).into_http()),
+    }
 }
 
 /// Lets hyper start tasks on a lane.
