@@ -205,13 +205,11 @@ pub(crate) fn sessions(cell: &Cell, at_fault: &BTreeSet<AgentId>) -> Vec<Known> 
         .collect()
 }
 
-/// Conversations that have not ended and whose customer the machine believes to be there.
-pub(crate) fn believed_attached(cell: &Cell) -> Vec<ConversationId> {
-    let open = cell
-        .state()
-        .conversations()
-        .filter(|found| !found.phase.is_over());
-    open.filter(|found| found.believed_here())
+/// Conversations of one part of the state that have not ended and whose customer the machine believes
+/// to be there.
+pub(crate) fn believed_attached(cell: &Cell, part: usize) -> Vec<ConversationId> {
+    let all = cell.state().conversations_of_part(part);
+    all.filter(|found| !found.phase.is_over() && found.believed_here())
         .map(|found| found.id)
         .collect()
 }

@@ -4,6 +4,7 @@
 
 #[allow(dead_code, reason = "each file of tests needs a part of it")]
 mod floor;
+#[allow(dead_code, reason = "each file of tests needs a part of it")]
 mod group;
 
 use std::time::Duration;

@@ -9,9 +9,9 @@ mod group;
 
 use std::time::Duration;
 
-use domain::cell::command::LeaseState;
+use domain::cell::command::{Command, Entry, LeaderStarted, LeaseState};
 use domain::cell::conversation::Phase;
-use domain::ids::{AgentId, ConversationId, NodeId, OfferId, Sequence};
+use domain::ids::{AgentId, CellTime, ConversationId, NodeId, OfferId, Sequence};
 use floor::{EDGE, Floor};
 
 const OTHER: NodeId = NodeId(3);
@@ -125,5 +125,163 @@ async fn a_customer_who_goes_with_a_lost_edge_gets_the_longer_grace() {
         };
         floor.until(|floor| gone(floor).is_some()).await;
         assert_eq!(gone(&floor).map(|gone| gone.our_fault), Some(our_fault));
+    }
+}
+
+fn is_closed(floor: &Floor, id: ConversationId) -> bool {
+    let view = floor.cell.view();
+    view.with(|cell, _| {
+        cell.conversation(id)
+            .is_none_or(|found| found.phase.is_over())
+    })
+}
+
+fn gone_since(floor: &Floor, id: ConversationId) -> Option<CellTime> {
+    let view = floor.cell.view();
+    view.with(|cell, _| Some(cell.conversation(id)?.gone?.at))
+}
+
+/// No quorum for so many seconds, and then again one.
+async fn without_a_quorum(floor: &Floor, seconds: u64) {
+    floor.group.quorum(false);
+    floor.until(|floor| !floor.cell.serves()).await;
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    floor.group.quorum(true);
+    floor.until(|floor| floor.cell.serves()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quorum_that_was_away_for_a_minute_and_is_back_counts_against_nobody() {
+    let floor = Floor::new().await;
+    // Somebody who went before: 100 of 120 s are over when the quorum goes.
+    let left = floor.open("bert").await;
+    drop(floor.cell.attach(left, Sequence(0), false, EDGE).await);
+    floor.until(|floor| gone_since(floor, left).is_some()).await;
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let (agent, conversation) = offered(&floor, EDGE).await;
+    let offer = open_offer(&floor, conversation);
+    without_a_quorum(&floor, 90).await;
+    let started = floor.group.started();
+    let lapse_ms = started.last().map(|started| started.without_leader_ms);
+    assert_eq!(
+        started.len(),
+        2,
+        "the barrier of the term and of the return"
+    );
+    assert!(
+        lapse_ms.is_some_and(|ms| (90_000..92_000).contains(&ms)),
+        "{lapse_ms:?}"
+    );
+    for second in 0..14 {
+        assert_eq!(lease(&floor, &agent), LeaseState::Alive, "second {second}");
+        assert_eq!(open_offer(&floor, conversation), offer, "second {second}");
+        assert!(!is_closed(&floor, left), "second {second}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(misses(&floor, &agent), 0);
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert!(!is_closed(&floor, left), "the full time again");
+    floor.until(|floor| is_closed(floor, left)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_confirmed_quorum_time_decides_nothing() {
+    let floor = Floor::new().await;
+    let (agent, _) = offered(&floor, EDGE).await;
+    floor.group.quorum(false);
+    floor.until(|floor| !floor.cell.serves()).await;
+    let before = floor.group.asked();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(
+        floor.group.asked(),
+        before,
+        "no tick, no lease, no customer"
+    );
+    assert_eq!(lease(&floor, &agent), LeaseState::Alive);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_customer_lost_while_the_cell_had_no_leader_has_ten_minutes() {
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    let attached = floor
+        .cell
+        .attach(conversation, Sequence(0), false, EDGE)
+        .await
+        .expect("attached");
+    let is_here = |floor: &Floor| {
+        let view = floor.cell.view();
+        view.with(|cell, _| {
+            let found = cell.conversation(conversation);
+            found.is_some_and(|found| found.attached_once && found.gone.is_none())
+        })
+    };
+    floor.until(is_here).await;
+    floor.group.follow(2, None);
+    floor.until(|floor| !floor.cell.serves()).await;
+    drop(attached);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    floor.group.lead(3);
+    floor.until(|floor| floor.cell.serves()).await;
+    tokio::time::sleep(Duration::from_secs(599)).await;
+    assert!(!is_closed(&floor, conversation), "ten minutes are not over");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(
+        is_closed(&floor, conversation),
+        "ten minutes and the return"
+    );
+}
+
+/// What a node proposes first that begins with a log of an hour ago and is elected after 10 s;
+/// `heard` says whether another leader gives it an entry before.
+async fn first_entry_after_a_restart(heard: bool) -> LeaderStarted {
+    let entry = |at: u64, wall_ms| {
+        let first = LeaderStarted {
+            wall_ms,
+            without_leader_ms: 0,
+            after_restart_of_all: false,
+        };
+        wire::cell::encode_entry(&Entry {
+            at: CellTime(at),
+            wall_ms,
+            command: Command::LeaderStarted(first),
+        })
+    };
+    let floor = Floor::before_any_leader(|group| {
+        group.inject(&entry(5_000, 1_000));
+        // The vote of before: it names the leader of then.
+        group.follow(4, Some(7));
+    });
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    if heard {
+        floor.group.inject(&entry(9_000, 2_000));
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    // Elected, but not yet proven: the leader named is this node itself.
+    floor.group.follow(5, Some(1));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    floor.group.lead(5);
+    floor.has_a_plan().await;
+    floor.group.started()[0]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vote_from_before_the_restart_is_no_leader_met() {
+    assert!(
+        first_entry_after_a_restart(false)
+            .await
+            .after_restart_of_all
+    );
+    assert!(!first_entry_after_a_restart(true).await.after_restart_of_all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_without_a_leader_counts_from_the_last_sign_of_the_one_before() {
+    for (heard, expected_ms) in [(false, 10_050), (true, 6_050)] {
+        let without_ms = first_entry_after_a_restart(heard).await.without_leader_ms;
+        assert!(
+            (expected_ms..expected_ms + 100).contains(&without_ms),
+            "{without_ms} ms, heard: {heard}"
+        );
     }
 }

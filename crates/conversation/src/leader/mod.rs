@@ -2,6 +2,7 @@
 //! Promise: duties are level-triggered; a lost or repeated one harms nobody.
 //! Not here: what clients ask for (`actor`).
 
+mod history;
 mod run;
 mod step;
 

@@ -20,6 +20,7 @@ use ports::{Committed, Leadership, ProposeError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::history::History;
 use super::step::{Duty, Facts, Quorum, due, known_to_all, quorum, sleep_ms};
 use super::{Duties, Edge};
 use crate::concern;
@@ -41,7 +42,9 @@ const LOOK_MS: u64 = 2;
 const RETURN_MS: u64 = 15_000;
 /// Conversations looked at in one round of that count.
 const COUNT_PER_ROUND: usize = 256;
-/// Pause after a first entry that failed, in milliseconds.
+/// Parts of the state in which one round looks for more of them.
+const PARTS_PER_ROUND: usize = 32;
+/// Pause after a barrier's entry that failed, in milliseconds.
 const AGAIN_MS: u64 = 20;
 
 type Outcome = Result<Committed<Reply>, ProposeError>;
@@ -60,12 +63,10 @@ enum Asked {
 /// Follows leadership for as long as the cell runs here.
 pub(crate) async fn run(duties: Duties) {
     let mut leadership = duties.core.group.leadership();
-    let mut history = History {
-        leaderless_since: Some(Instant::now()),
-        met_a_leader: false,
-    };
+    let mut history = History::default();
     loop {
         let now = *leadership.borrow_and_update();
+        history.note(&duties.core.group.status());
         if now.is_self {
             // Whatever an earlier term served ends here; nothing is served before the barrier.
             let hub = &duties.core.view.shared.hub;
@@ -73,15 +74,10 @@ pub(crate) async fn run(duties: Duties) {
             Term::new(&duties, now.term)
                 .serve(&mut leadership, &history)
                 .await;
-            history = History {
-                leaderless_since: Some(Instant::now()),
-                met_a_leader: true,
-            };
             if !duties.stop.is_stopped() && *leadership.borrow() != now {
                 continue;
             }
         }
-        history.note(now);
         let leader = now.leader.filter(|_| !now.is_self);
         duties
             .core
@@ -106,32 +102,16 @@ pub(crate) async fn run(duties: Duties) {
         .set_serving(Serving::No { leader: None });
 }
 
-/// What this node saw of leaders before it leads.
-struct History {
-    leaderless_since: Option<Instant>,
-    met_a_leader: bool,
-}
-
-impl History {
-    fn note(&mut self, now: Leadership) {
-        if now.leader.is_some() {
-            self.leaderless_since = None;
-            self.met_a_leader = true;
-        } else if self.leaderless_since.is_none() {
-            self.leaderless_since = Some(Instant::now());
-        }
-    }
-
-    fn first_entry(&self, wall_ms: u64) -> LeaderStarted {
-        let without = self
-            .leaderless_since
-            .map_or(Duration::ZERO, |since| since.elapsed());
-        LeaderStarted {
-            wall_ms,
-            without_leader_ms: u64::try_from(without.as_millis()).unwrap_or(u64::MAX),
-            after_restart_of_all: !self.met_a_leader,
-        }
-    }
+/// Why a leader's entry is due before anything is served.
+#[derive(Debug, Clone, Copy)]
+enum Barrier {
+    /// A term begins.
+    NewTerm {
+        /// Nobody was heard since this process began.
+        after_restart_of_all: bool,
+    },
+    /// A quorum answers again in the same term.
+    QuorumBack,
 }
 
 /// One term in which this node leads.
@@ -147,8 +127,8 @@ struct Term<'a> {
     quorum_ok_at: Instant,
     /// Conversations whose customer is still to be counted.
     to_count: Vec<ConversationId>,
-    /// Whether they were listed since streams were last lost.
-    listed: bool,
+    /// The part of the conversations that is listed next, since streams were last lost.
+    next_part: usize,
     /// The newest machine version that every voter's program knows.
     known: MachineVersion,
     /// The buckets that the cell is to hold, while it does not know that it does.
@@ -168,23 +148,16 @@ impl<'a> Term<'a> {
             started: now,
             quorum_ok_at: now,
             to_count: Vec::new(),
-            listed: false,
+            next_part: 0,
             known: FIRST_VERSION,
             buckets: None,
         }
     }
 
     async fn serve(mut self, leadership: &mut watch::Receiver<Leadership>, history: &History) {
-        if !pass_the_barrier(self.duties, self.term, leadership, history).await {
+        if !self.begin(leadership, history).await {
             return;
         }
-        let shared = &self.duties.core.view.shared;
-        *self.duties.core.leases.lock() = Leases::default();
-        self.quorum_ok_at = Instant::now();
-        shared.hub.set_serving(Serving::Yes {
-            term: self.term,
-            interrupted_ms: None,
-        });
         self.read_registry();
         let mut applied = self.duties.core.view.applied();
         let mut plan = self.duties.plan.clone();
@@ -210,11 +183,143 @@ impl<'a> Term<'a> {
                 () = changed_after(&mut applied, look_at) => looked_at = Instant::now(),
                 () = sleep_until(wake_at) => {
                     if Instant::now() >= round_at {
+                        if self.quorum_is_back() && !self.resume(leadership).await {
+                            return;
+                        }
                         round_at = Instant::now() + Duration::from_millis(ROUND_MS);
                         self.round();
                     }
                 }
             }
+        }
+    }
+
+    /// Passes the barrier of a new term and serves; false when the term has passed.
+    async fn begin(
+        &mut self,
+        leadership: &mut watch::Receiver<Leadership>,
+        history: &History,
+    ) -> bool {
+        let view = &self.duties.core.view;
+        let shared = &view.shared;
+        let (now, applied) = view.with(|cell, applied| (cell.now(), applied.0));
+        shared.clock.lock().lead(now, shared.mono_ms());
+        let after_restart_of_all = !history.has_heard(applied);
+        let barrier = Barrier::NewTerm {
+            after_restart_of_all,
+        };
+        if !self.pass(barrier, leadership).await {
+            return false;
+        }
+        // A restart of all voters has moved cell time by the wall clock: go on from there.
+        let now = view.with(|cell, _| cell.now());
+        shared.clock.lock().lead(now, shared.mono_ms());
+        self.serve_anew();
+        true
+    }
+
+    /// Passes the barrier of a quorum that answers again; false when the term has passed. Nobody
+    /// could be heard meanwhile, so every lease and offer has its full period again.
+    async fn resume(&mut self, leadership: &mut watch::Receiver<Leadership>) -> bool {
+        let passed = self.pass(Barrier::QuorumBack, leadership).await;
+        if passed {
+            self.serve_anew();
+        }
+        passed
+    }
+
+    /// Serves, and hears agents and counts customers from the beginning: every stream was ended.
+    fn serve_anew(&mut self) {
+        let core = &self.duties.core;
+        *core.leases.lock() = Leases::default();
+        self.started = Instant::now();
+        self.quorum_ok_at = self.started;
+        self.to_count.clear();
+        self.next_part = 0;
+        core.view.shared.hub.set_serving(Serving::Yes {
+            term: self.term,
+            interrupted_ms: None,
+        });
+    }
+
+    /// Whether a quorum answers after streams were ended because none did.
+    fn quorum_is_back(&self) -> bool {
+        let core = &self.duties.core;
+        let lapsed = matches!(core.view.shared.hub.serving(), Serving::Lapsed { .. });
+        lapsed && core.group.status().quorum_ok
+    }
+
+    /// Whether a quorum confirms this leader: only then may time decide anything.
+    fn is_confirmed(&self) -> bool {
+        let core = &self.duties.core;
+        let serving = core.view.shared.hub.serving();
+        let told = matches!(
+            serving,
+            Serving::Yes {
+                interrupted_ms: None,
+                ..
+            }
+        );
+        told && core.group.status().quorum_ok
+    }
+
+    /// Milliseconds since a quorum last confirmed this leader.
+    fn unconfirmed_ms(&self) -> u64 {
+        u64::try_from(self.quorum_ok_at.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn barrier_entry(&self, barrier: Barrier) -> LeaderStarted {
+        let core = &self.duties.core;
+        let shared = &core.view.shared;
+        let wall_ms = core.env.clock.now_ms();
+        match barrier {
+            Barrier::NewTerm {
+                after_restart_of_all,
+            } => {
+                // The last entry is the last certain sign of the leader before.
+                let last = core.view.with(|cell, _| cell.now());
+                let now = shared.clock.lock().stamp(shared.mono_ms());
+                LeaderStarted {
+                    wall_ms,
+                    without_leader_ms: now.since_ms(last),
+                    after_restart_of_all,
+                }
+            }
+            Barrier::QuorumBack => LeaderStarted {
+                wall_ms,
+                without_leader_ms: self.unconfirmed_ms(),
+                after_restart_of_all: false,
+            },
+        }
+    }
+
+    /// Proposes the barrier's entry until it is applied; false when the term has passed.
+    async fn pass(
+        &mut self,
+        barrier: Barrier,
+        leadership: &mut watch::Receiver<Leadership>,
+    ) -> bool {
+        let (duties, term) = (self.duties, self.term);
+        loop {
+            let entry = self.barrier_entry(barrier);
+            let payload = duties.core.stamp(Command::LeaderStarted(entry));
+            let outcome = tokio::select! {
+                biased;
+                () = duties.stop.stopped() => return false,
+                () = passed(leadership, term) => return false,
+                outcome = duties.core.group.propose(term, payload) => outcome,
+            };
+            match outcome {
+                Ok(_) => return true,
+                Err(ProposeError::Stopped { .. }) => return false,
+                // A lapsed lease also says `NotLeader`: leadership alone tells whether the term has passed.
+                Err(_) => {}
+            }
+            let seen = *leadership.borrow_and_update();
+            if !seen.is_self || seen.term != term || duties.stop.is_stopped() {
+                return false;
+            }
+            sleep(Duration::from_millis(AGAIN_MS)).await;
         }
     }
 
@@ -249,6 +354,10 @@ impl<'a> Term<'a> {
     fn propose_due(&mut self, facts: Facts, plan: &watch::Receiver<Option<VersionedPlan>>) {
         let blocked: Vec<Duty> = self.under_way.iter().chain(&self.held).copied().collect();
         for duty in due(facts, &blocked) {
+            if duty == Duty::Tick && !self.is_confirmed() {
+                self.held.push(duty);
+                continue;
+            }
             let command = match duty {
                 Duty::MatchMore => Command::MatchMore,
                 Duty::Tick => Command::Tick(self.tick(facts.now)),
@@ -333,11 +442,14 @@ impl<'a> Term<'a> {
         self.rounds += 1;
         self.held.clear();
         self.watch_quorum();
+        let confirmed = self.is_confirmed();
         if self.rounds.is_multiple_of(LEASE_ROUNDS) {
-            self.compare_leases();
+            if confirmed {
+                self.compare_leases();
+            }
             self.read_registry();
         }
-        if self.started.elapsed() >= Duration::from_millis(RETURN_MS) {
+        if confirmed && self.started.elapsed() >= Duration::from_millis(RETURN_MS) {
             self.count_customers();
         }
     }
@@ -355,12 +467,17 @@ impl<'a> Term<'a> {
     }
 
     fn watch_quorum(&mut self) {
-        let ok = self.duties.core.group.status().quorum_ok;
+        let core = &self.duties.core;
+        let hub = &core.view.shared.hub;
+        if matches!(hub.serving(), Serving::Lapsed { .. }) {
+            return;
+        }
+        let ok = core.group.status().quorum_ok;
         if ok {
             self.quorum_ok_at = Instant::now();
         }
-        let since = u64::try_from(self.quorum_ok_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let next = match quorum(ok, 0, since, self.duties.interrupted_after_ms) {
+        let since_ms = self.unconfirmed_ms();
+        let next = match quorum(ok, 0, since_ms, self.duties.interrupted_after_ms) {
             Quorum::Held => Serving::Yes {
                 term: self.term,
                 interrupted_ms: None,
@@ -371,12 +488,6 @@ impl<'a> Term<'a> {
             },
             Quorum::Lost => Serving::Lapsed { term: self.term },
         };
-        let hub = &self.duties.core.view.shared.hub;
-        if matches!(hub.serving(), Serving::Lapsed { .. }) && matches!(next, Serving::Yes { .. }) {
-            // Every stream was ended: customers who do not come back are counted anew.
-            self.started = Instant::now();
-            self.listed = false;
-        }
         hub.set_serving(next);
     }
 
@@ -403,10 +514,15 @@ impl<'a> Term<'a> {
 
     /// After a change of leader: customers of whom no stream has come back are gone by our fault.
     fn count_customers(&mut self) {
-        let core = &self.duties.core;
-        if !self.listed {
-            self.listed = true;
-            self.to_count = core.view.with(|cell, _| concern::believed_attached(cell));
+        let view = &self.duties.core.view;
+        let parts = view.with(|cell, _| cell.state().conversation_parts());
+        let until = parts.min(self.next_part + PARTS_PER_ROUND);
+        while self.next_part < until && self.to_count.len() < COUNT_PER_ROUND {
+            // One part for each look: entries wait for whoever reads.
+            let part = self.next_part;
+            let believed = view.with(|cell, _| concern::believed_attached(cell, part));
+            self.to_count.extend(believed);
+            self.next_part += 1;
         }
         let batch = self.to_count.len().min(COUNT_PER_ROUND);
         let waiting: Vec<ConversationId> = self.to_count.drain(..batch).collect();
@@ -415,45 +531,6 @@ impl<'a> Term<'a> {
                 self.propose(Asked::Gone(conversation), gone(conversation));
             }
         }
-    }
-}
-
-/// Proposes the first entry until it is applied; false when the term has passed.
-async fn pass_the_barrier(
-    duties: &Duties,
-    term: u64,
-    leadership: &mut watch::Receiver<Leadership>,
-    history: &History,
-) -> bool {
-    let core = &duties.core;
-    let shared = &core.view.shared;
-    let now = core.view.with(|cell, _| cell.now());
-    shared.clock.lock().lead(now, shared.mono_ms());
-    loop {
-        let first = Command::LeaderStarted(history.first_entry(core.env.clock.now_ms()));
-        let payload = core.stamp(first);
-        let outcome = tokio::select! {
-            biased;
-            () = duties.stop.stopped() => return false,
-            () = passed(leadership, term) => return false,
-            outcome = core.group.propose(term, payload) => outcome,
-        };
-        match outcome {
-            Ok(_) => {
-                // A restart of all voters has moved cell time by the wall clock: go on from there.
-                let now = core.view.with(|cell, _| cell.now());
-                shared.clock.lock().lead(now, shared.mono_ms());
-                return true;
-            }
-            Err(ProposeError::Stopped { .. }) => return false,
-            // A lapsed lease also says `NotLeader`: leadership alone tells whether the term has passed.
-            Err(_) => {}
-        }
-        let seen = *leadership.borrow_and_update();
-        if !seen.is_self || seen.term != term || duties.stop.is_stopped() {
-            return false;
-        }
-        sleep(Duration::from_millis(AGAIN_MS)).await;
     }
 }
 

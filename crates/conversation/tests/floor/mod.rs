@@ -55,8 +55,26 @@ pub struct Floor {
 
 impl Floor {
     pub async fn new() -> Self {
+        let floor = Self::before_any_leader(|_| {});
+        floor.group.lead(1);
+        floor.has_a_plan().await;
+        floor
+    }
+
+    /// Waits for the plan.
+    pub async fn has_a_plan(&self) {
+        let planned = |floor: &Self| {
+            let view = floor.cell.view();
+            view.with(|cell, _| cell.state().meta().plan == PlanVersion(1))
+        };
+        self.until(planned).await;
+    }
+
+    /// A process that begins on what `disk` leaves in the group.
+    pub fn before_any_leader(disk: impl FnOnce(&LocalGroup)) -> Self {
         let (replica, view) = conversation::replica(CellId(1));
         let group = Arc::new(LocalGroup::new(replica));
+        disk(&group);
         let mut plan = wire::floor::parse(wire::floor::SAMPLE).expect("the sample has no fault");
         plan.policy.customer_commands_max = 16;
         let (plan, newest) = watch::channel(Some(VersionedPlan {
@@ -76,24 +94,14 @@ impl Floor {
             stop: stop.token(),
         });
         task.detach();
-        let floor = Self {
+        Self {
             cell,
             group,
             faults,
             _plan: plan,
             _stop: stop,
             requests: std::cell::Cell::new(0),
-        };
-        floor.group.lead(1);
-        floor
-            .until(|floor| {
-                floor
-                    .cell
-                    .view()
-                    .with(|cell, _| cell.state().meta().plan == PlanVersion(1))
-            })
-            .await;
-        floor
+        }
     }
 
     /// Waits until something holds; the paused clock moves on by itself.

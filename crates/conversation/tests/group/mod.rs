@@ -2,10 +2,11 @@
 //! Promise: the same contract as a real group, with leadership and quorum set by hand.
 //! Not here: more than one replica.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use conversation::CellReplica;
+use domain::cell::command::{Command, LeaderStarted};
 use domain::cell::reply::Reply;
 use parking_lot::Mutex;
 use ports::{
@@ -16,7 +17,9 @@ use tokio::sync::watch;
 pub struct LocalGroup {
     replica: Mutex<CellReplica>,
     index: AtomicU64,
-    quorum: AtomicBool,
+    asked: AtomicU64,
+    started: Mutex<Vec<LeaderStarted>>,
+    quorum: watch::Sender<bool>,
     held: watch::Sender<bool>,
     leadership: watch::Sender<Leadership>,
     applied: watch::Sender<u64>,
@@ -27,7 +30,9 @@ impl LocalGroup {
         Self {
             replica: Mutex::new(replica),
             index: AtomicU64::new(0),
-            quorum: AtomicBool::new(true),
+            asked: AtomicU64::new(0),
+            started: Mutex::new(Vec::new()),
+            quorum: watch::Sender::new(true),
             held: watch::Sender::new(false),
             leadership: watch::Sender::new(Leadership::default()),
             applied: watch::Sender::new(0),
@@ -50,8 +55,19 @@ impl LocalGroup {
         });
     }
 
+    /// Without a quorum proposals are appended and commit when it is back.
     pub fn quorum(&self, ok: bool) {
-        self.quorum.store(ok, Ordering::Release);
+        self.quorum.send_replace(ok);
+    }
+
+    /// Proposals so far, committed or not.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// The leaders' entries that were proposed and committed.
+    pub fn started(&self) -> Vec<LeaderStarted> {
+        self.started.lock().clone()
     }
 
     /// Keeps proposals from committing until it is let go.
@@ -85,14 +101,22 @@ impl Group<Reply> for LocalGroup {
         if !now.is_self || now.term != term {
             return Err(ProposeError::NotLeader { leader: now.leader });
         }
+        self.asked.fetch_add(1, Ordering::AcqRel);
         let mut held = self.held.subscribe();
         let _ = held.wait_for(|held| !held).await;
+        let mut quorum = self.quorum.subscribe();
+        let _ = quorum.wait_for(|ok| *ok).await;
+        if let Ok(entry) = wire::cell::decode_entry(&payload)
+            && let Command::LeaderStarted(started) = entry.command
+        {
+            self.started.lock().push(started);
+        }
         Ok(self.commit(term, &payload))
     }
 
     async fn linearize(&self) -> Result<u64, ReadError> {
         let now = *self.leadership.borrow();
-        if !self.quorum.load(Ordering::Acquire) {
+        if !*self.quorum.borrow() {
             return Err(ReadError::QuorumLost);
         }
         if now.is_self {
@@ -112,7 +136,9 @@ impl Group<Reply> for LocalGroup {
 
     fn status(&self) -> GroupStatus {
         GroupStatus {
-            quorum_ok: self.quorum.load(Ordering::Acquire),
+            term: self.leadership.borrow().term,
+            last_log: self.proposed(),
+            quorum_ok: *self.quorum.borrow(),
             voters: vec![1, 2, 3],
             ..GroupStatus::default()
         }

@@ -17,10 +17,12 @@ pub(super) fn started(draft: &mut Draft<'_>, started: &LeaderStarted) -> Done {
     let meta = &draft.state.meta;
     let leader = &meta.leader;
     let moved_ms = if started.after_restart_of_all && meta.wall_ms > 0 {
+        // What cell time has moved by itself since the last entry is no part of what is missing.
         started
             .wall_ms
             .saturating_sub(meta.wall_ms)
             .min(RESTART_MS_MAX)
+            .saturating_sub(started.without_leader_ms)
     } else {
         0
     };

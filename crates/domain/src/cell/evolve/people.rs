@@ -66,9 +66,10 @@ impl State {
             leader.extensions.clear();
             return;
         }
+        // The time that cell time was moved by was time without a leader as well.
         leader.extensions.push(Extension {
             at: now,
-            ms: without_leader_ms,
+            ms: without_leader_ms.saturating_add(moved_ms),
         });
         if leader.extensions.len() > EXTENSIONS_MAX {
             let oldest = leader.extensions.remove(0);

@@ -165,6 +165,45 @@ fn after_a_restart_of_all_voters_the_wall_clock_adds_what_has_passed_at_most_a_d
 }
 
 #[test]
+fn what_cell_time_has_moved_by_itself_is_not_added_a_second_time() {
+    let mut floor = Floor::new();
+    floor.open("zoe");
+    let (before, wall_ms) = (floor.cell.now(), floor.state().meta().wall_ms);
+    floor.at += 40_000;
+    floor.apply(Command::LeaderStarted(LeaderStarted {
+        wall_ms: wall_ms + 3_600_000,
+        without_leader_ms: 40_000,
+        after_restart_of_all: true,
+    }));
+    assert_eq!(floor.cell.now().since_ms(before), 3_600_000);
+}
+
+#[test]
+fn the_time_that_a_restart_of_all_adds_is_time_without_a_leader() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    floor.at += 60_000;
+    let id = floor.open("zoe");
+    let offer = floor.offer_ref(id).offer;
+    floor.leader_starts(0);
+    floor.wait_ms(5_000);
+    floor.leader_starts(0);
+    let full = floor.cell.now();
+    floor.wait_ms(5_000);
+    let wall_ms = floor.state().meta().wall_ms;
+    floor.at += 2_000;
+    floor.apply(Command::LeaderStarted(LeaderStarted {
+        wall_ms: wall_ms + 30_000,
+        without_leader_ms: 2_000,
+        after_restart_of_all: true,
+    }));
+    assert_eq!(floor.state().meta().leader.series, 3);
+    let due = floor.state().meta().leader.renewed(full, 20_000);
+    assert_eq!(due.since_ms(full), 20_000 + 30_000);
+    assert_eq!(floor.offer_ref(id).offer, offer);
+}
+
+#[test]
 fn the_clients_epoch_is_untouched_by_a_change_of_leader() {
     let mut floor = Floor::new();
     floor.log_in("ana");
