@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::cell::Cell;
+use domain::cell::agent::Agent;
 use domain::cell::command::{Command, LeaseState, OfferRef};
 use domain::cell::event::Event;
 use domain::cell::transcript::Item;
@@ -15,10 +16,6 @@ use crate::leases::{Known, Periods};
 
 /// A session without any word ends after this, in milliseconds: a shift.
 const GONE_MS: u64 = 12 * 3_600_000;
-
-/// An agent whose edge this node has lost is suspect after this, so that open offers go to others
-/// soon, in milliseconds: longer than one heartbeat on its way through another edge.
-const FAULT_SUSPECT_MS: u64 = 6_000;
 
 /// The conversation that an event belongs to.
 pub(crate) fn conversation(event: &Event) -> Option<ConversationId> {
@@ -172,37 +169,27 @@ pub(crate) fn customer_limit(cell: &Cell) -> (u32, u64) {
 }
 
 /// Every session with the lease periods that hold for it; `at_fault` says whose edge is lost.
-pub(crate) fn sessions(cell: &Cell, at_fault: &BTreeSet<AgentId>) -> Vec<Known> {
+pub(crate) fn sessions(cell: &Cell, at_fault: &BTreeSet<AgentId>, now: CellTime) -> Vec<Known> {
     let state = cell.state();
-    let Some(plan) = state.plan() else {
+    if state.plan().is_none() {
         return Vec::new();
-    };
-    state
-        .agents()
-        .filter_map(|agent| {
-            let session = agent.session?;
-            let lost_ms = state.lost_after_ms(&agent.name);
-            let mut periods = Periods {
-                suspect_ms: plan.policy.suspect_ms,
-                lost_ms,
+    }
+    let known = |agent: &Agent| {
+        let session = agent.session?;
+        let our_fault = at_fault.contains(&agent.name);
+        Some(Known {
+            agent: agent.name.clone(),
+            session,
+            lease: Some(agent.lease).filter(|lease| *lease != LeaseState::Gone)?,
+            periods: Periods {
+                suspect_ms: state.suspect_silence_ms(our_fault),
+                lost_ms: state.lost_silence_ms(&agent.name, our_fault),
                 gone_ms: GONE_MS,
-            };
-            if at_fault.contains(&agent.name) {
-                periods.suspect_ms = periods.suspect_ms.min(FAULT_SUSPECT_MS);
-                periods.lost_ms = periods.lost_ms.min(plan.policy.lost_site_down_ms);
-            }
-            let lease = match agent.lease {
-                LeaseState::Gone => return None,
-                other => other,
-            };
-            Some(Known {
-                agent: agent.name.clone(),
-                session,
-                lease,
-                periods,
-            })
+            },
+            overdue: our_fault && state.is_lost_work_due(&agent.name, now),
         })
-        .collect()
+    };
+    state.agents().filter_map(|agent| known(agent)).collect()
 }
 
 /// Conversations of one part of the state that have not ended and whose customer the machine believes

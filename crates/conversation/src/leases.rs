@@ -29,6 +29,8 @@ pub struct Known {
     pub lease: LeaseState,
     /// The periods that hold.
     pub periods: Periods,
+    /// The agent is lost, and its edge has gone meanwhile: work is due that waited for its queue.
+    pub overdue: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +88,8 @@ impl Leases {
             };
             kept.insert(known.agent.clone(), heard);
             let due = state_after(now_ms.saturating_sub(heard.at_ms), known.periods);
-            if follows(known.lease, due, heard.edge.is_some()) {
+            let once_more = known.overdue && due == LeaseState::Lost;
+            if once_more || follows(known.lease, due, heard.edge.is_some()) {
                 changes.push((known.agent.clone(), known.session, due));
             }
         }
@@ -137,6 +140,7 @@ mod tests {
             session: Session(7),
             lease,
             periods: PERIODS,
+            overdue: false,
         }
     }
 
@@ -170,6 +174,19 @@ mod tests {
             due(&mut leases, LeaseState::Alive, 3_700_000),
             Some(LeaseState::Gone)
         );
+    }
+
+    #[test]
+    fn work_that_an_edge_makes_due_is_lost_once_more_after_the_full_silence() {
+        let mut leases = Leases::default();
+        let overdue = Known {
+            overdue: true,
+            ..ana(LeaseState::Lost)
+        };
+        let mut at = |now_ms| leases.changes(std::slice::from_ref(&overdue), now_ms);
+        assert_eq!(at(0), []);
+        assert_eq!(at(59_999), [], "a new leader grants the full period");
+        assert_eq!(at(60_000).len(), 1);
     }
 
     #[test]

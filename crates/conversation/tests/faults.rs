@@ -9,7 +9,7 @@ mod group;
 
 use std::time::Duration;
 
-use domain::cell::command::{Command, Entry, LeaderStarted, LeaseState};
+use domain::cell::command::{Accept, Command, Entry, LeaderStarted, LeaseState, OfferRef};
 use domain::cell::conversation::Phase;
 use domain::ids::{AgentId, CellTime, ConversationId, NodeId, OfferId, Sequence};
 use floor::{EDGE, Floor};
@@ -103,6 +103,55 @@ async fn an_agent_behind_a_lost_edge_gets_no_offers_soon_and_one_behind_another_
         assert_eq!(lease(&floor, &agent), expected);
         assert_eq!(misses(&floor, &agent), 0);
     }
+}
+
+/// Makes an agent who is heard through `EDGE` the owner of an offered conversation.
+async fn owned(floor: &Floor) -> (AgentId, ConversationId) {
+    let (agent, conversation) = offered(floor, EDGE).await;
+    let view = floor.cell.view();
+    let (session, owner_epoch) = view.with(|cell, _| {
+        let session = cell.state().agent(&agent).and_then(|found| found.session);
+        let found = cell.conversation(conversation).expect("it is open");
+        (session.expect("logged in"), found.owner_epoch)
+    });
+    let offer = open_offer(floor, conversation).expect("it is offered");
+    let accept = Command::Accept(Accept {
+        request_id: floor.request(),
+        offer: OfferRef {
+            offer,
+            agent: agent.clone(),
+            session,
+        },
+        owner_epoch,
+    });
+    floor.cell.act(accept).await.expect("accepted");
+    let heard = floor.cell.heartbeat(&agent, session, EDGE);
+    heard.expect("in force");
+    (agent, conversation)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_behind_a_lost_edge_keeps_its_work_for_15_seconds_and_no_longer() {
+    let floor = Floor::new().await;
+    // A leader calls nobody silent before three heartbeats.
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let (agent, conversation) = owned(&floor).await;
+    floor.faults.cut(EDGE);
+    let owner = |floor: &Floor| {
+        let view = floor.cell.view();
+        view.with(|cell, _| {
+            let found = cell.conversation(conversation);
+            found.and_then(|found| match &found.phase {
+                Phase::Active(active) => Some(active.agent.clone()),
+                _ => None,
+            })
+        })
+    };
+    tokio::time::sleep(Duration::from_millis(14_900)).await;
+    assert_eq!(owner(&floor).as_ref(), Some(&agent));
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(lease(&floor, &agent), LeaseState::Lost);
+    assert_eq!(owner(&floor), None);
 }
 
 #[tokio::test(start_paused = true)]

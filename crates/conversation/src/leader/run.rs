@@ -495,8 +495,10 @@ impl<'a> Term<'a> {
         let core = &self.duties.core;
         let room = LEASE_PROPOSALS_MAX.saturating_sub(self.proposals.len());
         let lost = self.unreachable(core.view.with(|cell, _| concern::sites(cell)));
-        let sessions = core.view.with(|cell, _| concern::sessions(cell, &lost));
         let now_ms = core.view.shared.mono_ms();
+        let now = core.view.shared.clock.lock().stamp(now_ms);
+        let view = &core.view;
+        let sessions = view.with(|cell, _| concern::sessions(cell, &lost, now));
         let changes = core.leases.lock().changes(&sessions, now_ms);
         for (agent, session, state) in changes.into_iter().take(room) {
             let our_fault = state != LeaseState::Alive && lost.contains(&agent);

@@ -11,19 +11,96 @@ use crate::cell::draft::Draft;
 use crate::cell::event::{Event, Warning};
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::Done;
+use crate::cell::state::State;
 use crate::cell::transcript::{HoldReason, RequeueReason};
-use crate::ids::{AgentId, ConversationId};
+use crate::ids::{AgentId, CellTime, ConversationId};
 use crate::plan::OnAgentLost;
 
 /// Heartbeats that a leader must have had time for before it calls anybody silent.
 const HEARTBEATS_MIN: u64 = 3;
+/// An agent whose edge the leader has lost is suspect after this, so that open offers go to others
+/// soon, in milliseconds: longer than one heartbeat on its way through another edge.
+const FAULT_SUSPECT_MS: u64 = 6_000;
+
+impl State {
+    /// How long an agent may be silent before the leader proposes Suspect; `our_fault` says that
+    /// the agent's edge is out of reach.
+    pub fn suspect_silence_ms(&self, our_fault: bool) -> u64 {
+        let usual = self.plan().map_or(15_000, |plan| plan.policy.suspect_ms);
+        if our_fault {
+            usual.min(FAULT_SUSPECT_MS)
+        } else {
+            usual
+        }
+    }
+
+    /// How long an agent may be silent before the leader proposes Lost.
+    pub fn lost_silence_ms(&self, name: &AgentId, our_fault: bool) -> u64 {
+        self.lost_for_ms(self.lost_after_ms(name), our_fault)
+    }
+
+    /// Whether a queue's policy is due for work of a lost agent whose edge is out of reach.
+    pub fn is_lost_work_due(&self, name: &AgentId, now: CellTime) -> bool {
+        let lost = self.agent(name);
+        lost.filter(|agent| agent.lease == LeaseState::Lost)
+            .is_some_and(|agent| {
+                !self
+                    .lost_work(name, (agent.silent_since, now), true)
+                    .is_empty()
+            })
+    }
+
+    /// The time of a queue or of the floor, or the one for a site that is down where that is shorter.
+    fn lost_for_ms(&self, usual_ms: u64, our_fault: bool) -> u64 {
+        let policy = self.plan().map(|plan| &plan.policy);
+        match policy {
+            Some(policy) if our_fault => usual_ms.min(policy.lost_site_down_ms),
+            _ => usual_ms,
+        }
+    }
+
+    /// Active conversations of an agent for which the silence has been long enough.
+    fn lost_work(
+        &self,
+        name: &AgentId,
+        (silent_since, now): (CellTime, CellTime),
+        our_fault: bool,
+    ) -> Vec<(&Conversation, &Active)> {
+        let mut work = self.active_of(name);
+        work.retain(|(conversation, active)| {
+            let usual_ms = self
+                .rules(conversation)
+                .map_or(0, |rules| rules.timers.agent_lost_ms);
+            let lost_ms = self.lost_for_ms(usual_ms, our_fault);
+            let due = self.meta.leader.renewed(silent_since, lost_ms);
+            !active.lost_handled && due <= now
+        });
+        work
+    }
+
+    fn active_of(&self, name: &AgentId) -> Vec<(&Conversation, &Active)> {
+        let index = self.derived.agents.get(name);
+        let owned = index
+            .into_iter()
+            .flat_map(|index| index.conversations.iter());
+        let found = owned.filter_map(|index| self.conversations.get(index));
+        found
+            .filter_map(|conversation| match &conversation.phase {
+                Phase::Active(active) => Some((&**conversation, active)),
+                _ => None,
+            })
+            .collect()
+    }
+}
 
 pub(super) fn lease(draft: &mut Draft<'_>, lease: &Lease) -> Result<Done, Refusal> {
     let name = &lease.agent;
     let Some(agent) = draft.agent_now(name) else {
         return Ok(Done::Nothing);
     };
-    if agent.session != Some(lease.session) || agent.lease == lease.state {
+    // Lost once more, by an edge that has gone meanwhile: queues that still waited wait no longer.
+    let sooner = lease.state == LeaseState::Lost && lease.our_fault;
+    if agent.session != Some(lease.session) || (agent.lease == lease.state && !sooner) {
         return Ok(Done::Nothing);
     }
     if lease.state != LeaseState::Alive {
@@ -32,8 +109,9 @@ pub(super) fn lease(draft: &mut Draft<'_>, lease: &Lease) -> Result<Done, Refusa
     match lease.state {
         LeaseState::Alive => come_back(draft, name),
         LeaseState::Suspect if agent.lease == LeaseState::Lost => {}
-        LeaseState::Suspect => suspect(draft, name),
-        LeaseState::Lost => lose(draft, name),
+        LeaseState::Suspect => suspect(draft, name, lease.our_fault),
+        LeaseState::Lost if agent.lease == LeaseState::Lost => lose_work(draft, name, true),
+        LeaseState::Lost => lose(draft, name, lease.our_fault),
         LeaseState::Gone => leave(draft, name),
     }
     Ok(Done::Nothing)
@@ -137,58 +215,48 @@ pub(super) fn let_go_where(
     }
 }
 
-fn set_lease(draft: &mut Draft<'_>, name: &AgentId, state: LeaseState) {
+fn set_lease(draft: &mut Draft<'_>, name: &AgentId, state: LeaseState, our_fault: bool) {
     let now = draft.now();
-    let policy = draft
-        .state
-        .plan()
-        .map(|plan| plan.policy.clone())
-        .unwrap_or_default();
     // The leader has waited for the shortest time that holds for this agent, not for every queue's.
-    let lost_ms = draft.state.lost_after_ms(name);
+    let silent_ms = match state {
+        LeaseState::Alive | LeaseState::Gone => 0,
+        LeaseState::Suspect => draft.state.suspect_silence_ms(our_fault),
+        LeaseState::Lost => draft.state.lost_silence_ms(name, our_fault),
+    };
+    let since = CellTime(now.0.saturating_sub(silent_ms));
     if let Some(agent) = draft.agent(name) {
-        let silent_ms = match (agent.lease, state) {
-            (LeaseState::Alive, LeaseState::Suspect) => policy.suspect_ms,
-            (LeaseState::Alive, LeaseState::Lost) => lost_ms,
-            _ => 0,
+        agent.silent_since = if agent.lease == LeaseState::Alive || state == LeaseState::Alive {
+            since
+        } else {
+            agent.silent_since.min(since)
         };
-        if agent.lease == LeaseState::Alive || state == LeaseState::Alive {
-            agent.silent_since = crate::ids::CellTime(now.0.saturating_sub(silent_ms));
-        }
         agent.lease = state;
         agent.lease_since = now;
     }
 }
 
 /// No new offers; open ones are taken back at once.
-fn suspect(draft: &mut Draft<'_>, name: &AgentId) {
-    set_lease(draft, name, LeaseState::Suspect);
+fn suspect(draft: &mut Draft<'_>, name: &AgentId, our_fault: bool) {
+    set_lease(draft, name, LeaseState::Suspect, our_fault);
     rescind_offers(draft, name);
     let_go(draft, name, LetGo::HeldForAWhile);
 }
 
-/// Out of reach: the policy of each conversation's queue holds from that queue's own time on.
-fn lose(draft: &mut Draft<'_>, name: &AgentId) {
-    set_lease(draft, name, LeaseState::Lost);
+/// Out of reach: the policy of each conversation's queue holds from that queue's own time on, or from
+/// the time for a site that is down.
+fn lose(draft: &mut Draft<'_>, name: &AgentId, our_fault: bool) {
+    set_lease(draft, name, LeaseState::Lost, our_fault);
     rescind_offers(draft, name);
     let_go(draft, name, LetGo::All);
+    lose_work(draft, name, our_fault);
+}
+
+fn lose_work(draft: &mut Draft<'_>, name: &AgentId, our_fault: bool) {
     let state = draft.state;
-    let silent_since = draft
-        .agent_now(name)
-        .map_or(draft.now(), |agent| agent.silent_since);
-    for conversation in conversations_of(draft, name)
-        .into_iter()
-        .filter_map(|id| find(state, id).ok())
-    {
-        let Phase::Active(active) = &conversation.phase else {
-            continue;
-        };
-        let lost_ms = state
-            .rules(conversation)
-            .map_or(0, |rules| rules.timers.agent_lost_ms);
-        if state.meta.leader.renewed(silent_since, lost_ms) <= draft.now() {
-            owner_lost(draft, conversation, active);
-        }
+    let agent = draft.agent_now(name);
+    let silent_since = agent.map_or(draft.now(), |agent| agent.silent_since);
+    for (conversation, active) in state.lost_work(name, (silent_since, draft.now()), our_fault) {
+        owner_lost(draft, conversation, active);
     }
 }
 
@@ -223,7 +291,7 @@ pub(super) fn come_back(draft: &mut Draft<'_>, name: &AgentId) {
     if lease == LeaseState::Alive {
         return;
     }
-    set_lease(draft, name, LeaseState::Alive);
+    set_lease(draft, name, LeaseState::Alive, false);
     let state = draft.state;
     let mut load = draft.load(name);
     for conversation in conversations_of(draft, name)

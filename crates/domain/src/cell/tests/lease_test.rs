@@ -169,6 +169,79 @@ fn each_queue_has_its_own_time_until_an_agent_is_lost_for_it() {
     assert!(matches!(floor.phase(billing), Phase::Queued(_)));
 }
 
+/// A lease that the leader proposes because it cannot reach the agent's edge.
+fn by_our_fault(floor: &mut Floor, name: &str, state: LeaseState) {
+    let lease = Lease {
+        agent: agent(name),
+        session: floor.session(name),
+        state,
+        our_fault: true,
+    };
+    floor.ask(Command::Lease(lease)).unwrap();
+}
+
+/// Ana with a conversation of a queue that waits `sales_ms` for its agent, and one of 100 s.
+fn two_queues(sales_ms: u64) -> (Floor, [ConversationId; 2]) {
+    let mut floor = Floor::with(|plan| {
+        for (name, ms) in [("sales", sales_ms), ("billing", 100_000)] {
+            let rules = plan.queues.get_mut(&queue(name)).unwrap();
+            rules.timers.agent_lost_ms = ms;
+        }
+    });
+    floor.log_in("ana");
+    let sales = floor.active("a");
+    let billing = floor.open_in("b", "billing");
+    floor.accept(billing);
+    for id in [sales, billing] {
+        floor.agent_says(id, "hello");
+        floor.customer_says(id, "hello");
+    }
+    (floor, [sales, billing])
+}
+
+#[test]
+fn an_agent_whose_site_is_down_is_lost_after_15_seconds_for_every_queue() {
+    let (mut floor, both) = two_queues(60_000);
+    floor.wait_ms(6_000);
+    by_our_fault(&mut floor, "ana", LeaseState::Suspect);
+    floor.wait_ms(9_000);
+    assert_eq!(both.map(|id| floor.owner(id).is_some()), [true, true]);
+    by_our_fault(&mut floor, "ana", LeaseState::Lost);
+    assert_eq!(both.map(|id| floor.owner(id)), [None, None]);
+}
+
+#[test]
+fn an_agent_who_is_suspect_early_by_our_fault_is_not_lost_early_once_the_edge_is_back() {
+    let (mut floor, [sales, billing]) = two_queues(60_000);
+    floor.wait_ms(6_000);
+    by_our_fault(&mut floor, "ana", LeaseState::Suspect);
+    floor.wait_ms(54_000);
+    floor.lease("ana", LeaseState::Lost).unwrap();
+    assert_eq!(floor.owner(sales), None);
+    floor.wait_ms(39_999);
+    assert_eq!(floor.owner(billing).as_deref(), Some("ana"));
+    floor.wait_ms(1);
+    assert_eq!(floor.owner(billing), None);
+}
+
+#[test]
+fn work_of_a_lost_agent_waits_no_longer_for_its_queue_once_the_site_is_down() {
+    let (mut floor, [sales, billing]) = two_queues(15_000);
+    floor.wait_ms(15_000);
+    floor.lease("ana", LeaseState::Lost).unwrap();
+    assert_eq!(floor.owner(sales), None);
+    floor.wait_ms(5_000);
+    assert_eq!(floor.owner(billing).as_deref(), Some("ana"));
+    let due = |floor: &Floor| {
+        let now = floor.cell.now();
+        floor.state().is_lost_work_due(&agent("ana"), now)
+    };
+    assert!(due(&floor));
+    by_our_fault(&mut floor, "ana", LeaseState::Lost);
+    assert_eq!(floor.owner(billing), None);
+    assert!(!due(&floor), "said once");
+}
+
 #[test]
 fn reconnecting_never_turns_a_chosen_not_ready_into_ready() {
     let mut floor = Floor::new();
