@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::cluster::free_port;
+use crate::cluster::{SITES, free_port};
 use crate::support::{PATIENCE, TestCluster, binary, folder, people};
 
 /// A node that refuses to start does so within this.
@@ -96,11 +96,51 @@ async fn damage_to_acknowledged_records_stops_the_node_with_what_to_do() -> anyh
     assert!(!status.success());
     let said = cluster.said(1);
     assert!(
-        said.contains("is damaged") && said.contains("Replace it"),
+        said.contains("is damaged") && said.contains("antiphon join"),
         "{said}"
     );
     // The two others serve on.
     talk(&cluster, "after").await?;
+    serves_under_another_name(&cluster, 1).await
+}
+
+/// What the refusal advises, at the addresses of the node that is given up.
+async fn serves_under_another_name(cluster: &TestCluster, gone: usize) -> anyhow::Result<()> {
+    let dir = folder()?;
+    let old = &cluster.nodes[gone];
+    let _joined = Command::new(binary())
+        .args(["join", &cluster.nodes[0].peer, "--node", "new-n2"])
+        .args([
+            "--site",
+            SITES[gone].0,
+            "--api",
+            &old.api,
+            "--peer",
+            &old.peer,
+        ])
+        .arg("--config")
+        .arg(dir.path().join("antiphon.toml"))
+        .arg("--data")
+        .arg(dir.path().join("data"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    cluster.answers(gone, PATIENCE).await?;
+    let client = cluster.client(&[gone])?;
+    let id = people::open(&client, "beside", "Guten Tag").await?;
+    let read = client.customer().transcript(&id).await?;
+    assert!(!read.items.is_empty());
+    // It has no vote in the cell: that still counts the node that is given up.
+    let status = cluster.status(0).await?;
+    assert!(status.nodes.iter().any(|node| node.node == "new-n2"));
+    let cell = status.groups.iter().find(|group| group.group == "main");
+    let cell = cell.context("the status names the cell")?;
+    let voters = cell.members.iter().filter(|member| member.voter);
+    let voters: Vec<&str> = voters.map(|member| member.node.as_str()).collect();
+    assert!(voters.contains(&old.name.as_str()), "{voters:?}");
+    assert!(!voters.contains(&"new-n2"), "{voters:?}");
     Ok(())
 }
 

@@ -96,9 +96,9 @@ pub enum NodeError {
     },
     /// The node's log of a group that ran before is empty.
     #[error(
-        "{group} ran before on this node and its log here is empty; a node that lost its log may vote twice, so it \
-         does not start. Replace it: move {dir} aside, set cluster.join to a member's peer address and start again: \
-         it joins as a new node and catches up"
+        "{group} ran before on this node and its log in {dir} is empty; a node that lost its log may vote twice, so \
+         it does not start. {}",
+        store::OpenError::INSTEAD
     )]
     LogLost {
         /// The group.

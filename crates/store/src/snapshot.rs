@@ -16,7 +16,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use runtime::{Create, Disk, DiskFile, DiskLane, Env, Open};
 
-use crate::GroupId;
+use crate::{GroupId, OpenError};
 
 /// Bytes of one chunk: twice what a machine gives, so that framing around it fits.
 pub const CHUNK_BYTES_MAX: usize = 2 << 20;
@@ -40,8 +40,13 @@ pub enum SnapshotError {
     /// The disk failed.
     #[error("a snapshot failed: {0}")]
     Io(#[from] io::Error),
-    /// The file does not fit its checksums. Fetch the snapshot from another voter.
-    #[error("the snapshot {} is damaged at byte {offset}: {what}", file.display())]
+    /// The file does not fit its checksums.
+    #[error(
+        "the snapshot {} is damaged at byte {offset}: {what}. A node that runs goes on and writes another one; a \
+         node that does not start has lost what its log does not hold any more. {}",
+        file.display(),
+        OpenError::INSTEAD
+    )]
     Damaged {
         /// The file.
         file: PathBuf,

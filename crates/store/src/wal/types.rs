@@ -175,11 +175,11 @@ pub enum OpenError {
     Io(#[from] io::Error),
     /// Acknowledged data is lost. The node must neither vote nor answer appends.
     #[error(
-        "acknowledged data of the log is damaged: {what}, file {}, byte {offset}{}. This node must not vote again. \
-         Replace it: set its data directory aside, run `antiphon node replace` on a healthy node, and let it join \
-         with an empty directory under a new id",
+        "acknowledged data of the log is damaged: {what}, file {}, byte {offset}{}. This node must not vote again \
+         with this data. {}",
         file.display(),
-        place(*.group, *.index)
+        place(*.group, *.index),
+        Self::INSTEAD
     )]
     Damaged {
         /// The segment.
@@ -207,6 +207,15 @@ pub enum OpenError {
         /// The newest version known.
         known: u8,
     },
+}
+
+impl OpenError {
+    /// What can be done about a node whose data is not good for a vote any more.
+    pub const INSTEAD: &str = "Keep its data directory aside and start nothing on it; the cluster goes on with its \
+         other voters. To serve clients here again, join under another node name with an empty directory: \
+         `antiphon join HOST:PORT --config NEWFILE --site SITE --node NEWNAME --data NEWDIR`, HOST:PORT being the \
+         peer address of a healthy node. That node gets a new id and no vote in `main`, which stays one voter \
+         short: replacing a voter is not possible yet";
 }
 
 fn place(group: Option<GroupId>, index: Option<u64>) -> String {
