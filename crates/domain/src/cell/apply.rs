@@ -14,12 +14,13 @@ use super::evolve::evolve;
 use super::matching::{MATCHES_MAX, Note};
 use super::refusal::Refusal;
 use super::reply::{Done, Reply, Ticked};
-use super::state::State;
-use crate::ids::{AgentId, CellId, CellTime, ConversationId, LogIndex};
+use super::state::{PLANS_MAX, State};
+use crate::ids::{AgentId, CellId, CellTime, ConversationId, LogIndex, PlanVersion};
 
 /// A refusal after a defect asks to come back after this long: somebody has to look first.
 pub const DEFECT_RETRY_MS: u64 = 30_000;
-/// Conversations that one entry moves to the lines of a new plan at most.
+/// Conversations that one entry moves to the lines of a new plan at most, and as many from an old
+/// plan to its successor.
 pub const RECLASS_MAX: usize = 1_024;
 
 /// What one entry did.
@@ -67,8 +68,9 @@ impl Cell {
             command => run.command(command),
         };
         let lines_left = run.reclass();
+        let plans_left = run.repin();
         let matches_left = run.matches();
-        run.state.meta.more_due = lines_left || matches_left;
+        run.state.meta.more_due = lines_left || plans_left || matches_left;
         Applied {
             reply,
             events: run.events,
@@ -205,6 +207,27 @@ impl Run<'_> {
         !self.state.to_reclass(1).is_empty()
     }
 
+    /// Makes conversations of the oldest plans above the limit name the plan after them; whether
+    /// there are still too many plans.
+    fn repin(&mut self) -> bool {
+        let mut room = RECLASS_MAX;
+        while self.state.plans.len() > PLANS_MAX {
+            let before = self.state.plans.len();
+            if let Some((plan, conversations)) = self.state.to_repin(room) {
+                room -= conversations.len();
+                self.evolve(vec![Event::Repinned {
+                    conversations,
+                    plan,
+                }]);
+            }
+            self.state.drop_plans();
+            if room == 0 || self.state.plans.len() == before {
+                return self.state.plans.len() > PLANS_MAX;
+            }
+        }
+        false
+    }
+
     /// Makes at most 64 matches, one step each; whether some are left.
     fn matches(&mut self) -> bool {
         let mut steps = 0;
@@ -276,6 +299,30 @@ impl State {
             (Some(agent), Some(conversation)) => Some(agent.min(conversation)),
             (agent, conversation) => agent.or(conversation),
         }
+    }
+
+    /// The plan after the oldest one, with conversations that name the oldest; `None` if none does.
+    fn to_repin(&self, limit: usize) -> Option<(PlanVersion, Vec<ConversationId>)> {
+        let mut versions = self.plans.keys().copied();
+        let (oldest, next) = (versions.next()?, versions.next()?);
+        // A snapshot may hold plans that are read as another.
+        let read_as = self.meta.aliases.iter();
+        let read_as = read_as
+            .filter(|(_, to)| **to == oldest)
+            .map(|(from, _)| *from);
+        let named = read_as.chain([oldest]).flat_map(|version| {
+            let all = (version, LogIndex(0))..=(version, LogIndex(u64::MAX));
+            self.derived.pinned.range(all)
+        });
+        let cell = self.meta.cell;
+        let found: Vec<ConversationId> = named
+            .take(limit)
+            .map(|(_, index)| ConversationId {
+                cell,
+                index: *index,
+            })
+            .collect();
+        (!found.is_empty()).then_some((next, found))
     }
 
     /// Waiting conversations that stand in lines of older plans, oldest first. Those of a queue that

@@ -94,7 +94,7 @@ pub struct Derived {
     /// Waiting conversations by the plan that their class is of.
     pub(crate) classed: BTreeSet<(PlanVersion, LogIndex)>,
     /// Conversations that are not closed, by the plan that they name.
-    pub(crate) pinned: BTreeMap<PlanVersion, u64>,
+    pub(crate) pinned: BTreeSet<(PlanVersion, LogIndex)>,
     /// Agents whose own line may have become matchable.
     pub(crate) own_lines_open: BTreeSet<AgentId>,
 }
@@ -281,13 +281,8 @@ impl State {
                 Place::Parked => {}
             }
         }
-        if let Some(version) = spot.pinned
-            && let Some(count) = self.derived.pinned.get_mut(&version)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.derived.pinned.remove(&version);
-            }
+        if let Some(version) = spot.pinned {
+            self.derived.pinned.remove(&(version, spot.key.index));
         }
         if let Some(offer) = spot.offer {
             self.derived.offers.remove(&offer);
@@ -334,7 +329,7 @@ impl State {
             }
         }
         if let Some(version) = spot.pinned {
-            *self.derived.pinned.entry(version).or_default() += 1;
+            self.derived.pinned.insert((version, spot.key.index));
         }
         if let Some(offer) = spot.offer {
             self.derived.offers.insert(offer, spot.key.index);

@@ -235,6 +235,13 @@ pub enum Event {
         /// By which plan.
         plan: PlanVersion,
     },
+    /// Conversations that named a plan above the limit name its successor. Nobody.
+    Repinned {
+        /// Those that were moved, at most 1,024.
+        conversations: Vec<ConversationId>,
+        /// To which plan.
+        plan: PlanVersion,
+    },
     /// A leader started. Nobody; every lease and offer has been renewed.
     LeaderStarted {
         /// Counted within the series of quick starts.

@@ -32,7 +32,7 @@ pub struct Meta {
     pub now: CellTime,
     /// The wall clock of the last entry that carried one, Unix milliseconds.
     pub wall_ms: u64,
-    /// Matches or lines to be re-classed are left.
+    /// Matches, lines to be re-classed or conversations of plans above the limit are left.
     pub more_due: bool,
     /// The last offer's number for agents of this cell.
     pub offers: u64,
@@ -42,7 +42,8 @@ pub struct Meta {
     pub open: u64,
     /// The plan in force, 0 for none.
     pub plan: PlanVersion,
-    /// Plans that were dropped, with the one that is read instead.
+    /// Plans that were dropped, with the one that is read instead: from snapshots alone, nothing adds
+    /// to it any more.
     pub aliases: BTreeMap<PlanVersion, PlanVersion>,
     /// Leaders.
     pub leader: LeaderRecord,

@@ -22,7 +22,7 @@ use crate::plan::{ChannelPlan, FloorPlan, QueuePlan};
 pub const SHARDS: usize = 1_024;
 /// Shards of ended offers.
 pub const OFFER_SHARDS: usize = 64;
-/// Plans kept because conversations name them; more, and the oldest is read as its successor.
+/// Plans kept because conversations name them; more, and those of the oldest name its successor.
 pub const PLANS_MAX: usize = 16;
 /// Conversations of a cell, ended ones included, until they leave for the archive: at 4 KiB each, 8 GiB.
 pub const CONVERSATIONS_MAX: u64 = 2_000_000;

@@ -42,7 +42,7 @@ impl State {
     }
 
     /// Changes a record and moves it in every index that its phase, queue or place decides.
-    fn change(&mut self, index: LogIndex, change: impl FnOnce(&mut Conversation)) {
+    pub(super) fn change(&mut self, index: LogIndex, change: impl FnOnce(&mut Conversation)) {
         let Some(found) = self.conversations.get(&index) else {
             return;
         };

@@ -70,6 +70,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event) {
         | Event::BucketsHeld { .. }
         | Event::PlanAdopted { .. }
         | Event::Reclassed { .. }
+        | Event::Repinned { .. }
         | Event::LeaderStarted { .. }
         | Event::SpikeChanged { .. } => evolve_cell(state, event),
         Event::OwnerChanged { .. } | Event::Ended { .. } | Event::Alarm(_) => {}
@@ -87,6 +88,10 @@ fn evolve_cell(state: &mut State, event: &Event) {
             held.add(buckets);
         }
         Event::PlanAdopted { plan } => state.adopt(plan),
+        Event::Repinned {
+            conversations,
+            plan,
+        } => state.repin(conversations, *plan),
         Event::Reclassed {
             conversations,
             plan,

@@ -1,15 +1,14 @@
 //! What a new floor plan does: records made, renewed and retired, old plans kept or read as others.
 //! Promise: total; nothing with live work is deleted.
-//! Not here: moving the lines, which takes more entries (`Reclassed`).
+//! Not here: moving lines and what names an old plan, which takes more entries (`apply`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::cell::agent::Agent;
-use crate::cell::conversation::Phase;
 use crate::cell::derived::Gauges;
 use crate::cell::floor::QueueRecord;
-use crate::cell::state::{PLANS_MAX, State};
+use crate::cell::state::State;
 use crate::ids::{AgentId, ConversationId, LogIndex, PlanVersion, QueueId};
 use crate::plan::{FloorPlan, VersionedPlan};
 
@@ -110,15 +109,13 @@ impl State {
         }
     }
 
-    /// Drops plans that nothing names; above the limit the oldest is read as its successor.
-    /// Timers of conversations whose rules are others by that are compared with the index anew.
-    fn drop_plans(&mut self) {
+    /// Drops plans that nothing names.
+    pub(crate) fn drop_plans(&mut self) {
         let derived = &self.derived;
         let is_named = |version: &PlanVersion| {
-            let from = (*version, LogIndex(0));
-            let to = (*version, LogIndex(u64::MAX));
-            derived.pinned.contains_key(version)
-                || derived.classed.range(from..=to).next().is_some()
+            let all = (*version, LogIndex(0))..=(*version, LogIndex(u64::MAX));
+            derived.pinned.range(all.clone()).next().is_some()
+                || derived.classed.range(all).next().is_some()
         };
         self.meta.aliases.retain(|from, _| is_named(from));
         let aliases = &self.meta.aliases;
@@ -126,57 +123,13 @@ impl State {
         self.plans.retain(|version, _| {
             *version == in_force || is_named(version) || aliases.values().any(|to| to == version)
         });
-        let mut repinned = Vec::new();
-        while self.plans.len() > PLANS_MAX {
-            let mut versions = self.plans.keys().copied();
-            let (Some(oldest), Some(next)) = (versions.next(), versions.next()) else {
-                break;
-            };
-            repinned.extend(self.repin(oldest, next));
-        }
-        for index in &repinned {
-            self.refresh_deadline(*index);
-        }
     }
 
-    /// Reads one plan as another from now on; the conversations that name it.
-    fn repin(&mut self, from: PlanVersion, to: PlanVersion) -> Vec<LogIndex> {
-        let read_as =
-            |(alias, target): (&PlanVersion, &PlanVersion)| (*target == from).then_some(*alias);
-        let mut names: Vec<PlanVersion> = self.meta.aliases.iter().filter_map(read_as).collect();
-        names.push(from);
-        let classed = self.derived.classed.iter();
-        let waiting: Vec<LogIndex> = classed
-            .filter(|(version, _)| names.contains(version))
-            .map(|(_, index)| *index)
-            .collect();
-        let cell = self.meta.cell;
-        let waiting: Vec<ConversationId> = waiting
-            .into_iter()
-            .map(|index| ConversationId { cell, index })
-            .collect();
-        // They leave their lines while these can still be read, and stand in those of the plan in force.
-        self.reclass(&waiting, self.meta.plan);
-        let pinned = self
-            .conversations()
-            .filter(|found| !matches!(found.phase, Phase::Closed(_)))
-            .filter(|found| names.contains(&found.pinned))
-            .map(|found| found.id.index)
-            .collect();
-        self.plans.remove(&from);
-        redirect(&mut self.meta.aliases, from, to);
-        pinned
-    }
-}
-
-/// `from` and everything that was read as it is read as `to`.
-fn redirect(aliases: &mut BTreeMap<PlanVersion, PlanVersion>, from: PlanVersion, to: PlanVersion) {
-    for target in aliases.values_mut() {
-        if *target == from {
-            *target = to;
+    pub(super) fn repin(&mut self, conversations: &[ConversationId], plan: PlanVersion) {
+        for id in conversations {
+            self.change(id.index, |record| record.pinned = plan);
         }
     }
-    aliases.insert(from, to);
 }
 
 fn new_queue(name: &QueueId, plan: &crate::plan::QueuePlan) -> QueueRecord {

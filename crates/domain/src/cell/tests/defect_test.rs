@@ -221,3 +221,24 @@ fn a_bots_conversation_that_breaks_is_the_bots_no_more() {
     let refused = floor.try_send(id, Actor::Bot { owner_epoch }, "hello");
     assert!(matches!(refused, Err(Refusal::MachineDefect { .. })));
 }
+
+#[test]
+fn a_release_leaves_a_customer_who_is_gone_the_whole_time_again() {
+    let mut floor = Floor::new();
+    let id = floor.open("a");
+    floor
+        .try_send(id, Actor::Customer, defects::IN_DECIDE)
+        .unwrap_err();
+    floor.gone(id, false);
+    floor.wait_ms(1_000_000);
+    let release = Release {
+        conversation: id,
+        request_id: floor.fresh(),
+        staff: staff(),
+    };
+    floor.ask(Command::Release(release)).unwrap();
+    floor.wait_ms(119_999);
+    assert!(floor.conversation(id).is_waiting());
+    floor.wait_ms(1);
+    assert!(floor.conversation(id).phase.is_over());
+}

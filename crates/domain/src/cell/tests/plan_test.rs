@@ -168,7 +168,7 @@ fn timers_stay_those_of_the_plan_under_which_the_queue_was_entered() {
 }
 
 #[test]
-fn at_most_16_plans_are_kept_and_the_oldest_is_read_as_its_successor() {
+fn at_most_16_plans_are_kept_and_what_named_an_older_one_names_the_oldest() {
     let mut floor = Floor::new();
     for version in 1..40 {
         let mut content = plan();
@@ -188,8 +188,7 @@ fn at_most_16_plans_are_kept_and_the_oldest_is_read_as_its_successor() {
         .conversations()
         .min_by_key(|found| found.pinned)
         .unwrap();
-    assert_eq!(first.pinned, PlanVersion(2));
-    assert_eq!(state.plan_at(first.pinned), state.plans.get(&oldest));
+    assert_eq!(first.pinned, oldest);
 }
 
 #[test]
@@ -305,4 +304,40 @@ fn twenty_plans_one_after_the_other_keep_every_line_and_its_order() {
     assert_eq!(floor.line("sales"), ids);
     floor.log_in("ana");
     assert_eq!(floor.offered_to(ids[0]).as_deref(), Some("ana"));
+}
+
+#[test]
+fn conversations_of_plans_above_the_limit_move_1024_an_entry() {
+    let mut floor =
+        Floor::with(|plan| plan.queues.get_mut(&queue("sales")).unwrap().waiting_max = 5_000);
+    for n in 0..1_500 {
+        let open = floor.open_command(&format!("c{n}"));
+        floor.index += 1;
+        let entry = Entry {
+            at: CellTime(floor.at),
+            wall_ms: 0,
+            command: Command::Open(open),
+        };
+        let applied = floor.cell.apply(LogIndex(floor.index), &entry);
+        applied.reply.unwrap();
+    }
+    let named = |floor: &Floor, version: u64| {
+        let all = floor.state().conversations();
+        all.filter(|found| found.pinned == PlanVersion(version))
+            .count()
+    };
+    for version in 2..17 {
+        floor.adopt(version, plan());
+        floor.open_in(&format!("d{version}"), "billing");
+    }
+    assert_eq!((named(&floor, 1), floor.cell.more_due()), (1_500, false));
+    floor.adopt(17, plan());
+    assert_eq!((named(&floor, 1), named(&floor, 2)), (476, 1_025));
+    assert!(floor.cell.more_due());
+    floor.apply(Command::MatchMore);
+    assert_eq!((named(&floor, 1), named(&floor, 2)), (0, 1_501));
+    assert_eq!(
+        (floor.state().plans.len(), floor.cell.more_due()),
+        (16, false)
+    );
 }
