@@ -228,7 +228,10 @@ async fn a_quorum_that_was_away_for_a_minute_and_is_back_counts_against_nobody()
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(misses(&floor, &agent), 0);
-    tokio::time::sleep(Duration::from_secs(100)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let silent = lease(&floor, &agent);
+    assert_eq!(silent, LeaseState::Suspect, "silent since the return only");
+    tokio::time::sleep(Duration::from_secs(94)).await;
     assert!(!is_closed(&floor, left), "the full time again");
     floor.until(|floor| is_closed(floor, left)).await;
 }
@@ -236,9 +239,16 @@ async fn a_quorum_that_was_away_for_a_minute_and_is_back_counts_against_nobody()
 #[tokio::test(start_paused = true)]
 async fn without_a_confirmed_quorum_time_decides_nothing() {
     let floor = Floor::new().await;
-    let (agent, _) = offered(&floor, EDGE).await;
+    let (agent, conversation) = offered(&floor, EDGE).await;
+    let attached = floor
+        .cell
+        .attach(conversation, Sequence(0), false, EDGE)
+        .await
+        .expect("attached");
+    tokio::time::sleep(Duration::from_secs(1)).await;
     floor.group.quorum(false);
     floor.until(|floor| !floor.cell.serves()).await;
+    drop(attached);
     let before = floor.group.asked();
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert_eq!(
