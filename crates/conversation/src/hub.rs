@@ -264,6 +264,8 @@ impl Hub {
                     .is_err()
             {
                 actor.missed.store(true, Ordering::Release);
+                // If its mailbox was emptied meanwhile nothing else would wake it.
+                let _ = actor.mailbox.try_send(ToActor::Look);
             }
             let owner = conversation.and_then(|id| owners.owner(id));
             for agent in concern::agents(&event, owner) {

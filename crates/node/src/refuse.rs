@@ -42,6 +42,12 @@ pub(crate) fn with_leader_name(mut refused: Refusal, name: Option<String>) -> Re
     refused
 }
 
+/// A read had no answer in time.
+pub(crate) fn no_answer() -> Refusal {
+    let message = "no answer came before the deadline";
+    refusal(ErrorReason::QuorumLost, message, RETRY_FORMING_MS)
+}
+
 /// A client has made up a conversation's id, or mistyped it.
 pub(crate) fn no_such_cell(group: u32) -> Refusal {
     let message = format!("this cluster has no cell c{group}, so no conversation has this id");

@@ -117,8 +117,12 @@ impl CellOwner {
     ) -> Result<ListConversationsResponse, Refusal> {
         let wanted = Wanted::of(request)?;
         let mut scan = Scan::default();
-        self.look(|cell| wanted.scan(cell.state(), &mut scan))
-            .await?;
+        self.look(|cell| {
+            wanted.check_names(cell.state())?;
+            wanted.scan(cell.state(), &mut scan);
+            Ok(())
+        })
+        .await??;
         let view = self.handle.view();
         while !scan.over {
             // A cell holds a million conversations: nobody waits for the whole of a listing.
@@ -201,6 +205,27 @@ impl Wanted {
             after: Place::of(&request.page_token)?,
             size: limits::CONVERSATIONS_PAGE.size(request.page_size),
         })
+    }
+
+    /// A mistyped name is said, not answered with an empty list.
+    fn check_names(&self, state: &State) -> Result<(), Refusal> {
+        if let Some(queue) = self
+            .queue
+            .as_ref()
+            .filter(|name| state.queue(name).is_none())
+        {
+            let queue = queue.clone();
+            return Err(refused_by_domain(&Domain::QueueNotFound { queue }));
+        }
+        if let Some(agent) = self
+            .agent
+            .as_ref()
+            .filter(|name| state.agent(name).is_none())
+        {
+            let agent = agent.clone();
+            return Err(refused_by_domain(&Domain::AgentNotFound { agent }));
+        }
+        Ok(())
     }
 
     fn fits(&self, found: &Conversation) -> bool {

@@ -265,3 +265,23 @@ async fn a_leader_that_goes_away_answers_what_it_has_committed_before_the_stream
     };
     assert_eq!(refusal.reason(), ErrorReason::NotLeader);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_by_an_unknown_queue_or_agent_says_so() {
+    let node = Node::start().await;
+    let of_queue = ListConversationsRequest {
+        queue: "nowhere".into(),
+        ..Default::default()
+    };
+    let of_agent = ListConversationsRequest {
+        agent: "nobody".into(),
+        ..Default::default()
+    };
+    for (ask, reason) in [
+        (of_queue, ErrorReason::QueueNotFound),
+        (of_agent, ErrorReason::AgentNotFound),
+    ] {
+        let refused = node.ask(Call::ListConversations(ask)).await;
+        assert_eq!(refused.expect_err("unknown").reason(), reason);
+    }
+}

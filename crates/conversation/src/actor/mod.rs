@@ -58,6 +58,8 @@ pub(crate) enum ToActor {
     },
     /// An event of this conversation was committed.
     Applied(Arc<Event>),
+    /// An event could not be given: look at the state.
+    Look,
     /// A planted defect, to show that it harms no other actor.
     #[cfg(test)]
     Panic,

@@ -248,6 +248,8 @@ impl ConversationActor {
             }
             ToActor::Mark { from, typing, read } => self.mark(from, typing, read),
             ToActor::Applied(event) => self.applied(&event),
+            // What was missed is read after each message.
+            ToActor::Look => {}
             #[cfg(test)]
             ToActor::Panic => panic!("a planted defect"),
         }

@@ -202,7 +202,13 @@ impl Doors {
     async fn try_call(&self, route: Route, call: &ForwardCall, deadline: Instant) -> CallAnswer {
         let peer = match route {
             Route::Here => {
-                return within(deadline, self.call_here(self.own_edge(), call.clone())).await;
+                let late = late(call);
+                return within(
+                    deadline,
+                    self.call_here(self.own_edge(), call.clone()),
+                    late,
+                )
+                .await;
             }
             Route::Peer(peer) => peer,
             Route::Nowhere => return Err(refuse::forming("the group")),
@@ -222,6 +228,7 @@ impl Doors {
             Ok(Err(CallEnd::NotSent(refusal))) => Err(refusal),
             // A read that got lost can be asked again; anything else may have been done.
             Ok(Err(CallEnd::Broken)) if reads => Err(refuse::not_leader(None)),
+            Err(_) if reads => Err(refuse::no_answer()),
             Ok(Err(CallEnd::Broken)) | Err(_) => Err(refuse::outcome_unknown()),
         }
     }
@@ -234,7 +241,8 @@ impl Doors {
     ) -> Result<DoorStream, Refusal> {
         let peer = match route {
             Route::Here => {
-                return within(deadline, self.open_here(self.own_edge(), first.clone())).await;
+                let opening = self.open_here(self.own_edge(), first.clone());
+                return within(deadline, opening, refuse::outcome_unknown()).await;
             }
             Route::Peer(peer) => peer,
             Route::Nowhere => return Err(refuse::forming("the group")),
@@ -374,13 +382,20 @@ fn is_read(call: &ForwardCall) -> bool {
     )
 }
 
+/// What a call is told that has no answer by its deadline: a read can be asked again.
+pub(super) fn late(call: &ForwardCall) -> Refusal {
+    match is_read(call) {
+        true => refuse::no_answer(),
+        false => refuse::outcome_unknown(),
+    }
+}
+
 async fn within<T>(
     deadline: Instant,
     work: impl Future<Output = Result<T, Refusal>>,
+    late: Refusal,
 ) -> Result<T, Refusal> {
-    timeout_at(deadline, work)
-        .await
-        .unwrap_or_else(|_| Err(refuse::outcome_unknown()))
+    timeout_at(deadline, work).await.unwrap_or(Err(late))
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {

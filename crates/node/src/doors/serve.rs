@@ -27,7 +27,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::link::FRAME_BYTES_MAX;
 use super::presence::{Mark, Place, Presence};
-use super::{Doors, millis};
+use super::{Doors, late, millis};
 use crate::control::StateWatch;
 use crate::refuse;
 use crate::status::OwnAccount;
@@ -353,10 +353,9 @@ impl Forwards {
             return Ok(forward_answer::Response::NodeStatus(self.account.account()));
         }
         let wait = Duration::from_millis(call.deadline_ms);
-        match timeout(wait, self.doors.call_here(edge, call)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(refuse::outcome_unknown()),
-        }
+        let late = late(&call);
+        let answering = timeout(wait, self.doors.call_here(edge, call));
+        answering.await.unwrap_or(Err(late))
     }
 }
 
