@@ -147,6 +147,11 @@ impl Classes {
         empty
     }
 
+    /// Forgets which classes the work of these queues is of: rules that were read for them are others now.
+    pub(crate) fn forget(&mut self, queues: &BTreeSet<QueueId>) {
+        self.cache.retain(|queue, _| !queues.contains(queue));
+    }
+
     fn mark_open(&mut self, id: ClassId) {
         let Some(class) = self.get_mut(id) else {
             return;

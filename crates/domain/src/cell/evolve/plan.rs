@@ -2,11 +2,11 @@
 //! Promise: total; nothing with live work is deleted.
 //! Not here: moving lines and what names an old plan, which takes more entries (`apply`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::cell::agent::Agent;
-use crate::cell::derived::Gauges;
+use crate::cell::derived::{Gauges, Spot};
 use crate::cell::floor::QueueRecord;
 use crate::cell::state::State;
 use crate::ids::{AgentId, ConversationId, LogIndex, PlanVersion, QueueId};
@@ -14,40 +14,79 @@ use crate::plan::{FloorPlan, VersionedPlan};
 
 impl State {
     pub(super) fn adopt(&mut self, plan: &VersionedPlan) {
+        let revived = self.revived_by(&plan.plan);
+        let moved = self.leave_lines(&revived);
         self.plans.insert(plan.version, plan.plan.clone());
         self.meta.plan = plan.version;
-        let revived = self.adopt_queues(&plan.plan);
+        self.adopt_queues(&plan.plan);
+        self.enter_lines(&revived, &moved);
         self.adopt_agents(&plan.plan);
         self.drop_plans();
-        if revived {
-            self.rebuild();
-            let all: Vec<LogIndex> = self.conversations().map(|found| found.id.index).collect();
-            for index in all {
-                self.refresh_deadline(index);
-            }
-        } else {
-            let dropped = self.derived.classes.drop_empty();
-            self.derived.classes.profiles_changed();
-            for index in self.derived.agents.values_mut() {
-                index.stands_in.retain(|class, _| !dropped.contains(class));
-            }
-            let names: Vec<AgentId> = self.agents.keys().cloned().collect();
-            for name in names {
-                self.reindex_agent(&name);
-            }
+        let dropped = self.derived.classes.drop_empty();
+        self.derived.classes.profiles_changed();
+        for index in self.derived.agents.values_mut() {
+            index.stands_in.retain(|class, _| !dropped.contains(class));
+        }
+        let names: Vec<AgentId> = self.agents.keys().cloned().collect();
+        for name in names {
+            self.reindex_agent(&name);
         }
         self.derived.classes.reopen_all();
     }
 
-    /// Whether a queue that was retired is back, so that work of older plans is classed by new rules.
-    fn adopt_queues(&mut self, plan: &FloorPlan) -> bool {
-        let mut revived = false;
+    /// Queues that were retired and are back: work of plans that lack them is judged by new rules.
+    fn revived_by(&self, plan: &FloorPlan) -> BTreeSet<QueueId> {
+        let retired = self.queues.values().filter(|record| record.retired);
+        let back = retired.filter(|record| plan.queues.contains_key(&record.name));
+        back.map(|record| record.name.clone()).collect()
+    }
+
+    /// Takes what waits in these queues out of every index, while the old rules can still be read.
+    fn leave_lines(&mut self, queues: &BTreeSet<QueueId>) -> Vec<LogIndex> {
+        let lines = queues
+            .iter()
+            .filter_map(|queue| self.derived.queues.get(queue));
+        let waiting: Vec<LogIndex> = lines
+            .flat_map(|index| index.line.iter().map(|key| key.index))
+            .collect();
+        for index in &waiting {
+            let found = self.conversations.get(index);
+            if let Some(spot) = found.map(|found| Spot::of(self, found)) {
+                self.shift(Some(spot), None);
+            }
+        }
+        waiting
+    }
+
+    /// Puts it back by the new rules; timers of everything that lives in these queues are compared
+    /// with the index anew.
+    fn enter_lines(&mut self, queues: &BTreeSet<QueueId>, waiting: &[LogIndex]) {
+        if queues.is_empty() {
+            return;
+        }
+        self.derived.classes.forget(queues);
+        for index in waiting {
+            let found = self.conversations.get(index);
+            if let Some(spot) = found.map(|found| Spot::of(self, found)) {
+                self.shift(None, Some(spot));
+            }
+        }
+        let alive = self.derived.pinned.iter().map(|(_, index)| *index);
+        let theirs = alive.filter(|index| {
+            let found = self.conversations.get(index);
+            found.is_some_and(|found| queues.contains(&found.queue))
+        });
+        for index in theirs.collect::<Vec<_>>() {
+            self.refresh_deadline(index);
+        }
+    }
+
+    fn adopt_queues(&mut self, plan: &FloorPlan) {
         let queues = Arc::make_mut(&mut self.queues);
         for (name, content) in &plan.queues {
             match queues.get_mut(name) {
                 Some(record) => {
                     let record = Arc::make_mut(record);
-                    revived |= record.retired;
                     record.retired = false;
                     record.plan = Arc::new(content.clone());
                 }
@@ -66,7 +105,6 @@ impl State {
                 .is_some_and(|index| index.gauges.values().any(live));
             busy || !record.totals.is_empty()
         });
-        revived
     }
 
     fn adopt_agents(&mut self, plan: &FloorPlan) {

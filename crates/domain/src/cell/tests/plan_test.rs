@@ -1,6 +1,7 @@
 //! Adopting floor plans.
 
 use super::support::*;
+use crate::cell::apply::RECLASS_MAX;
 use crate::cell::command::*;
 use crate::cell::conversation::Phase;
 use crate::cell::event::{Alarm, Event};
@@ -340,4 +341,50 @@ fn conversations_of_plans_above_the_limit_move_1024_an_entry() {
         (floor.state().plans.len(), floor.cell.more_due()),
         (16, false)
     );
+}
+
+#[test]
+fn a_queue_that_is_back_serves_what_waited_in_it_by_its_new_rules() {
+    let mut floor = Floor::with(|plan| {
+        plan.queues.get_mut(&queue("billing")).unwrap().waiting_max = 5_000;
+    });
+    let ids: Vec<_> = (0..2)
+        .map(|n| floor.open_in(&format!("c{n}"), "billing"))
+        .collect();
+    // More than one entry moves, so that some are still judged by the plan that lacks their queue.
+    for n in 2..RECLASS_MAX + 10 {
+        let mut open = floor.open_command(&format!("c{n}"));
+        open.queue = Some(queue("billing"));
+        floor.index += 1;
+        let entry = Entry {
+            at: CellTime(floor.at),
+            wall_ms: 0,
+            command: Command::Open(open),
+        };
+        let applied = floor.cell.apply(LogIndex(floor.index), &entry);
+        applied.reply.unwrap();
+    }
+    floor.log_in("ana");
+    floor.not_ready("ana");
+    let other = floor.open("c");
+    let mut without = plan();
+    without.queues.remove(&queue("billing"));
+    floor.adopt(2, without);
+    floor.apply(Command::MatchMore);
+    let mut back = plan();
+    let law = Requirement::Skill(skill("law"), Level(1));
+    back.queues.get_mut(&queue("billing")).unwrap().requires = vec![law];
+    let ben = back.agents.get_mut(&agent("ben")).unwrap();
+    ben.skills.insert(skill("law"), Level(1));
+    floor.adopt(3, back);
+    // `Floor::adopt` has compared the lines with those of a cell that was read from a snapshot.
+    assert!(floor.cell.more_due());
+    assert_eq!(floor.line("billing")[..2], ids);
+    floor.ready("ana");
+    assert_eq!(floor.offered_to(other).as_deref(), Some("ana"));
+    assert!(floor.offered_to(ids[0]).is_none(), "ana lacks the skill");
+    floor.log_in("ben");
+    for id in &ids {
+        assert_eq!(floor.offered_to(*id).as_deref(), Some("ben"));
+    }
 }
