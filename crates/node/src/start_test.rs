@@ -126,7 +126,7 @@ async fn a_node_whose_log_was_lost_does_not_vote_again() {
     }
     let error = refused(config("sha"), &env).await.to_string();
     assert!(
-        error.starts_with("the control group ran before on this node and its log here is empty"),
+        error.starts_with("the control group ran before on this node and its log in /sha is empty"),
         "{error}"
     );
 }
