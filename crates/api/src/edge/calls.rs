@@ -25,7 +25,7 @@ impl Edge {
         request: Asked,
         patience: Duration,
     ) -> Result<forward_answer::Response, Refusal> {
-        let changes = changes(&request);
+        let reads = is_read(&request);
         let deadline_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         let call = ForwardCall {
             group,
@@ -36,7 +36,7 @@ impl Edge {
         };
         match timeout(patience, self.door().call(call)).await {
             Ok(answer) => answer,
-            Err(_) if changes => Err(errors::outcome_unknown()),
+            Err(_) if !reads => Err(errors::outcome_unknown()),
             Err(_) => Err(refusal(
                 ErrorReason::QuorumLost,
                 format!("no answer came within {deadline_ms} ms"),
@@ -47,9 +47,9 @@ impl Edge {
     }
 }
 
-/// Whether a call may change something.
-fn changes(request: &Asked) -> bool {
-    !matches!(
+/// Whether a call changes nothing, so that it can be asked again after its answer got lost.
+pub fn is_read(request: &Asked) -> bool {
+    matches!(
         request,
         Asked::Mark(_)
             | Asked::GetTranscript(_)

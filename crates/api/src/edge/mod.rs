@@ -22,6 +22,7 @@ use runtime::Lane;
 use tokio::sync::watch;
 
 pub use agent::Agents;
+pub use calls::is_read;
 pub use cluster::Clusters;
 pub use customer::Conversations;
 pub use floor::Floors;

@@ -8,7 +8,7 @@ use domain::cell::reply::Done;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::limits;
 
@@ -69,5 +69,13 @@ impl<A: Send + 'static> Acts<A> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.under_way.is_empty()
+    }
+}
+
+/// Waits for `by`, without it for ever.
+pub(super) async fn until(by: Option<Instant>) {
+    match by {
+        Some(by) => sleep_until(by).await,
+        None => std::future::pending().await,
     }
 }

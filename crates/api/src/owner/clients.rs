@@ -81,15 +81,19 @@ pub(super) async fn attach(node: &Node, id: &str, cursor: u64) -> Result<DoorStr
         .await
 }
 
+fn content(message: StreamDown) -> forward_down::Response {
+    match message {
+        StreamDown::Message(content) => *content,
+        failed => panic!("not a message: {failed:?}"),
+    }
+}
+
 pub(super) async fn told(stream: &mut DoorStream) -> Told {
     let message = timeout(PATIENCE, stream.down.recv())
         .await
         .expect("in time")
         .expect("not closed");
-    let StreamDown::Message(message) = message else {
-        panic!("not a message: {message:?}");
-    };
-    match *message {
+    match content(message) {
         forward_down::Response::Attach(response) => response.response.expect("a response"),
         other => panic!("not a customer's message: {other:?}"),
     }
@@ -166,10 +170,7 @@ impl Seat {
             .await
             .expect("in time")
             .expect("not closed");
-        let StreamDown::Message(message) = message else {
-            panic!("not a message: {message:?}");
-        };
-        match *message {
+        match content(message) {
             forward_down::Response::Work(response) => response.response.expect("a response"),
             other => panic!("not an agent's message: {other:?}"),
         }

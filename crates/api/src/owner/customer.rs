@@ -16,10 +16,10 @@ use pb::api::v1::{
 use pb::raft::v1::{forward_down, forward_up};
 use ports::{StreamDown, StreamUp};
 use runtime::mailbox;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::CellOwner;
-use super::acts::{Acts, Answered};
+use super::acts::{Acts, Answered, until};
 use super::down::{Down, Unheard, down};
 use crate::convert::{self, Speakers};
 use crate::errors::{
@@ -304,14 +304,6 @@ impl CustomerStream {
 /// The stream is over, and everything on it was answered.
 fn quiet() -> StreamDown {
     told(Response::Ended(StreamEnded::default()))
-}
-
-/// Waits for `by`, without it for ever.
-async fn until(by: Option<Instant>) {
-    match by {
-        Some(by) => sleep_until(by).await,
-        None => std::future::pending().await,
-    }
 }
 
 fn told(response: Response) -> StreamDown {

@@ -17,10 +17,10 @@ use pb::api::v1::{
 use pb::raft::v1::{forward_down, forward_up};
 use ports::{StreamDown, StreamUp};
 use runtime::mailbox;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::CellOwner;
-use super::acts::{Acts, Answered};
+use super::acts::{Acts, Answered, until};
 use super::customer::ended;
 use super::desk_step::{DeskStep, Part, Said, SessionOver};
 use super::down::{Down, Unheard, down};
@@ -203,7 +203,7 @@ impl DeskStream {
             event = desk.events.recv() => Wake::Event(event),
             answered = self.acts.next() => Wake::Answered(answered),
             message = up.recv(), if listens => Wake::Up(message),
-            () = sleep_until(self.stop.unwrap_or_else(Instant::now)), if self.stop.is_some() => Wake::Late,
+            () = until(self.stop) => Wake::Late,
         }
     }
 

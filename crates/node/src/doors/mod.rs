@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::edge::is_read;
 use domain::ids::NodeId;
 use parking_lot::{Mutex, RwLock};
 use pb::api::v1::{ErrorReason, Refusal};
@@ -222,7 +223,7 @@ impl Doors {
         };
         let mut call = call.clone();
         call.deadline_ms = millis(deadline.saturating_duration_since(Instant::now()));
-        let reads = is_read(&call);
+        let reads = call.request.as_ref().is_some_and(is_read);
         match timeout_at(deadline, conn.call(call)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(CallEnd::NotSent(refusal))) => Err(refusal),
@@ -361,30 +362,9 @@ fn may_try_again(refusal: &Refusal) -> bool {
     )
 }
 
-/// Whether a call changes nothing, so that it can be asked again after its answer got lost.
-fn is_read(call: &ForwardCall) -> bool {
-    use forward_call::Request;
-    matches!(
-        call.request,
-        Some(
-            Request::GetTranscript(_)
-                | Request::ListEarlier(_)
-                | Request::ListQueues(_)
-                | Request::GetQueue(_)
-                | Request::ListAgents(_)
-                | Request::GetAgent(_)
-                | Request::ListConversations(_)
-                | Request::GetConversation(_)
-                | Request::GetFloorPlan(_)
-                | Request::NodeStatus(_)
-                | Request::Mark(_)
-        )
-    )
-}
-
 /// What a call is told that has no answer by its deadline: a read can be asked again.
 pub(super) fn late(call: &ForwardCall) -> Refusal {
-    match is_read(call) {
+    match call.request.as_ref().is_some_and(is_read) {
         true => refuse::no_answer(),
         false => refuse::outcome_unknown(),
     }

@@ -231,6 +231,17 @@ fn by_intake(plan: &FloorPlan, open: &Open) -> Option<QueueId> {
     plan.intake.iter().find(fits).map(|rule| rule.queue.clone())
 }
 
+/// The rules of a queue in force, those of a retired one included.
+pub(super) fn rules_in_force<'s>(
+    state: &'s State,
+    queue: &QueueId,
+) -> Result<&'s QueuePlan, Refusal> {
+    let rules = state.queue_plan(state.meta.plan, queue);
+    rules.ok_or_else(|| Refusal::QueueNotFound {
+        queue: queue.clone(),
+    })
+}
+
 /// Whether a queue takes one more conversation; typed states with text, not errors.
 pub(super) fn check_queue<'p>(
     state: &State,
@@ -413,12 +424,7 @@ pub(super) fn hand_off(draft: &mut Draft<'_>, hand_off: &HandOff) -> Result<Done
         return Err(wrong_state(conversation));
     }
     check_voice(draft.state, conversation, &bot)?;
-    let rules = draft
-        .state
-        .queue_plan(draft.state.meta.plan, &conversation.queue)
-        .ok_or_else(|| Refusal::QueueNotFound {
-            queue: conversation.queue.clone(),
-        })?;
+    let rules = rules_in_force(draft.state, &conversation.queue)?;
     let epoch = next_epoch(conversation.owner_epoch);
     draft.push(Event::QueueEntered {
         conversation: conversation.id,

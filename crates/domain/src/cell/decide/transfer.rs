@@ -2,7 +2,7 @@
 //! Promise: at every step exactly one owner or one line.
 //! Not here: other cells.
 
-use super::intake::{check_not_full, check_queue};
+use super::intake::{check_not_full, check_queue, rules_in_force};
 use super::send::with_room;
 use super::{
     RETRY_MS, author_of, check_body, check_remark_fits, check_session, check_sound, check_voice,
@@ -210,12 +210,7 @@ fn check_ever(
 
 /// Refuses one more in a line that is full: an agent's own line is a part of the queue's.
 fn check_room(draft: &Draft<'_>, conversation: &Conversation) -> Result<(), Refusal> {
-    let rules = draft
-        .state
-        .queue_plan(draft.state.meta.plan, &conversation.queue)
-        .ok_or_else(|| Refusal::QueueNotFound {
-            queue: conversation.queue.clone(),
-        })?;
+    let rules = rules_in_force(draft.state, &conversation.queue)?;
     if conversation.is_waiting() {
         return Ok(());
     }
