@@ -3,7 +3,9 @@
 //! without a bound.
 //! Not here: the leader's own duties (`leader`).
 
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use domain::cell::Cell;
@@ -12,6 +14,8 @@ use domain::cell::refusal::Refusal;
 use domain::cell::reply::{Done, Reply};
 use domain::ids::{AgentId, CellId, ConversationId, NodeId, Sequence, Session};
 use domain::plan::VersionedPlan;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use ports::Group;
 use runtime::{Env, Stop, Task, mailbox};
@@ -160,15 +164,54 @@ impl CellHandle {
     /// # Errors
     /// See [`ActError`].
     pub async fn act(&self, command: Command) -> Result<Done, ActError> {
+        self.begin(command).await
+    }
+
+    /// Begins an act. Where the conversation's actor lives, as it does while a stream is attached, the act
+    /// is in its mailbox when this returns; else it gets there in the order in which the acts are first
+    /// polled.
+    pub fn begin(&self, command: Command) -> Act {
+        match self.hand_over(command) {
+            Ok(answer) => Act(Acting::Handed(answer)),
+            Err(NotHanded::Failed(error)) => Act(Acting::Over(Some(Err(error)))),
+            Err(NotHanded::NoActor { command, .. }) => {
+                let handle = self.clone();
+                let acting = async move { handle.act_from_nothing(*command).await };
+                Act(Acting::Long(acting.boxed()))
+            }
+        }
+    }
+
+    /// Gives an act to the actor that lives.
+    fn hand_over(&self, command: Command) -> Result<Answered, NotHanded> {
+        let (term, subject) = self.judge(&command)?;
+        let command = Box::new(command);
+        match subject.and_then(|conversation| self.known_actor(conversation, term)) {
+            Some(actor) => give(&actor, command),
+            None => Err(NotHanded::NoActor {
+                command,
+                gone: None,
+            }),
+        }
+    }
+
+    /// The term to act in, and the conversation whose actor takes the command.
+    fn judge(&self, command: &Command) -> Result<(u64, Option<ConversationId>), ActError> {
         let term = self.term()?;
+        let (allowed, subject) = self.core.view.with(|cell, _| {
+            let allowed = cell.check_version(command);
+            (allowed, concern::subject(cell, command))
+        });
+        allowed?;
+        Ok((term, subject))
+    }
+
+    /// An act whose conversation has no actor yet, or that has no conversation.
+    async fn act_from_nothing(&self, command: Command) -> Result<Done, ActError> {
+        let (term, subject) = self.judge(&command)?;
         if let Command::Open(open) = &command {
             self.admit(open)?;
         }
-        let (allowed, subject) = self.core.view.with(|cell, _| {
-            let allowed = cell.check_version(&command);
-            (allowed, concern::subject(cell, &command))
-        });
-        allowed?;
         let Some(conversation) = subject else {
             let _permit = self
                 .core
@@ -182,19 +225,18 @@ impl CellHandle {
         let mut command = Box::new(command);
         for _ in 0..ACTOR_TRIES {
             let actor = self.actor(conversation, term).await?;
-            let (answer, answered) = oneshot::channel();
-            match actor.mailbox.try_send(ToActor::Act { command, answer }) {
-                Ok(()) => return answered.await.unwrap_or(Err(ActError::OutcomeUnknown)),
-                Err(mailbox::SendError::Full(_)) => {
-                    return Err(ActError::Exhausted {
-                        retry_after_ms: RETRY_FULL_MS,
-                    });
-                }
-                Err(mailbox::SendError::Closed(ToActor::Act { command: back, .. })) => {
-                    self.core.view.shared.hub.forget(conversation, &actor);
+            match give(&actor, command) {
+                Ok(answer) => return Act(Acting::Handed(answer)).await,
+                Err(NotHanded::Failed(error)) => return Err(error),
+                Err(NotHanded::NoActor {
+                    command: back,
+                    gone,
+                }) => {
+                    if let Some(gone) = gone {
+                        self.core.view.shared.hub.forget(conversation, &gone);
+                    }
                     command = back;
                 }
-                Err(mailbox::SendError::Closed(_)) => break,
             }
         }
         Err(ActError::Exhausted {
@@ -369,5 +411,70 @@ impl CellHandle {
         // A marker is worth nothing late: a full mailbox drops it.
         let _ = actor.mailbox.try_send(ToActor::Mark { from, typing, read });
         Ok(())
+    }
+}
+
+/// Where an actor's answer arrives.
+type Answered = oneshot::Receiver<Result<Done, ActError>>;
+
+/// Why an act is not in a mailbox.
+enum NotHanded {
+    /// It certainly was not done.
+    Failed(ActError),
+    /// There is no actor, or it has just gone to rest.
+    NoActor {
+        command: Box<Command>,
+        gone: Option<ActorRef>,
+    },
+}
+
+impl From<ActError> for NotHanded {
+    fn from(error: ActError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Puts an act into an actor's mailbox.
+fn give(actor: &ActorRef, command: Box<Command>) -> Result<Answered, NotHanded> {
+    let (answer, answered) = oneshot::channel();
+    match actor.mailbox.try_send(ToActor::Act { command, answer }) {
+        Ok(()) => Ok(answered),
+        Err(mailbox::SendError::Closed(ToActor::Act { command, .. })) => Err(NotHanded::NoActor {
+            command,
+            gone: Some(actor.clone()),
+        }),
+        Err(mailbox::SendError::Full(_) | mailbox::SendError::Closed(_)) => {
+            Err(NotHanded::Failed(ActError::Exhausted {
+                retry_after_ms: RETRY_FULL_MS,
+            }))
+        }
+    }
+}
+
+/// An act that has begun; its answer. Dropped, it may still be done.
+pub struct Act(Acting);
+
+enum Acting {
+    /// In an actor's mailbox.
+    Handed(Answered),
+    /// On its way there, or without an actor.
+    Long(BoxFuture<'static, Result<Done, ActError>>),
+    /// Answered at once.
+    Over(Option<Result<Done, ActError>>),
+}
+
+impl Future for Act {
+    type Output = Result<Done, ActError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Acting::Handed(answered) => answered
+                .poll_unpin(context)
+                .map(|answer| answer.unwrap_or(Err(ActError::OutcomeUnknown))),
+            Acting::Long(acting) => acting.poll_unpin(context),
+            Acting::Over(answer) => {
+                Poll::Ready(answer.take().unwrap_or(Err(ActError::OutcomeUnknown)))
+            }
+        }
     }
 }

@@ -19,7 +19,7 @@ mod replica;
 mod stream;
 
 pub use error::ActError;
-pub use handle::{CellHandle, CellParts, start, start_known};
+pub use handle::{Act, CellHandle, CellParts, start, start_known};
 pub use leader::{Edge, Faults, Registry};
 pub use replica::{CellReplica, View, replica};
 pub use stream::{AttachEvent, Attachment, Desk, DeskEvent, EndReason, MarkFrom};

@@ -64,7 +64,7 @@ impl View {
     /// Reads the state and the index that it holds for. The reader must be quick: entries wait.
     pub fn with<T>(&self, read: impl FnOnce(&Cell, LogIndex) -> T) -> T {
         let cell = self.shared.cell.read();
-        read(&cell, LogIndex(*self.shared.applied.borrow()))
+        read(&cell, cell.applied())
     }
 
     /// Follows the applied index.

@@ -81,8 +81,8 @@ impl Attachment {
         self.why.get().copied().unwrap_or(EndReason::Failed)
     }
 
-    /// Detaches; with `our_fault` the customer's lease gets the longer grace.
-    pub fn leave(mut self, our_fault: bool) {
+    /// From now on, however it is detached: with `our_fault` the customer's lease gets the longer grace.
+    pub fn blame(&mut self, our_fault: bool) {
         self.leave.our_fault = our_fault;
     }
 }

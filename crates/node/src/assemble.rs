@@ -243,7 +243,6 @@ async fn serve_clients(
         floor,
         homes: Arc::new(ControlHomes::new(control.state.clone())),
         streams: inner.streams.clone(),
-        lane: env.edge.clone(),
     });
     let health = Health::new().await;
     let connections = usize::try_from(config.limits.connections).unwrap_or(usize::MAX);

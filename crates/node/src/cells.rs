@@ -140,7 +140,7 @@ impl Cells {
         };
         let handle = parts.host.start_group(spec, replica).await?;
         let (cell_handle, duties) = self.serve(id, &handle, &view);
-        let owner = api::CellOwner::new(id, cell_handle, parts.env.edge.clone());
+        let owner = api::CellOwner::new(id, cell_handle);
         parts
             .doors
             .serve(id.0, Arc::new(owner), handle.leadership());

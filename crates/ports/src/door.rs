@@ -1,13 +1,17 @@
 //! The way from an edge to the owner of a group.
 //! Promise: a call answered with a refusal that carries a retry hint may be asked again with the
-//! same request id; a stream that closes without a word has lost its path.
+//! same request id; a stream that ends without a word has lost its path; a stream does nothing but
+//! what its reader pulls.
 //! Not here: finding the leader (`node`), judging the call (`api::owner`).
 
+use std::fmt;
+use std::pin::Pin;
+
+use futures::Stream;
 use pb::api::v1::{
     Endpoint, GetStatusResponse, Item, Refusal, attach_response, item, work_response,
 };
 use pb::raft::v1::{ForwardCall, ForwardUp, forward_answer, forward_down, forward_up};
-use runtime::mailbox;
 
 /// The answer to a unary call.
 pub type CallAnswer = Result<forward_answer::Response, Refusal>;
@@ -18,19 +22,45 @@ pub trait Door: Send + Sync + 'static {
     /// Asks and waits, no longer than the call's own deadline.
     async fn call(&self, call: ForwardCall) -> CallAnswer;
 
-    /// Opens a stream with its first message.
+    /// Opens a stream with its first message. Nothing is lost by asking again elsewhere as long as
+    /// nobody has joined it.
     ///
     /// # Errors
     /// A refusal when nobody serves the group at present or too many streams are open.
-    async fn open(&self, first: ForwardUp) -> Result<DoorStream, Refusal>;
+    async fn open(&self, first: ForwardUp) -> Result<Opened, Refusal>;
 }
 
-/// Both directions of a stream between an edge and an owner; both are bounded.
-pub struct DoorStream {
-    /// To the owner. Dropping it means that the client has gone.
-    pub up: mailbox::Sender<StreamUp>,
-    /// To the edge. Closed without `Failed`: the path broke.
-    pub down: mailbox::Receiver<StreamDown>,
+/// What a client sends, pulled by the owner of its stream as that has room. It ends after a `Stop`; an end
+/// without one means that the client has gone.
+pub type Ups = Pin<Box<dyn Stream<Item = StreamUp> + Send>>;
+
+/// What a client gets, pulled by its edge as the client reads. An end without `Failed`: the path broke.
+/// Dropping it ends the stream at its owner.
+pub type Downs = Pin<Box<dyn Stream<Item = StreamDown> + Send>>;
+
+/// A stream that its owner has opened and that carries nothing yet. Dropping it gives it up.
+pub struct Opened {
+    join: Box<dyn FnOnce(Ups) -> Downs + Send>,
+}
+
+impl Opened {
+    /// A stream that `join` sets going.
+    pub fn new(join: impl FnOnce(Ups) -> Downs + Send + 'static) -> Self {
+        Self {
+            join: Box::new(join),
+        }
+    }
+
+    /// Joins both directions: whoever pulls what comes down also moves what goes up, in one task.
+    pub fn join(self, ups: Ups) -> Downs {
+        (self.join)(ups)
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opened")
+    }
 }
 
 /// A message of a client's stream on its way up.
@@ -47,7 +77,7 @@ pub enum StreamUp {
 
 /// A message of a client's stream on its way down.
 ///
-/// Boxed, as on the way up: an idle queue keeps room for 32 messages.
+/// Boxed, as on the way up: an idle queue between nodes keeps room for 32 messages.
 #[derive(Debug)]
 pub enum StreamDown {
     /// What the client gets.

@@ -6,7 +6,7 @@ mod door;
 mod group;
 mod machine;
 
-pub use door::{CallAnswer, Cluster, Door, DoorStream, Operator, StreamDown, StreamUp};
+pub use door::{CallAnswer, Cluster, Door, Downs, Opened, Operator, StreamDown, StreamUp, Ups};
 pub use group::{
     Committed, FollowerStatus, Group, GroupStatus, Leadership, ProposeError, ReadError,
 };

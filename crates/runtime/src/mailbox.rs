@@ -3,6 +3,7 @@
 //! Not here: broadcast and watched values (`tokio::sync`).
 
 use std::collections::VecDeque;
+use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -207,6 +208,11 @@ impl<T> Receiver<T> {
     /// The next message; `None` when every sender is gone and nothing waits.
     pub async fn recv(&mut self) -> Option<T> {
         self.queue.recv().await
+    }
+
+    /// As [`Receiver::recv`], for whoever is polled itself.
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.queue.poll_recv(context)
     }
 
     /// The next message if one waits.

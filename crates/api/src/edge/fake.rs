@@ -3,18 +3,20 @@
 //! Not here: a cluster.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use domain::ids::CellId;
+use futures::{Stream, StreamExt};
 use pb::api::v1::{Endpoint, FloorView, GetStatusResponse, Refusal};
 use pb::raft::v1::{ForwardCall, ForwardUp};
-use ports::{CallAnswer, Cluster, Door, DoorStream, Operator, StreamDown, StreamUp};
+use ports::{CallAnswer, Cluster, Door, Opened, Operator, StreamDown, StreamUp};
 use runtime::{Lane, mailbox};
 use tokio::sync::watch;
 use tonic::Status;
 
-use super::stream::Inbound;
 use super::{Edge, EdgeParts, Floor, OneCell, Streams};
 
 /// The owner's ends of a stream.
@@ -50,18 +52,31 @@ impl Door for Fake {
             .expect("the test gives an answer")
     }
 
-    async fn open(&self, first: ForwardUp) -> Result<DoorStream, Refusal> {
+    async fn open(&self, first: ForwardUp) -> Result<Opened, Refusal> {
         if let Some(refusal) = self.refuse_open.lock().expect("no panic").take() {
             return Err(refusal);
         }
         let (up, up_end) = mailbox::bounded("fake.up", 8);
-        let (down_end, down) = mailbox::bounded("fake.down", 8);
+        let (down_end, mut down) = mailbox::bounded("fake.down", 8);
         self.opened.lock().expect("no panic").push_back(Owned {
             first,
             up: up_end,
             down: down_end,
         });
-        Ok(DoorStream { up, down })
+        Ok(Opened::new(move |mut ups| {
+            let pulling = async move {
+                while let Some(message) = ups.next().await
+                    && up.send(message).await.is_ok()
+                {}
+            };
+            let lane = Lane::new("edge", tokio::runtime::Handle::current());
+            let pulling = lane.spawn("fake owner", pulling).abort_on_drop();
+            Box::pin(futures::stream::poll_fn(move |context| {
+                // The owner stops reading when its stream is dropped.
+                let _ = &pulling;
+                down.poll_recv(context)
+            }))
+        }))
     }
 }
 
@@ -130,7 +145,6 @@ pub(crate) fn edge() -> (Edge, Arc<Fake>) {
         floor: fake.clone(),
         homes: Arc::new(OneCell(CellId(1))),
         streams: Streams::new(2),
-        lane: Lane::new("edge", tokio::runtime::Handle::current()),
     });
     (edge, fake)
 }
@@ -156,8 +170,13 @@ impl<Up: Send + 'static> Client<Up> {
     }
 }
 
-impl<Up: Send + 'static> Inbound<Up> for Sent<Up> {
-    async fn next(&mut self) -> Result<Option<Up>, Status> {
-        self.0.recv().await.transpose()
+impl<Up> Stream for Sent<Up> {
+    type Item = Result<Up, Status>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Up, Status>>> {
+        self.0.poll_recv(context)
     }
 }

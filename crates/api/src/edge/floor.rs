@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 use super::Edge;
 use super::calls::{ask, patience};
 use super::stream::Responses;
-use super::streams::{Phase, Ticket};
+use super::streams::Ticket;
 use crate::errors::{node_draining, status};
 use crate::{check, limits};
 
@@ -168,7 +168,7 @@ impl Watcher {
         if self.turn == Turn::Over {
             return None;
         }
-        let draining = self.ticket.signal.reached(Phase::Draining);
+        let draining = self.ticket.signal.draining();
         let due = async {
             sleep_until(self.next).await;
             // Nothing has changed: the ages still grow, so a view follows after ten quiet turns.

@@ -10,6 +10,7 @@ mod customer;
 mod floor;
 mod stream;
 mod streams;
+mod ups;
 mod work;
 
 use std::sync::Arc;
@@ -18,7 +19,6 @@ use domain::cell::Cell;
 use domain::ids::{CellId, LogIndex};
 use pb::api::v1::{FloorView, Refusal};
 use ports::{Cluster, Door, Operator};
-use runtime::Lane;
 use tokio::sync::watch;
 
 pub use agent::Agents;
@@ -116,8 +116,6 @@ pub struct EdgeParts {
     pub homes: Arc<dyn Homes>,
     /// The client streams of the node.
     pub streams: Streams,
-    /// Where the streams' tasks run.
-    pub lane: Lane,
 }
 
 /// The edge of a node. Cheap to clone.
@@ -152,10 +150,6 @@ impl Edge {
 
     pub(crate) fn streams(&self) -> &Streams {
         &self.0.streams
-    }
-
-    pub(crate) fn lane(&self) -> &Lane {
-        &self.0.lane
     }
 }
 

@@ -1,26 +1,26 @@
-//! A client's stream at its edge: one task carries messages up, the response itself takes them down.
+//! A client's stream at its edge: the response itself moves both directions, without a task.
 //! Promise: messages keep their order; a stream that the client did not end itself always ends with
-//! its reason, endpoints and cursor; nothing is buffered beyond the bounds of `limits`.
-//! Not here: what the messages mean (`attach`, `work`), finding the owner (`ports::Door`).
+//! its reason, endpoints and cursor; nothing is made ahead: a client that does not read is not read either.
+//! Not here: what the messages mean (`attach`, `work`), what goes up (`ups`), finding the owner
+//! (`ports::Door`).
 
 use std::collections::VecDeque;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use futures::Stream;
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt};
 use pb::api::v1::{ErrorReason, Refusal, StreamEnded};
 use pb::raft::v1::{ForwardUp, forward_down, forward_up};
-use ports::{DoorStream, StreamDown, StreamUp};
-use runtime::mailbox;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
-use tonic::{Code, Status};
+use ports::{Downs, StreamDown};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tonic::Status;
 
 use super::Edge;
-use super::streams::{Phase, Signal, Ticket};
-use crate::errors::{
-    self, internal, message_too_large, node_draining, not_leader, stream_protocol,
-};
+use super::streams::{Direction, Phase, Ticket};
+use super::ups::{ClientUps, RefusedHere, broken};
+use crate::errors::{self, internal, node_draining, not_leader, stream_protocol};
 use crate::limits;
 
 /// A response stream as tonic wants it.
@@ -57,13 +57,13 @@ impl End {
 }
 
 /// One kind of stream, as the edge handles it.
-pub(crate) trait Kind: Send + Sized + 'static {
+pub(crate) trait Kind: Send + Unpin + Sized + 'static {
     /// What the client sends.
     type Up: Send + 'static;
     /// What the client gets.
-    type Down: Send + 'static;
+    type Down: Send + Unpin + 'static;
     /// What the upward side remembers of the first message.
-    type Began: Send + Sync;
+    type Began: Send + Unpin + 'static;
 
     /// Checks the first message and makes the opening of it.
     fn begin(edge: &Edge, first: Self::Up) -> Result<(Self::Began, ForwardUp), Refusal>;
@@ -88,24 +88,20 @@ pub(crate) trait Kind: Send + Sized + 'static {
 }
 
 /// Where a stream's messages come from.
-pub(crate) trait Inbound<Up>: Send + 'static {
-    /// The next message; `None` when the client has ended its side. Safe to drop and call again.
-    fn next(&mut self) -> impl Future<Output = Result<Option<Up>, Status>> + Send;
+pub(crate) trait Inbound<Up>:
+    Stream<Item = Result<Up, Status>> + Send + Unpin + 'static
+{
 }
 
-impl<Up: Send + 'static> Inbound<Up> for tonic::Streaming<Up> {
-    async fn next(&mut self) -> Result<Option<Up>, Status> {
-        self.message().await
-    }
-}
+impl<Up, I> Inbound<Up> for I where I: Stream<Item = Result<Up, Status>> + Send + Unpin + 'static {}
 
 /// The stream is on at the owner.
 struct Begun {
-    down: mailbox::Receiver<StreamDown>,
+    downs: Downs,
     cursor: u64,
 }
 
-type Opened = Result<Begun, Refusal>;
+type Opening = BoxFuture<'static, Result<Begun, Refusal>>;
 
 /// Starts a stream: the response can be read at once, also before the first message has come.
 ///
@@ -119,238 +115,152 @@ pub(crate) fn start<K: Kind + Default>(
         return Err(errors::status(node_draining(&edge.cluster().node_name())));
     }
     let ticket = edge.streams().enter().map_err(errors::status)?;
-    let (opened, opening) = oneshot::channel();
-    let (refusing, refused) = mailbox::bounded("stream.refused", limits::STREAM_REFUSED_BOUND);
-    let upward = Upwards::<K, _> {
-        edge: edge.clone(),
-        inbound,
-        signal: ticket.signal.clone(),
-        refusing,
-    };
-    edge.lane()
-        .spawn("client stream up", upward.run(opened))
-        .detach();
-    let downward = Downwards {
+    let refused = Arc::new(RefusedHere::new(ticket.signal.clone()));
+    let opening = open::<K, _>(edge.clone(), inbound, refused.clone());
+    Ok(Box::pin(Downwards {
         kind: K::default(),
         edge: edge.clone(),
         ticket,
         refused,
-        source: Source::Opening(opening),
+        source: Source::Opening(opening.boxed()),
         begun: false,
         heard: Instant::now(),
         last_words: VecDeque::new(),
-    };
-    Ok(Box::pin(futures::stream::unfold(
-        downward,
-        |mut downward| async move {
-            let next = downward.next().await?;
-            Some((next, downward))
-        },
-    )))
+    }))
 }
 
-/// The direction from the client to the owner: one task.
-struct Upwards<K: Kind, I> {
+/// Reads the first message and opens the stream at its owner.
+async fn open<K: Kind, I: Inbound<K::Up>>(
     edge: Edge,
-    inbound: I,
-    signal: Arc<Signal>,
-    refusing: mailbox::Sender<K::Down>,
-}
-
-impl<K: Kind, I: Inbound<K::Up>> Upwards<K, I> {
-    async fn run(mut self, opened: oneshot::Sender<Opened>) {
-        match self.open().await {
-            Ok((began, DoorStream { up, down })) => {
-                // An error means that the client has gone meanwhile, which the signal says as well.
-                let _ = opened.send(Ok(Begun {
-                    down,
-                    cursor: K::first_cursor(&began),
-                }));
-                self.carry(&began, up).await;
-            }
-            Err(refusal) => drop(opened.send(Err(refusal))),
-        }
-    }
-
-    async fn open(&mut self) -> Result<(K::Began, DoorStream), Refusal> {
-        let signal = self.signal.clone();
-        let edge = self.edge.clone();
-        let opening = async {
-            let first = timeout(limits::FIRST_MESSAGE_WAIT, self.inbound.next())
-                .await
-                .map_err(|_| stream_protocol("the first message did not come in time"))?
-                .map_err(|status| {
-                    broken(&status).unwrap_or_else(|| stream_protocol("the client has gone"))
-                })?
-                .ok_or_else(|| stream_protocol("the stream ended before its first message"))?;
-            let (began, first) = K::begin(&edge, first)?;
-            let opened = timeout(limits::OPEN_STREAM_WAIT, edge.door().open(first)).await;
-            opened
-                .map_err(|_| not_leader(None))?
-                .map(|stream| (began, stream))
-        };
-        tokio::select! { biased;
-            opened = opening => opened,
-            () = signal.reached(Phase::Gone) => Err(node_draining(&edge.cluster().node_name())),
-        }
-    }
-
-    async fn carry(&mut self, began: &K::Began, up: mailbox::Sender<StreamUp>) {
-        let signal = self.signal.clone();
-        // Made once: each of them registers itself somewhere when it is first polled.
-        let mut gone = pin!(signal.reached(Phase::Gone));
-        let mut closed = pin!(up.closed());
-        while self.signal.phase() == Phase::Open {
-            let next = tokio::select! { biased;
-                next = self.inbound.next() => next,
-                () = gone.as_mut() => break,
-                () = closed.as_mut() => return,
-            };
-            match next {
-                Ok(Some(message)) => {
-                    if !self.pass(began, message, &up).await {
-                        return;
-                    }
-                }
-                Ok(None) => self.signal.raise(Phase::HalfClosed),
-                Err(status) => match broken(&status) {
-                    Some(refusal) => self.signal.violate(refusal),
-                    None => self.signal.raise(Phase::Gone),
-                },
-            }
-        }
-        let our_fault = self.signal.phase() == Phase::Draining;
-        // A closed mailbox means that the owner has ended the stream already.
-        let _ = timeout(limits::CATCH_UP_WAIT, up.send(StreamUp::Stop { our_fault })).await;
-    }
-
-    /// Passes one message on; false when the stream is over.
-    async fn pass(
-        &mut self,
-        began: &K::Began,
-        message: K::Up,
-        up: &mailbox::Sender<StreamUp>,
-    ) -> bool {
-        match K::up(began, message) {
-            Upward::Pass(message) => match up.try_send(StreamUp::Message(Box::new(message))) {
-                Ok(()) => true,
-                Err(mailbox::SendError::Closed(_)) => false,
-                // The owner is behind: the client's own sending waits, which HTTP/2 tells it.
-                Err(mailbox::SendError::Full(message)) => tokio::select! { biased;
-                    sent = up.send(message) => sent.is_ok(),
-                    () = self.signal.reached(Phase::Gone) => true,
-                },
-            },
-            Upward::Refuse(refused) => tokio::select! { biased;
-                sent = self.refusing.send(refused) => sent.is_ok(),
-                () = self.signal.reached(Phase::Gone) => true,
-            },
-            Upward::Violation(refusal) => {
-                self.signal.violate(refusal);
-                true
-            }
-        }
-    }
-}
-
-/// What a failed read says about the client: a refusal if it sent garbage, `None` if it has gone.
-fn broken(status: &Status) -> Option<Refusal> {
-    match status.code() {
-        Code::OutOfRange => Some(message_too_large(
-            limits::RECEIVE_BYTES_MAX + 1,
-            limits::RECEIVE_BYTES_MAX,
-        )),
-        Code::Internal | Code::InvalidArgument | Code::Unimplemented => Some(stream_protocol(
-            "the stream sent something that is not a message of this call",
-        )),
-        _ => None,
-    }
+    mut inbound: I,
+    refused: Arc<RefusedHere<K::Down>>,
+) -> Result<Begun, Refusal> {
+    let first = timeout(limits::FIRST_MESSAGE_WAIT, inbound.next())
+        .await
+        .map_err(|_| stream_protocol("the first message did not come in time"))?
+        .ok_or_else(|| stream_protocol("the stream ended before its first message"))?
+        .map_err(|status| {
+            broken(&status).unwrap_or_else(|| stream_protocol("the client has gone"))
+        })?;
+    let (began, first) = K::begin(&edge, first)?;
+    let opened = timeout(limits::OPEN_STREAM_WAIT, edge.door().open(first))
+        .await
+        .map_err(|_| not_leader(None))??;
+    let cursor = K::first_cursor(&began);
+    let ups = ClientUps::<K, I>::new(began, inbound, refused);
+    let downs = opened.join(Box::pin(ups));
+    Ok(Begun { downs, cursor })
 }
 
 enum Source {
     /// The owner has not answered yet.
-    Opening(oneshot::Receiver<Opened>),
+    Opening(Opening),
     /// The stream is on.
-    Open(mailbox::Receiver<StreamDown>),
+    Open(Downs),
+    /// The node drains: the owner was told, and what it still answers until then is said.
+    Draining(Downs, Pin<Box<Sleep>>),
     /// Only last words follow.
     Over,
 }
 
-/// The direction from the owner to the client: polled by the connection itself, without a task.
+/// What the client gets; polled by its connection.
 struct Downwards<K: Kind> {
     kind: K,
     edge: Edge,
     ticket: Ticket,
-    refused: mailbox::Receiver<K::Down>,
+    refused: Arc<RefusedHere<K::Down>>,
     source: Source,
     begun: bool,
     heard: Instant,
     last_words: VecDeque<Result<K::Down, Status>>,
 }
 
-#[allow(
-    clippy::large_enum_variant,
-    reason = "it lives for one poll; a box would cost an allocation a message"
-)]
+/// What happens next.
 enum Heard<Down> {
-    Opened(Opened),
+    Opened(Result<Begun, Refusal>),
     Owner(Option<StreamDown>),
     Refused(Down),
-    Signal,
+    /// The node drains, or the client broke the protocol.
+    Signal(Phase),
+    /// The owner had its time for last answers.
+    Late,
 }
 
-impl<K: Kind> Downwards<K> {
-    async fn next(&mut self) -> Option<Result<K::Down, Status>> {
+impl<K: Kind> Stream for Downwards<K> {
+    type Item = Result<K::Down, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
         loop {
-            if let Some(word) = self.last_words.pop_front() {
-                return Some(word);
+            if let Some(word) = this.last_words.pop_front() {
+                return Poll::Ready(Some(word));
             }
-            match self.hear().await? {
-                Heard::Opened(Ok(Begun { down, cursor })) => {
-                    self.kind.set_cursor(cursor);
-                    self.source = Source::Open(down);
-                }
-                Heard::Opened(Err(refusal)) => self.fail(refusal),
-                Heard::Owner(Some(StreamDown::Message(message))) => {
-                    if let Some(message) = self.taken(*message) {
-                        return Some(Ok(message));
-                    }
-                }
-                Heard::Owner(Some(StreamDown::Failed(refusal))) => self.end(*refusal),
-                Heard::Owner(None) => self.end(not_leader(None)),
-                Heard::Refused(refused) => return Some(Ok(self.kind.own(refused))),
-                Heard::Signal => self.signalled(),
+            if matches!(this.source, Source::Over) {
+                return Poll::Ready(None);
+            }
+            let heard = std::task::ready!(this.poll_hear(context));
+            if let Some(message) = this.on(heard) {
+                return Poll::Ready(Some(Ok(message)));
             }
         }
     }
+}
 
-    /// Waits for whatever comes first; `None` when nothing more can come.
-    async fn hear(&mut self) -> Option<Heard<K::Down>> {
-        let signal = &self.ticket.signal;
-        let ending = signal.phase() >= Phase::Draining;
-        match &mut self.source {
-            Source::Over => None,
-            _ if ending => Some(Heard::Signal),
-            Source::Opening(opening) => Some(tokio::select! { biased;
-                opened = opening => Heard::Opened(opened.unwrap_or_else(|_| Err(internal("the stream was not opened")))),
-                () = signal.reached(Phase::Draining) => Heard::Signal,
-            }),
-            Source::Open(down) => {
-                // The busy path: no future is made while messages wait.
-                if let Some(message) = down.try_recv() {
-                    return Some(Heard::Owner(Some(message)));
-                }
-                Some(tokio::select! { biased;
-                    // A violation closes the owner's side too: it is the reason, not a broken path.
-                    message = down.recv() => match message {
-                        None if signal.violation().is_some() => Heard::Signal,
-                        message => Heard::Owner(message),
-                    },
-                    Some(refused) = self.refused.recv() => Heard::Refused(refused),
-                    () = signal.reached(Phase::Draining) => Heard::Signal,
-                })
+impl<K: Kind> Downwards<K> {
+    fn poll_hear(&mut self, context: &mut Context<'_>) -> Poll<Heard<K::Down>> {
+        let polled = match &mut self.source {
+            Source::Opening(opening) => opening.poll_unpin(context).map(Heard::Opened),
+            Source::Open(downs) | Source::Draining(downs, _) => {
+                downs.poll_next_unpin(context).map(Heard::Owner)
             }
+            Source::Over => Poll::Pending,
+        };
+        let violated = self.ticket.signal.violation().is_some();
+        match polled {
+            // A violation closes the owner's side too: it is the reason, not a broken path.
+            Poll::Ready(Heard::Owner(None)) if violated => {
+                return Poll::Ready(Heard::Signal(Phase::Violated));
+            }
+            Poll::Ready(heard) => return Poll::Ready(heard),
+            Poll::Pending => {}
         }
+        if let Some(refused) = self.refused.take() {
+            return Poll::Ready(Heard::Refused(refused));
+        }
+        let phase = self.ticket.signal.watch(Direction::Down, context);
+        // Refused between the two looks, by whoever pulls what goes up.
+        if let Some(refused) = self.refused.take() {
+            return Poll::Ready(Heard::Refused(refused));
+        }
+        match &mut self.source {
+            _ if phase == Phase::Violated => Poll::Ready(Heard::Signal(phase)),
+            Source::Draining(_, by) => by.poll_unpin(context).map(|()| Heard::Late),
+            _ if phase == Phase::Draining => Poll::Ready(Heard::Signal(phase)),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn on(&mut self, heard: Heard<K::Down>) -> Option<K::Down> {
+        match heard {
+            Heard::Opened(Ok(Begun { downs, cursor })) => {
+                self.kind.set_cursor(cursor);
+                self.source = Source::Open(downs);
+            }
+            Heard::Opened(Err(refusal)) => self.fail(refusal),
+            Heard::Owner(Some(StreamDown::Message(message))) => return self.taken(*message),
+            Heard::Owner(Some(StreamDown::Failed(refusal))) => self.end(*refusal),
+            Heard::Owner(None) => self.end(not_leader(None)),
+            Heard::Refused(refused) => return Some(self.kind.own(refused)),
+            Heard::Signal(Phase::Violated) | Heard::Late => self.signalled(),
+            Heard::Signal(_) => match std::mem::replace(&mut self.source, Source::Over) {
+                Source::Open(downs) => {
+                    let by = Box::pin(sleep(limits::LAST_ANSWERS_WAIT));
+                    self.source = Source::Draining(downs, by);
+                }
+                _ => self.signalled(),
+            },
+        }
+        None
     }
 
     fn taken(&mut self, message: forward_down::Response) -> Option<K::Down> {

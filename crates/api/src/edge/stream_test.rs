@@ -11,6 +11,9 @@ use pb::api::v1::{
     AttachBegin, AttachRequest, AttachResponse, AttachWelcome, ErrorReason, HeartbeatRequest, Item,
     LogInRequest, ReplyRequest, SendRequest, StreamEnded, WorkRequest, WorkResponse, WorkWelcome,
 };
+use ports::StreamUp;
+use runtime::mailbox;
+use tonic::Code;
 use tonic_types::StatusExt;
 
 use super::super::attach::AttachKind;
@@ -91,24 +94,21 @@ async fn attached(cursor: u64) -> Attached {
     let mut responses = start::<AttachKind>(&edge, sent).expect("a stream");
     client.send(begin(cursor));
     let opening = async {
-        loop {
+        let owner = loop {
             if let Some(owner) = fake.opened.lock().expect("no panic").pop_front() {
-                return owner;
+                break owner;
             }
             tokio::task::yield_now().await;
-        }
+        };
+        owner
+            .down
+            .try_send(told(Told::Welcome(AttachWelcome::default())))
+            .expect("room");
+        owner
     };
-    let owner = opening.await;
+    let (owner, welcome) = tokio::join!(opening, responses.next());
     assert_eq!((owner.first.group, owner.first.site.as_str()), (1, "fra"));
-    owner
-        .down
-        .try_send(told(Told::Welcome(AttachWelcome::default())))
-        .expect("room");
-    let welcome = responses
-        .next()
-        .await
-        .expect("a welcome")
-        .expect("no status");
+    let welcome = welcome.expect("a welcome").expect("no status");
     let Some(Told::Welcome(welcome)) = welcome.response else {
         panic!("not a welcome")
     };
@@ -374,7 +374,7 @@ async fn a_stream_that_got_nothing_yet_resumes_from_the_cursor_it_came_with() {
     assert_eq!((ended.reason(), ended.cursor), (ErrorReason::QuorumLost, 9));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn draining_ends_streams_with_endpoints_and_tells_the_owner_whose_fault_it_is() {
     let mut stream = attached(3).await;
     stream.fake.draining.store(true, Ordering::Relaxed);
@@ -408,10 +408,10 @@ async fn a_client_that_leaves_is_no_fault_of_ours() {
         ..
     } = attached(0).await;
     drop(responses);
-    assert!(matches!(
-        owner.up.recv().await,
-        Some(StreamUp::Stop { our_fault: false })
-    ));
+    assert!(
+        owner.up.recv().await.is_none(),
+        "its side ends without a word about us"
+    );
     drop(client);
 }
 
@@ -450,6 +450,35 @@ async fn a_path_that_breaks_after_the_client_has_ended_its_side_is_no_good_end()
     };
     assert_eq!((ended.reason(), ended.cursor), (ErrorReason::NotLeader, 1));
     assert_eq!(ended.endpoints, [elsewhere()], "where it goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_answered_while_the_node_drains_is_said_before_the_end() {
+    let mut stream = attached(3).await;
+    stream.client().send(send("r1", "the last one"));
+    let message = stream.owner.up.recv().await;
+    assert!(matches!(message, Some(StreamUp::Message(_))));
+    stream.fake.draining.store(true, Ordering::Relaxed);
+    stream.edge.streams().drain(std::time::Duration::ZERO).await;
+    let owner = &mut stream.owner;
+    let responses = &mut stream.responses;
+    let answering = async {
+        let stop = owner.up.recv().await;
+        assert!(matches!(stop, Some(StreamUp::Stop { our_fault: true })));
+        owner.down.try_send(item(4)).expect("room");
+        let over = told(Told::Ended(StreamEnded::default()));
+        owner.down.try_send(over).expect("room");
+    };
+    let ((), first) = tokio::join!(answering, responses.next());
+    let first = first.expect("a message").expect("no status");
+    assert!(matches!(first.response, Some(Told::Item(item)) if item.sequence == 4));
+    let Told::Ended(ended) = stream.told().await else {
+        panic!("not the end")
+    };
+    assert_eq!(
+        (ended.reason(), ended.cursor),
+        (ErrorReason::NodeDraining, 4)
+    );
 }
 
 #[tokio::test]

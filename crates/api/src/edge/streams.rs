@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::task::AtomicWaker;
 use pb::api::v1::Refusal;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::errors::exhausted;
@@ -102,7 +103,17 @@ pub(crate) enum Phase {
 pub(crate) struct Signal {
     phase: AtomicU8,
     violation: OnceLock<Refusal>,
-    changed: Notify,
+    up: AtomicWaker,
+    down: AtomicWaker,
+}
+
+/// One of the two that look at a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// From the client.
+    Up,
+    /// To the client.
+    Down,
 }
 
 impl Signal {
@@ -116,10 +127,30 @@ impl Signal {
         }
     }
 
+    /// The phase; `direction` is woken when it moves on.
+    pub(crate) fn watch(&self, direction: Direction, context: &mut Context<'_>) -> Phase {
+        let waker = match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
+        };
+        // Before the look: a change between the two is not missed.
+        waker.register(context.waker());
+        self.phase()
+    }
+
     /// Moves on to `phase`, never back.
     pub(crate) fn raise(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
-        self.changed.notify_waiters();
+        self.wake(Direction::Up);
+        self.wake(Direction::Down);
+    }
+
+    /// Lets a direction look again.
+    pub(crate) fn wake(&self, direction: Direction) {
+        match direction {
+            Direction::Up => self.up.wake(),
+            Direction::Down => self.down.wake(),
+        }
     }
 
     /// Ends the stream for what its client sent.
@@ -133,16 +164,13 @@ impl Signal {
         self.violation.get()
     }
 
-    /// Resolves once the phase is at least `phase`.
-    pub(crate) async fn reached(&self, phase: Phase) {
-        loop {
-            // Made before the look: a change between the two is not missed.
-            let changed = self.changed.notified();
-            if self.phase() >= phase {
-                return;
-            }
-            changed.await;
-        }
+    /// Resolves once the node drains; for a stream that has no direction up.
+    pub(crate) async fn draining(&self) {
+        let reached = |context: &mut Context<'_>| match self.watch(Direction::Down, context) {
+            Phase::Draining => Poll::Ready(()),
+            _ => Poll::Pending,
+        };
+        std::future::poll_fn(reached).await;
     }
 }
 

@@ -2,13 +2,14 @@
 //! Promise: each reaches the cell before the next one is looked at; the bound is the caller's to keep.
 //! Not here: what an answer becomes on the stream (`customer`, `desk`).
 
-use conversation::{ActError, CellHandle};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use conversation::{Act, ActError, CellHandle};
 use domain::cell::command::Command;
 use domain::cell::reply::Done;
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::limits;
 
@@ -18,10 +19,25 @@ pub(crate) type Answered<A> = (A, Result<Done, ActError>);
 /// Acts under way, each with what identifies it to its client.
 pub(crate) struct Acts<A> {
     handle: CellHandle,
-    under_way: FuturesUnordered<BoxFuture<'static, Answered<A>>>,
+    under_way: FuturesUnordered<About<A>>,
 }
 
-impl<A: Send + 'static> Acts<A> {
+/// An act under way.
+struct About<A> {
+    about: Option<A>,
+    act: Act,
+}
+
+impl<A: Unpin> Future for About<A> {
+    type Output = Option<Answered<A>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = std::task::ready!(self.act.poll_unpin(context));
+        Poll::Ready(self.about.take().map(|about| (about, outcome)))
+    }
+}
+
+impl<A: Unpin> Acts<A> {
     pub(crate) fn new(handle: CellHandle) -> Self {
         Self {
             handle,
@@ -32,35 +48,23 @@ impl<A: Send + 'static> Acts<A> {
     /// Starts an act: it has been handed to its conversation when this returns. Gives the answer if
     /// there is one at once.
     pub(crate) fn start(&mut self, about: A, command: Command) -> Option<Answered<A>> {
-        let handle = self.handle.clone();
-        let mut act = async move { (about, handle.act(command).await) }.boxed();
+        let mut act = self.handle.begin(command);
         // Polled here and not only by the set: the set promises no order among new futures, and the
         // order of a client's sends is kept.
-        if let Some(answered) = (&mut act).now_or_never() {
-            return Some(answered);
+        if let Some(outcome) = (&mut act).now_or_never() {
+            return Some((about, outcome));
         }
-        self.under_way.push(act);
+        let about = Some(about);
+        self.under_way.push(About { about, act });
         None
     }
 
-    /// The next answer; waits for ever while nothing is under way.
-    pub(crate) async fn next(&mut self) -> Answered<A> {
-        match self.under_way.next().await {
-            Some(answered) => answered,
-            None => std::future::pending().await,
+    /// The next answer; pending while nothing is under way.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Answered<A>> {
+        match self.under_way.poll_next_unpin(context) {
+            Poll::Ready(Some(Some(answered))) => Poll::Ready(answered),
+            _ => Poll::Pending,
         }
-    }
-
-    /// The next outcome that is certain, while the owner goes away: what was committed is said, what is
-    /// not known is asked again elsewhere under the same id. `None` when nothing more comes by then.
-    pub(crate) async fn last(&mut self, by: Instant) -> Option<Answered<A>> {
-        while !self.is_empty() {
-            let (about, outcome) = timeout_at(by, self.next()).await.ok()?;
-            if matches!(outcome, Ok(_) | Err(ActError::Refused(_))) {
-                return Some((about, outcome));
-            }
-        }
-        None
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -69,13 +73,5 @@ impl<A: Send + 'static> Acts<A> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.under_way.is_empty()
-    }
-}
-
-/// Waits for `by`, without it for ever.
-pub(super) async fn until(by: Option<Instant>) {
-    match by {
-        Some(by) => sleep_until(by).await,
-        None => std::future::pending().await,
     }
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use pb::api::v1::attach_request::Request as Ask;
 use pb::api::v1::attach_response::Response as Told;
 use pb::api::v1::work_request::Request as Act;
@@ -12,12 +13,50 @@ use pb::api::v1::*;
 use pb::raft::v1::forward_answer::Response as Answer;
 use pb::raft::v1::forward_call::Request as Call;
 use pb::raft::v1::{ForwardUp, forward_down, forward_up};
-use ports::{Door, DoorStream, StreamDown, StreamUp};
+use ports::{Door, Opened, StreamDown, StreamUp};
+use runtime::{AbortOnDrop, Lane, mailbox};
 use tokio::time::timeout;
 
 use super::one_node::{CELL, Node};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A stream, and what its client sends on it.
+pub(super) struct Joined {
+    pub(super) up: mailbox::Sender<StreamUp>,
+    pub(super) down: Pulled,
+}
+
+/// What a client gets: its connection reads the stream.
+pub(super) struct Pulled {
+    read: mailbox::Receiver<StreamDown>,
+    _connection: AbortOnDrop<()>,
+}
+
+impl Pulled {
+    pub(super) async fn recv(&mut self) -> Option<StreamDown> {
+        self.read.recv().await
+    }
+}
+
+fn join(opened: Opened) -> Joined {
+    let (up, mut ups) = mailbox::bounded("test.up", 64);
+    let ups = futures::stream::poll_fn(move |context| ups.poll_recv(context));
+    let mut downs = opened.join(Box::pin(ups));
+    // What a connection takes ahead of its reader.
+    let (give, read) = mailbox::bounded("test.down", 64);
+    let reading = async move {
+        while let Some(message) = downs.next().await
+            && give.send(message).await.is_ok()
+        {}
+    };
+    let lane = Lane::new("edge", tokio::runtime::Handle::current());
+    let _connection = lane.spawn("connection", reading).abort_on_drop();
+    Joined {
+        up,
+        down: Pulled { read, _connection },
+    }
+}
 
 pub(super) async fn opened(
     node: &Node,
@@ -61,7 +100,7 @@ pub(super) async fn sent(
     }
 }
 
-pub(super) async fn attach(node: &Node, id: &str, cursor: u64) -> Result<DoorStream, Refusal> {
+pub(super) async fn attach(node: &Node, id: &str, cursor: u64) -> Result<Joined, Refusal> {
     let begin = AttachBegin {
         conversation_id: id.into(),
         cursor,
@@ -79,6 +118,7 @@ pub(super) async fn attach(node: &Node, id: &str, cursor: u64) -> Result<DoorStr
             ..ForwardUp::default()
         })
         .await
+        .map(join)
 }
 
 fn content(message: StreamDown) -> forward_down::Response {
@@ -88,7 +128,7 @@ fn content(message: StreamDown) -> forward_down::Response {
     }
 }
 
-pub(super) async fn told(stream: &mut DoorStream) -> Told {
+pub(super) async fn told(stream: &mut Joined) -> Told {
     let message = timeout(PATIENCE, stream.down.recv())
         .await
         .expect("in time")
@@ -116,7 +156,7 @@ macro_rules! until {
 
 pub(super) use until;
 
-pub(super) fn say(stream: &DoorStream, request_id: &str, text: &str) {
+pub(super) fn say(stream: &Joined, request_id: &str, text: &str) {
     let request = Some(Ask::Send(a_send("", request_id, text)));
     let message = StreamUp::Message(Box::new(forward_up::Request::Attach(AttachRequest {
         request,
@@ -125,7 +165,7 @@ pub(super) fn say(stream: &DoorStream, request_id: &str, text: &str) {
 }
 
 pub(super) struct Seat {
-    pub(super) stream: DoorStream,
+    pub(super) stream: Joined,
     pub(super) session: u64,
 }
 
@@ -155,7 +195,7 @@ impl Seat {
             })
             .await;
         let mut seat = Self {
-            stream: opened.expect("a desk"),
+            stream: opened.map(join).expect("a desk"),
             session: 0,
         };
         let Worked::Welcome(welcome) = seat.next().await else {

@@ -1,7 +1,11 @@
-//! A customer's stream at the leader: one task.
+//! A customer's stream at the leader.
 //! Promise: welcome, then every item after the cursor, then changes; an acknowledgement only after
 //! its message is committed.
-//! Not here: fanning items out (`conversation`), the edge's own words (`edge::attach`).
+//! Not here: fanning items out (`conversation`), waiting and ending (`served`), the edge's own words
+//! (`edge::attach`).
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use conversation::{AttachEvent, Attachment, CellHandle, EndReason, MarkFrom};
 use domain::cell::reply::Done;
@@ -14,32 +18,30 @@ use pb::api::v1::{
     Marker, Refusal, SendRequest, SendResponse, StreamEnded,
 };
 use pb::raft::v1::{forward_down, forward_up};
-use ports::{StreamDown, StreamUp};
-use runtime::mailbox;
-use tokio::time::Instant;
+use ports::{Opened, StreamDown};
 
 use super::CellOwner;
-use super::acts::{Acts, Answered, until};
-use super::down::{Down, Unheard, down};
+use super::acts::{Acts, Answered};
+use super::served::{Out, Served, Side};
+use crate::check;
 use crate::convert::{self, Speakers};
 use crate::errors::{
-    act_error, domain as refused_by_domain, not_leader, outcome_unknown, quorum_lost, slow_consumer,
+    act_error, domain as refused_by_domain, internal, not_leader, outcome_unknown, quorum_lost,
+    slow_consumer,
 };
-use crate::{check, limits};
 
-/// Opens the stream: attached, and its task running, when this returns.
+/// Opens the stream: attached when this returns.
 pub(super) async fn open(
     owner: &CellOwner,
     begin: &AttachBegin,
     edge: NodeId,
-    up: mailbox::Receiver<StreamUp>,
-) -> Result<mailbox::Receiver<StreamDown>, Refusal> {
+) -> Result<Opened, Refusal> {
     let id = check::conversation(&begin.conversation_id)?;
     let attached = owner
         .handle
         .attach(id, Sequence(begin.cursor), begin.observe, edge)
         .await;
-    let attachment = attached.map_err(|error| act_error(&error))?;
+    let mut attachment = attached.map_err(|error| act_error(&error))?;
     let speakers = owner
         .handle
         .view()
@@ -48,176 +50,54 @@ pub(super) async fn open(
         let gone = domain::cell::refusal::Refusal::ConversationNotFound { conversation: id };
         return Err(refused_by_domain(&gone));
     };
-    let (down, downward) = down();
-    let stream = CustomerStream {
+    let side = CustomerStream {
         id,
         observe: begin.observe,
         handle: owner.handle.clone(),
-        acts: Acts::new(owner.handle.clone()),
         speakers,
-        down,
-        stop: None,
+        backlog: std::mem::take(&mut attachment.backlog).into_iter(),
+        attachment,
     };
-    owner
-        .lane
-        .spawn("customer stream", stream.run(attachment, up))
-        .detach();
-    Ok(downward)
-}
-
-/// The client has ended its side.
-#[derive(Clone, Copy)]
-struct Stopping {
-    our_fault: bool,
-    by: Instant,
-}
-
-/// How a stream ends from the owner's side.
-enum End {
-    /// The client has gone and everything is answered.
-    Quiet { our_fault: bool },
-    /// Something could not be said.
-    Unheard(Unheard),
-    /// The leader cannot go on.
-    Failed(Refusal),
-}
-
-impl From<Unheard> for End {
-    fn from(unheard: Unheard) -> Self {
-        Self::Unheard(unheard)
-    }
-}
-
-enum Wake {
-    Event(Option<AttachEvent>),
-    Answered(Answered<String>),
-    Up(Option<StreamUp>),
-    Late,
+    let welcome = told(Response::Welcome(AttachWelcome {
+        conversation: side.summary(),
+        endpoints: Vec::new(),
+    }));
+    let acts = Acts::new(owner.handle.clone());
+    Ok(Opened::new(move |ups| {
+        Box::pin(Served::new(side, acts, welcome, ups))
+    }))
 }
 
 struct CustomerStream {
     id: ConversationId,
     observe: bool,
     handle: CellHandle,
-    acts: Acts<String>,
     speakers: Speakers,
-    down: Down,
-    stop: Option<Stopping>,
+    /// What the transcript had when the stream began.
+    backlog: std::vec::IntoIter<Arc<Item>>,
+    attachment: Attachment,
 }
 
-impl CustomerStream {
-    async fn run(mut self, mut attachment: Attachment, mut up: mailbox::Receiver<StreamUp>) {
-        let end = self.serve(&mut attachment, &mut up).await;
-        drop(up);
-        match end {
-            End::Quiet { our_fault } => {
-                attachment.leave(our_fault);
-                self.down.quiet(quiet());
-            }
-            End::Unheard(unheard) => {
-                // Detached first: a reader that does not read holds nothing at the conversation.
-                attachment.leave(false);
-                self.down.unheard(unheard);
-            }
-            End::Failed(refusal) => {
-                attachment.leave(true);
-                self.down.fail(refusal);
-            }
-        }
-    }
+impl Side for CustomerStream {
+    type About = String;
+    type Event = AttachEvent;
 
-    async fn serve(
-        &mut self,
-        attachment: &mut Attachment,
-        up: &mut mailbox::Receiver<StreamUp>,
-    ) -> End {
-        if let Err(unheard) = self.welcome(attachment).await {
-            return unheard.into();
-        }
-        loop {
-            if let Some(stopping) = self.stop
-                && self.acts.is_empty()
-            {
-                return End::Quiet {
-                    our_fault: stopping.our_fault,
-                };
-            }
-            let done = match self.wake(attachment, up).await {
-                Wake::Event(Some(event)) => self.event(event),
-                Wake::Event(None) => {
-                    let by = Instant::now() + limits::LAST_ANSWERS_WAIT;
-                    while let Some(answered) = self.acts.last(by).await {
-                        if let Err(unheard) = self.answered(answered) {
-                            return unheard.into();
-                        }
-                    }
-                    return End::Failed(ended(attachment.why()));
-                }
-                Wake::Answered(answered) => self.answered(answered),
-                Wake::Up(Some(StreamUp::Message(message))) => self.asked(*message),
-                Wake::Up(Some(StreamUp::Stop { our_fault })) => self.stopping(our_fault),
-                Wake::Up(None) => self.stopping(false),
-                Wake::Late => return End::Failed(outcome_unknown()),
-            };
-            if let Err(unheard) = done {
-                return unheard.into();
-            }
-        }
-    }
-
-    async fn wake(
-        &mut self,
-        attachment: &mut Attachment,
-        up: &mut mailbox::Receiver<StreamUp>,
-    ) -> Wake {
-        let by = self.stop.map(|stopping| stopping.by);
-        let listens = by.is_none() && self.acts.has_room();
-        tokio::select! { biased;
-            event = attachment.events.recv() => Wake::Event(event),
-            answered = self.acts.next() => Wake::Answered(answered),
-            message = up.recv(), if listens => Wake::Up(message),
-            () = until(by) => Wake::Late,
-        }
-    }
-
-    async fn welcome(&mut self, attachment: &mut Attachment) -> Result<(), Unheard> {
-        let welcome = AttachWelcome {
-            conversation: self.summary(),
-            endpoints: Vec::new(),
+    fn backlog(&mut self, out: &mut Out) -> bool {
+        let Some(item) = self.backlog.next() else {
+            return false;
         };
-        self.down.push(told(Response::Welcome(welcome)))?;
-        for item in std::mem::take(&mut attachment.backlog) {
-            let item = self.item(&item);
-            self.down.catch_up(item).await?;
-        }
-        Ok(())
+        out.push_back(self.item(&item));
+        true
     }
 
-    fn stopping(&mut self, our_fault: bool) -> Result<(), Unheard> {
-        self.stop = Some(Stopping {
-            our_fault,
-            by: Instant::now() + limits::UNARY_DEADLINE,
-        });
-        Ok(())
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<AttachEvent>> {
+        self.attachment.events.poll_recv(context)
     }
 
-    fn event(&mut self, event: AttachEvent) -> Result<(), Unheard> {
+    fn event(&mut self, event: AttachEvent, out: &mut Out) -> Result<(), Refusal> {
         let message = match event {
             AttachEvent::Item(item) => self.item(&item),
-            AttachEvent::Marker { from, typing, read } => {
-                let by = match from {
-                    MarkFrom::Customer => By::Customer,
-                    MarkFrom::Agent(agent) => By::Agent(agent),
-                };
-                let author = self
-                    .speakers
-                    .author(&by, |agent| display_name(&self.handle, agent));
-                told(Response::Marker(Marker {
-                    author: Some(author),
-                    typing,
-                    read_sequence: read.0,
-                }))
-            }
+            AttachEvent::Marker { from, typing, read } => self.marker(&from, typing, read),
             // Anything that follows an interruption says that it is over; the summary says it at once.
             AttachEvent::Changed | AttachEvent::Resumed => match self.summary() {
                 Some(summary) => told(Response::Summary(summary)),
@@ -227,9 +107,58 @@ impl CustomerStream {
                 told(Response::Interrupted(Interrupted { since_ms }))
             }
         };
-        self.down.push(message)
+        out.push_back(message);
+        Ok(())
     }
 
+    fn asked(&mut self, message: forward_up::Request, acts: &mut Acts<String>, out: &mut Out) {
+        let forward_up::Request::Attach(message) = message else {
+            return;
+        };
+        match message.request {
+            Some(Request::Send(send)) if !self.observe => self.send(send, acts, out),
+            Some(Request::Mark(mark)) if !self.observe => {
+                // Not serving any more shows on the stream by itself; a marker is worth nothing late.
+                let read = Sequence(mark.read_sequence);
+                let _ = self
+                    .handle
+                    .mark(self.id, MarkFrom::Customer, mark.typing, read);
+            }
+            // The edge passes nothing else.
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, (request_id, outcome): Answered<String>, out: &mut Out) {
+        out.push_back(match outcome {
+            Ok(Done::Sent(sent)) => told(Response::Sent(SendResponse {
+                request_id,
+                conversation_id: sent.conversation.to_string(),
+                sequence: sent.sequence.0,
+                wall_ms: sent.wall_ms,
+            })),
+            Ok(_) => refused(
+                request_id,
+                internal("a message was answered as another command"),
+            ),
+            Err(error) => refused(request_id, act_error(&error)),
+        });
+    }
+
+    fn blame(&mut self, our_fault: bool) {
+        self.attachment.blame(our_fault);
+    }
+
+    fn why(&self) -> Refusal {
+        ended(self.attachment.why())
+    }
+
+    fn quiet() -> StreamDown {
+        told(Response::Ended(StreamEnded::default()))
+    }
+}
+
+impl CustomerStream {
     fn item(&mut self, item: &Item) -> StreamDown {
         let handle = &self.handle;
         told(Response::Item(convert::item(
@@ -237,6 +166,21 @@ impl CustomerStream {
             &mut self.speakers,
             |agent| display_name(handle, agent),
         )))
+    }
+
+    fn marker(&mut self, from: &MarkFrom, typing: bool, read: Sequence) -> StreamDown {
+        let by = match from {
+            MarkFrom::Customer => By::Customer,
+            MarkFrom::Agent(agent) => By::Agent(agent.clone()),
+        };
+        let author = self
+            .speakers
+            .author(&by, |agent| display_name(&self.handle, agent));
+        told(Response::Marker(Marker {
+            author: Some(author),
+            typing,
+            read_sequence: read.0,
+        }))
     }
 
     fn summary(&self) -> Option<ConversationSummary> {
@@ -248,62 +192,23 @@ impl CustomerStream {
         })
     }
 
-    fn asked(&mut self, message: forward_up::Request) -> Result<(), Unheard> {
-        let forward_up::Request::Attach(message) = message else {
-            return Ok(());
-        };
-        match message.request {
-            Some(Request::Send(send)) if !self.observe => self.send(send),
-            Some(Request::Mark(mark)) if !self.observe => {
-                // Not serving any more shows on the stream by itself; a marker is worth nothing late.
-                let read = Sequence(mark.read_sequence);
-                let _ = self
-                    .handle
-                    .mark(self.id, MarkFrom::Customer, mark.typing, read);
-                Ok(())
-            }
-            // The edge passes nothing else.
-            _ => Ok(()),
-        }
-    }
-
-    fn send(&mut self, send: SendRequest) -> Result<(), Unheard> {
+    fn send(&mut self, send: SendRequest, acts: &mut Acts<String>, out: &mut Out) {
         match convert::send(&send, self.id) {
-            Ok(command) => match self.acts.start(send.request_id, command) {
-                Some(answered) => self.answered(answered),
-                None => Ok(()),
-            },
-            Err(refusal) => self.refuse(send.request_id, refusal),
+            Ok(command) => {
+                if let Some(answered) = acts.start(send.request_id, command) {
+                    self.answered(answered, out);
+                }
+            }
+            Err(refusal) => out.push_back(refused(send.request_id, refusal)),
         }
-    }
-
-    fn answered(&mut self, (request_id, outcome): Answered<String>) -> Result<(), Unheard> {
-        match outcome {
-            Ok(Done::Sent(sent)) => self.down.push(told(Response::Sent(SendResponse {
-                request_id,
-                conversation_id: sent.conversation.to_string(),
-                sequence: sent.sequence.0,
-                wall_ms: sent.wall_ms,
-            }))),
-            Ok(_) => self.refuse(
-                request_id,
-                crate::errors::internal("a message was answered as another command"),
-            ),
-            Err(error) => self.refuse(request_id, act_error(&error)),
-        }
-    }
-
-    fn refuse(&mut self, request_id: String, refusal: Refusal) -> Result<(), Unheard> {
-        self.down.push(told(Response::Refused(AttachRefused {
-            request_id,
-            refusal: Some(refusal),
-        })))
     }
 }
 
-/// The stream is over, and everything on it was answered.
-fn quiet() -> StreamDown {
-    told(Response::Ended(StreamEnded::default()))
+fn refused(request_id: String, refusal: Refusal) -> StreamDown {
+    told(Response::Refused(AttachRefused {
+        request_id,
+        refusal: Some(refusal),
+    }))
 }
 
 fn told(response: Response) -> StreamDown {

@@ -1,13 +1,17 @@
-//! An agent's stream at the leader: one task.
+//! An agent's stream at the leader.
 //! Promise: welcome, what the agent holds, open offers, ready, then changes; every act is answered.
-//! Not here: what an event means for the agent (`desk_step`), the edge's own words (`edge::work`).
+//! Not here: what an event means for the agent (`desk_step`), waiting and ending (`served`), the edge's own
+//! words (`edge::work`).
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
 
 use conversation::{ActError, CellHandle, Desk, DeskEvent, MarkFrom};
 use domain::cell::command::{Command, Intent};
 use domain::cell::refusal::Refusal as Domain;
 use domain::cell::reply::{Done, LoggedIn};
 use domain::cell::transcript::Author as By;
-use domain::ids::{AgentId, NodeId, Sequence, Session};
+use domain::ids::{AgentId, ConversationId, NodeId, Sequence, Session};
 use pb::api::v1::work_request::Request;
 use pb::api::v1::work_response::Response;
 use pb::api::v1::{
@@ -15,19 +19,17 @@ use pb::api::v1::{
     WorkDone, WorkReady, WorkResponse, WorkWelcome,
 };
 use pb::raft::v1::{forward_down, forward_up};
-use ports::{StreamDown, StreamUp};
-use runtime::mailbox;
-use tokio::time::Instant;
+use ports::{Opened, StreamDown};
 
 use super::CellOwner;
-use super::acts::{Acts, Answered, until};
+use super::acts::{Acts, Answered};
 use super::customer::ended;
 use super::desk_step::{DeskStep, Part, Said, SessionOver};
-use super::down::{Down, Unheard, down};
+use super::served::{Out, Served, Side};
+use crate::check;
 use crate::convert::{self, Whose};
 use crate::edge::refused as edge_refused;
-use crate::errors::{act_error, domain as refused_by_domain, internal, outcome_unknown};
-use crate::{check, limits};
+use crate::errors::{act_error, domain as refused_by_domain, internal};
 
 /// Events that are looked at under one look at the state.
 const EVENTS_PER_LOOK: usize = 64;
@@ -61,13 +63,12 @@ pub(super) async fn log_in(
     })
 }
 
-/// Opens the stream: logged in, and its task running, when this returns.
+/// Opens the stream: logged in when this returns.
 pub(super) async fn open(
     owner: &CellOwner,
     hello: &LogInRequest,
     (site, edge): (&str, NodeId),
-    up: mailbox::Receiver<StreamUp>,
-) -> Result<mailbox::Receiver<StreamDown>, Refusal> {
+) -> Result<Opened, Refusal> {
     let agent = convert::agent_name(&hello.agent)?;
     let logged_in = log_in(owner, hello, site).await?;
     let session = Session(logged_in.session);
@@ -76,55 +77,31 @@ pub(super) async fn open(
         .handle
         .desk(&agent, session, edge)
         .map_err(|error| act_error(&error))?;
-    let (down, downward) = down();
-    let stream = DeskStream {
-        whose: Whose {
-            agent: agent.clone(),
-            session,
-        },
+    let step = DeskStep::new(agent.clone(), session, logged_in.agent.as_ref());
+    let view = owner.handle.view();
+    let ids = view.with(|cell, _| step.concerned(cell.state()));
+    let parts = [Part::Held, Part::Offered].map(|part| ids.iter().map(move |id| (part, *id)));
+    let side = DeskStream {
+        whose: Whose { agent, session },
         edge,
-        step: DeskStep::new(agent, session, logged_in.agent.as_ref()),
+        step,
         handle: owner.handle.clone(),
-        acts: Acts::new(owner.handle.clone()),
-        down,
-        stop: None,
+        snapshot: parts.into_iter().flatten().collect(),
+        ready: false,
+        desk,
         leaving: false,
     };
-    let welcome = WorkWelcome {
+    let welcome = told(Response::Welcome(WorkWelcome {
         session: logged_in.session,
         resumed: logged_in.resumed,
         agent: logged_in.agent,
         heartbeat_ms: logged_in.heartbeat_ms,
         endpoints: Vec::new(),
-    };
-    owner
-        .lane
-        .spawn("agent stream", stream.run(desk, up, welcome))
-        .detach();
-    Ok(downward)
-}
-
-/// How a stream ends from the owner's side.
-enum End {
-    /// The client has gone and everything is answered.
-    Quiet,
-    /// Something could not be said.
-    Unheard(Unheard),
-    /// The leader cannot go on, or the session is over.
-    Failed(Refusal),
-}
-
-impl From<Unheard> for End {
-    fn from(unheard: Unheard) -> Self {
-        Self::Unheard(unheard)
-    }
-}
-
-enum Wake {
-    Event(Option<DeskEvent>),
-    Answered(Answered<Request>),
-    Up(Option<StreamUp>),
-    Late,
+    }));
+    let acts = Acts::new(owner.handle.clone());
+    Ok(Opened::new(move |ups| {
+        Box::pin(Served::new(side, acts, welcome, ups))
+    }))
 }
 
 struct DeskStream {
@@ -132,105 +109,48 @@ struct DeskStream {
     edge: NodeId,
     step: DeskStep,
     handle: CellHandle,
-    acts: Acts<Request>,
-    down: Down,
-    /// The client has ended its side; what is under way is answered until then.
-    stop: Option<Instant>,
+    /// What is left to show of what the agent held and was offered when the stream began.
+    snapshot: VecDeque<(Part, ConversationId)>,
+    /// All of that is shown.
+    ready: bool,
+    desk: Desk,
     /// The agent logs out, or has, on this stream: the end of the session is no news.
     leaving: bool,
 }
 
-impl DeskStream {
-    async fn run(
-        mut self,
-        mut desk: Desk,
-        mut up: mailbox::Receiver<StreamUp>,
-        welcome: WorkWelcome,
-    ) {
-        let end = self.serve(&mut desk, &mut up, welcome).await;
-        drop((desk, up));
-        match end {
-            End::Quiet => self.down.quiet(quiet()),
-            End::Unheard(unheard) => self.down.unheard(unheard),
-            End::Failed(refusal) => self.down.fail(refusal),
+impl Side for DeskStream {
+    type About = Request;
+    type Event = DeskEvent;
+
+    /// One conversation at a time, as the reader reads: each is up to 1 MiB. What happens meanwhile
+    /// comes as an event behind it, and nothing is said twice.
+    fn backlog(&mut self, out: &mut Out) -> bool {
+        if let Some((part, id)) = self.snapshot.pop_front() {
+            let mut said = Said::new();
+            let step = &mut self.step;
+            self.handle
+                .view()
+                .with(|cell, _| step.show(cell.state(), id, part, &mut said));
+            out.extend(said.into_iter().map(told));
+            return true;
         }
+        if !self.ready {
+            self.ready = true;
+            out.push_back(told(Response::Ready(WorkReady {})));
+            return true;
+        }
+        false
     }
 
-    async fn serve(
-        &mut self,
-        desk: &mut Desk,
-        up: &mut mailbox::Receiver<StreamUp>,
-        welcome: WorkWelcome,
-    ) -> End {
-        if let Err(unheard) = self.welcome(welcome).await {
-            return unheard.into();
-        }
-        loop {
-            if self.stop.is_some() && self.acts.is_empty() {
-                return End::Quiet;
-            }
-            let done = match self.wake(desk, up).await {
-                Wake::Event(Some(event)) => self.events(event, desk),
-                Wake::Event(None) => {
-                    let by = Instant::now() + limits::LAST_ANSWERS_WAIT;
-                    while let Some(answered) = self.acts.last(by).await {
-                        if let Err(unheard) = self.answered(answered) {
-                            return unheard.into();
-                        }
-                    }
-                    Err(End::Failed(ended(desk.why())))
-                }
-                Wake::Answered(answered) => self.answered(answered).map_err(End::from),
-                Wake::Up(Some(StreamUp::Message(message))) => {
-                    self.asked(*message).map_err(End::from)
-                }
-                // The agent's lease, not the stream, says whether the agent is there: no fault is told.
-                Wake::Up(Some(StreamUp::Stop { .. }) | None) => {
-                    self.stop = Some(Instant::now() + limits::UNARY_DEADLINE);
-                    Ok(())
-                }
-                Wake::Late => Err(End::Failed(outcome_unknown())),
-            };
-            if let Err(end) = done {
-                return end;
-            }
-        }
-    }
-
-    async fn wake(&mut self, desk: &mut Desk, up: &mut mailbox::Receiver<StreamUp>) -> Wake {
-        let listens = self.stop.is_none() && self.acts.has_room();
-        tokio::select! { biased;
-            event = desk.events.recv() => Wake::Event(event),
-            answered = self.acts.next() => Wake::Answered(answered),
-            message = up.recv(), if listens => Wake::Up(message),
-            () = until(self.stop) => Wake::Late,
-        }
-    }
-
-    async fn welcome(&mut self, welcome: WorkWelcome) -> Result<(), Unheard> {
-        self.down.push(told(Response::Welcome(welcome)))?;
-        let view = self.handle.view();
-        let ids = view.with(|cell, _| self.step.concerned(cell.state()));
-        // One conversation at a time, as the reader reads: each is up to 1 MiB. What happens meanwhile
-        // comes as an event behind it, and nothing is said twice.
-        for part in [Part::Held, Part::Offered] {
-            for id in &ids {
-                let mut said = Said::new();
-                view.with(|cell, _| self.step.show(cell.state(), *id, part, &mut said));
-                for response in said {
-                    self.down.catch_up(told(response)).await?;
-                }
-            }
-        }
-        let ready = Response::Ready(WorkReady {});
-        self.down.catch_up(told(ready)).await
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<DeskEvent>> {
+        self.desk.events.poll_recv(context)
     }
 
     /// Says what an event and those that wait behind it mean.
-    fn events(&mut self, first: DeskEvent, desk: &mut Desk) -> Result<(), End> {
+    fn event(&mut self, first: DeskEvent, out: &mut Out) -> Result<(), Refusal> {
         let mut events = vec![first];
         while events.len() < EVENTS_PER_LOOK
-            && let Some(next) = desk.events.try_recv()
+            && let Some(next) = self.desk.events.try_recv()
         {
             events.push(next);
         }
@@ -241,49 +161,73 @@ impl DeskStream {
                 .iter()
                 .try_for_each(|event| look(step, cell.state(), event, &mut said))
         });
-        for response in said {
-            self.down.push(told(response))?;
-        }
+        out.extend(said.into_iter().map(told));
         match looked {
             Err(SessionOver { current }) if !self.leaving => {
                 let Whose { agent, session } = self.whose.clone();
-                Err(End::Failed(refused_by_domain(&Domain::StaleSession {
+                Err(refused_by_domain(&Domain::StaleSession {
                     agent,
                     session,
                     current,
-                })))
+                }))
             }
             _ => Ok(()),
         }
     }
 
-    fn asked(&mut self, message: forward_up::Request) -> Result<(), Unheard> {
+    fn asked(&mut self, message: forward_up::Request, acts: &mut Acts<Request>, out: &mut Out) {
         let forward_up::Request::Work(message) = message else {
-            return Ok(());
+            return;
         };
         let Some(request) = message.request else {
-            return Ok(());
+            return;
         };
         match &request {
             Request::Heartbeat(beat) => {
-                let session = if beat.session == 0 {
-                    self.whose.session
-                } else {
-                    Session(beat.session)
+                let session = match beat.session {
+                    0 => self.whose.session,
+                    named => Session(named),
                 };
-                match self.handle.heartbeat(&self.whose.agent, session, self.edge) {
-                    Ok(()) => Ok(()),
-                    Err(error) => self.refuse(&request, act_error(&error)),
-                }
+                let heard = self.handle.heartbeat(&self.whose.agent, session, self.edge);
+                out.extend(
+                    heard
+                        .err()
+                        .map(|error| refused(&request, act_error(&error))),
+                );
             }
-            Request::Mark(mark) => match self.mark(mark) {
-                Ok(()) => Ok(()),
-                Err(refusal) => self.refuse(&request, refusal),
-            },
-            _ => self.act(request),
+            Request::Mark(mark) => {
+                let marked = self.mark(mark);
+                out.extend(marked.err().map(|refusal| refused(&request, refusal)));
+            }
+            _ => self.act(request, acts, out),
         }
     }
 
+    fn answered(&mut self, (request, outcome): Answered<Request>, out: &mut Out) {
+        match outcome {
+            // Nobody waits for it: the offer may have ended on its way, which the stream says anyway.
+            _ if matches!(request, Request::OfferShown(_)) => {}
+            Ok(done) => out.push_back(told(Response::Done(work_done(&request, done)))),
+            Err(error) => {
+                self.leaving &= !matches!(request, Request::LogOut(_));
+                out.push_back(refused(&request, act_error(&error)));
+            }
+        }
+    }
+
+    /// The agent's lease, not the stream, says whether the agent is there: no fault is told.
+    fn blame(&mut self, _our_fault: bool) {}
+
+    fn why(&self) -> Refusal {
+        ended(self.desk.why())
+    }
+
+    fn quiet() -> StreamDown {
+        told(Response::Ended(StreamEnded::default()))
+    }
+}
+
+impl DeskStream {
     fn mark(&self, mark: &MarkConversationRequest) -> Result<(), Refusal> {
         let id = check::conversation(&mark.conversation_id)?;
         if !self.step.holds(id) {
@@ -297,49 +241,26 @@ impl DeskStream {
         marked.map_err(|error| act_error(&error))
     }
 
-    fn act(&mut self, request: Request) -> Result<(), Unheard> {
+    fn act(&mut self, request: Request, acts: &mut Acts<Request>, out: &mut Out) {
         let handle = &self.handle;
         let agent = &self.whose.agent;
         match convert::act(&request, &self.whose, || present_intent(handle, agent)) {
             Ok(Some(command)) => {
                 // The end of the session may be heard before the answer to the act.
                 self.leaving |= matches!(request, Request::LogOut(_));
-                match self.acts.start(request, command) {
-                    Some(answered) => self.answered(answered),
-                    None => Ok(()),
+                if let Some(answered) = acts.start(request, command) {
+                    self.answered(answered, out);
                 }
             }
-            Ok(None) => Ok(()),
-            Err(refusal) => self.refuse(&request, refusal),
+            Ok(None) => {}
+            Err(refusal) => out.push_back(refused(&request, refusal)),
         }
-    }
-
-    fn answered(&mut self, (request, outcome): Answered<Request>) -> Result<(), Unheard> {
-        match outcome {
-            // Nobody waits for it: the offer may have ended on its way, which the stream says anyway.
-            _ if matches!(request, Request::OfferShown(_)) => Ok(()),
-            Ok(done) => self
-                .down
-                .push(told(Response::Done(work_done(&request, done)))),
-            Err(error) => {
-                self.leaving &= !matches!(request, Request::LogOut(_));
-                self.refuse(&request, act_error(&error))
-            }
-        }
-    }
-
-    fn refuse(&mut self, request: &Request, refusal: Refusal) -> Result<(), Unheard> {
-        let refused = edge_refused(request, refusal);
-        self.down
-            .push(StreamDown::Message(Box::new(forward_down::Response::Work(
-                refused,
-            ))))
     }
 }
 
-/// The stream is over, and everything on it was answered.
-fn quiet() -> StreamDown {
-    told(Response::Ended(StreamEnded::default()))
+fn refused(request: &Request, refusal: Refusal) -> StreamDown {
+    let refused = edge_refused(request, refusal);
+    StreamDown::Message(Box::new(forward_down::Response::Work(refused)))
 }
 
 /// What one event means.

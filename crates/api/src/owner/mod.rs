@@ -7,9 +7,9 @@ mod calls;
 mod customer;
 mod desk;
 mod desk_step;
-mod down;
 mod lists;
 mod pages;
+mod served;
 
 use std::time::Duration;
 
@@ -17,8 +17,7 @@ use conversation::CellHandle;
 use domain::ids::{CellId, NodeId};
 use pb::api::v1::{Refusal, attach_request, work_request};
 use pb::raft::v1::{ForwardCall, ForwardUp, forward_up};
-use ports::{CallAnswer, Door, DoorStream};
-use runtime::{Lane, mailbox};
+use ports::{CallAnswer, Door, Opened};
 use tokio::time::timeout;
 
 use crate::errors::{internal, outcome_unknown, stream_protocol};
@@ -30,13 +29,12 @@ use crate::limits;
 pub struct CellOwner {
     pub(crate) cell: CellId,
     pub(crate) handle: CellHandle,
-    pub(crate) lane: Lane,
 }
 
 impl CellOwner {
-    /// The owner of a cell; streams run on `lane` (the edge lane).
-    pub fn new(cell: CellId, handle: CellHandle, lane: Lane) -> Self {
-        Self { cell, handle, lane }
+    /// The owner of a cell; its streams run where they are read.
+    pub fn new(cell: CellId, handle: CellHandle) -> Self {
+        Self { cell, handle }
     }
 }
 
@@ -62,30 +60,28 @@ impl Door for CellOwner {
         .unwrap_or_else(|_| Err(outcome_unknown()))
     }
 
-    async fn open(&self, first: ForwardUp) -> Result<DoorStream, Refusal> {
+    async fn open(&self, first: ForwardUp) -> Result<Opened, Refusal> {
         if first.group != self.cell.0 {
             return Err(internal(
                 "a stream has reached a cell that it does not name",
             ));
         }
         let edge = NodeId(first.edge);
-        let (up, upward) = mailbox::bounded("stream.up", limits::STREAM_UP_BOUND);
-        let down = match first.request {
+        match first.request {
             Some(forward_up::Request::Attach(attach)) => match attach.request {
                 Some(attach_request::Request::Begin(begin)) => {
-                    customer::open(self, &begin, edge, upward).await?
+                    customer::open(self, &begin, edge).await
                 }
-                _ => return Err(stream_protocol("the first message of a stream is `begin`")),
+                _ => Err(stream_protocol("the first message of a stream is `begin`")),
             },
             Some(forward_up::Request::Work(work)) => match work.request {
                 Some(work_request::Request::Hello(hello)) => {
-                    desk::open(self, &hello, (&first.site, edge), upward).await?
+                    desk::open(self, &hello, (&first.site, edge)).await
                 }
-                _ => return Err(stream_protocol("the first message of a stream is `hello`")),
+                _ => Err(stream_protocol("the first message of a stream is `hello`")),
             },
-            None => return Err(internal("a forwarded stream is empty")),
-        };
-        Ok(DoorStream { up, down })
+            None => Err(internal("a forwarded stream is empty")),
+        }
     }
 }
 

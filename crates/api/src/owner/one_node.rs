@@ -193,7 +193,6 @@ impl Node {
         let plan = watch::Sender::new(Some(adopted));
         let stop = StopSource::new();
         let env = runtime::memory::env(7);
-        let lane = env.edge.clone();
         let (handle, task) = conversation::start(CellParts {
             cell: CELL,
             env,
@@ -210,7 +209,7 @@ impl Node {
             applied.changed().await.expect("the replica is there");
         }
         Self {
-            owner: CellOwner::new(CELL, handle, lane),
+            owner: CellOwner::new(CELL, handle),
             group,
             _stop: stop,
             _plan: plan,

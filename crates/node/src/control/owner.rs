@@ -18,7 +18,7 @@ use pb::raft::v1::{
     AnnounceRequest, AnnounceResponse, ForwardCall, ForwardUp, JoinRequest, JoinResponse,
     forward_answer, forward_call,
 };
-use ports::{CallAnswer, Door, DoorStream, ReadError};
+use ports::{CallAnswer, Door, Opened, ReadError};
 use tokio::time::Instant;
 
 use super::{Proposer, codec, convert};
@@ -76,7 +76,7 @@ impl Door for ControlOwner {
         }
     }
 
-    async fn open(&self, _first: ForwardUp) -> Result<DoorStream, Refusal> {
+    async fn open(&self, _first: ForwardUp) -> Result<Opened, Refusal> {
         Err(refuse::internal("the control group has no streams"))
     }
 }

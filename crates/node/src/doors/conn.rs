@@ -14,10 +14,11 @@ use pb::raft::v1::{
     ForwardCall, ForwardRequest, ForwardResponse, ForwardStop, ForwardUp, forward_answer,
     forward_request, forward_response,
 };
-use ports::{DoorStream, StreamDown, StreamUp};
+use ports::{StreamDown, StreamUp};
 use runtime::{Lane, mailbox};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::piped::DoorStream;
 use crate::refuse;
 
 /// Calls and streams under way on one connection: the streams of one node (20,000) and its unary

@@ -16,7 +16,7 @@ use pb::raft::v1::{
     ForwardCall, ForwardUp, NodeStatusResponse, forward_answer, forward_call, forward_down,
     forward_up,
 };
-use ports::{CallAnswer, Door, DoorStream, Leadership, StreamDown, StreamUp};
+use ports::{CallAnswer, Door, Leadership, Opened, StreamDown, StreamUp};
 use raft::Directory;
 use runtime::{Env, StopSource, mailbox, memory};
 use tokio::sync::watch;
@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use tonic::service::Routes;
 
 use super::link::Speaker;
+use super::piped::DoorStream;
 use super::presence::{Place, Presence};
 use super::serve::Forwards;
 use super::{Doors, DoorsParts};
@@ -68,7 +69,7 @@ impl Door for Fake {
         }
     }
 
-    async fn open(&self, first: ForwardUp) -> Result<DoorStream, pb::api::v1::Refusal> {
+    async fn open(&self, first: ForwardUp) -> Result<Opened, pb::api::v1::Refusal> {
         self.edges.lock().push(first.edge);
         if !self.leads {
             return Err(refuse::not_leader(self.hint));
@@ -89,7 +90,7 @@ impl Door for Fake {
             }
         };
         self.env.edge.spawn("echo", answering).detach();
-        Ok(DoorStream { up, down })
+        Ok(DoorStream { up, down }.opened())
     }
 }
 
@@ -283,7 +284,8 @@ async fn a_stream_goes_both_ways_over_the_hop_and_ends_with_its_owner() {
     let doors = bench.node(1, "c", None).await;
     let leader = bench.owner(true, None);
     bench.node(2, "c", Some(leader)).await;
-    let mut stream = doors.open(attach()).await.unwrap();
+    let opened = doors.open(attach()).await.unwrap();
+    let mut stream = DoorStream::of(opened, 16, &bench.env.edge);
     assert!(matches!(
         stream.down.recv().await,
         Some(StreamDown::Message(_))
@@ -317,7 +319,8 @@ async fn a_stream_learns_that_its_path_broke() {
     let doors = bench.node(1, "c", None).await;
     let leader = bench.owner(true, None);
     bench.node(2, "c", Some(leader)).await;
-    let mut stream = doors.open(attach()).await.unwrap();
+    let opened = doors.open(attach()).await.unwrap();
+    let mut stream = DoorStream::of(opened, 16, &bench.env.edge);
     assert!(matches!(
         stream.down.recv().await,
         Some(StreamDown::Message(_))
@@ -334,7 +337,7 @@ async fn a_mutating_call_whose_path_broke_has_an_unknown_outcome() {
         async fn call(&self, _call: ForwardCall) -> CallAnswer {
             std::future::pending().await
         }
-        async fn open(&self, _first: ForwardUp) -> Result<DoorStream, pb::api::v1::Refusal> {
+        async fn open(&self, _first: ForwardUp) -> Result<Opened, pb::api::v1::Refusal> {
             std::future::pending().await
         }
     }
@@ -427,7 +430,7 @@ async fn a_made_up_cell_is_answered_soon_and_leaves_nothing_behind() {
             ..attach()
         })
         .await;
-    let refused = opened.err().expect("no such cell");
+    let refused = opened.expect_err("no such cell");
     assert_eq!(refused.reason(), ErrorReason::ConversationNotFound);
     assert_eq!(doors.shared.routes.remembered(), 0);
 }
@@ -475,7 +478,8 @@ async fn a_node_that_is_removed_is_cut_off_and_refused() {
     let leader = bench.owner(true, None);
     bench.node(2, "c", Some(leader.clone())).await;
     assert!(doors.call(mark()).await.is_ok());
-    let mut stream = doors.open(attach()).await.unwrap();
+    let opened = doors.open(attach()).await.unwrap();
+    let mut stream = DoorStream::of(opened, 16, &bench.env.edge);
     assert!(stream.down.recv().await.is_some());
     bench.control.send_modify(|parts| {
         let nodes = &mut Arc::make_mut(parts).nodes;

@@ -5,6 +5,7 @@
 
 mod conn;
 pub(crate) mod link;
+mod piped;
 pub(crate) mod presence;
 mod route;
 pub(crate) mod serve;
@@ -23,7 +24,7 @@ use pb::api::v1::{ErrorReason, Refusal};
 use pb::raft::v1::{
     ForwardCall, ForwardUp, NodeStatusRequest, NodeStatusResponse, forward_answer, forward_call,
 };
-use ports::{CallAnswer, Door, DoorStream, Leadership};
+use ports::{CallAnswer, Door, Leadership, Opened};
 use raft::Directory;
 use runtime::{Env, Stop};
 use tokio::sync::watch;
@@ -31,6 +32,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::conn::{CallEnd, Conn};
 use self::link::{Link, Speaker};
+use self::piped::DoorStream;
 use self::route::{Route, Routes};
 use crate::control::StateWatch;
 use crate::refuse;
@@ -162,7 +164,7 @@ impl Doors {
         &self,
         edge: NodeId,
         mut first: ForwardUp,
-    ) -> Result<DoorStream, Refusal> {
+    ) -> Result<Opened, Refusal> {
         first.edge = edge.0;
         match self.local(first.group) {
             Some(owner) => owner.open(first).await,
@@ -239,7 +241,7 @@ impl Doors {
         route: Route,
         first: &ForwardUp,
         deadline: Instant,
-    ) -> Result<DoorStream, Refusal> {
+    ) -> Result<Opened, Refusal> {
         let peer = match route {
             Route::Here => {
                 let opening = self.open_here(self.own_edge(), first.clone());
@@ -259,6 +261,7 @@ impl Doors {
         timeout_at(deadline, opening)
             .await
             .unwrap_or_else(|_| Err(refuse::not_leader(None)))
+            .map(DoorStream::opened)
     }
 
     /// Whether a client has named a cell that does not exist. A new cell is known everywhere soon
@@ -307,7 +310,7 @@ impl Door for Doors {
         }
     }
 
-    async fn open(&self, first: ForwardUp) -> Result<DoorStream, Refusal> {
+    async fn open(&self, first: ForwardUp) -> Result<Opened, Refusal> {
         let deadline = Instant::now() + OPEN_DEADLINE;
         let mut tries = Tries::until(deadline);
         loop {

@@ -17,7 +17,7 @@ use pb::raft::v1::{
     ForwardUp, JoinRequest, JoinResponse, forward_answer, forward_call, forward_request,
     forward_response,
 };
-use ports::{Door, DoorStream, StreamDown, StreamUp};
+use ports::{Door, StreamDown, StreamUp};
 use rpc::raft::v1::forward_service_server::{ForwardService, ForwardServiceServer};
 use runtime::mailbox;
 use tokio::sync::{Semaphore, mpsc};
@@ -26,6 +26,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::link::FRAME_BYTES_MAX;
+use super::piped::DoorStream;
 use super::presence::{Mark, Place, Presence};
 use super::{Doors, late, millis};
 use crate::control::StateWatch;
@@ -41,6 +42,8 @@ const CALLS_MAX: usize = 1_024;
 const STREAMS_MAX: usize = 32_768;
 /// Messages of one stream that wait until its owner has opened it.
 const OPENING_MAX: usize = 64;
+/// Messages of one client that wait for the owner: one more ends the stream.
+const STREAM_UP_BOUND: usize = 256;
 /// The first frame must come within this time.
 const HELLO_WAIT: Duration = Duration::from_secs(5);
 /// A joining node waits this long for the control group.
@@ -314,8 +317,12 @@ impl Session {
         let edge = self.edge;
         let serving = async move {
             let opening = doors.open_here(edge, first).await;
+            let lane = &doors.shared.env.edge;
             let last = match opening {
-                Ok(opened) => serve_stream(opened, call, &out, &streams).await,
+                Ok(opened) => {
+                    let opened = DoorStream::of(opened, STREAM_UP_BOUND, lane);
+                    serve_stream(opened, call, &out, &streams).await
+                }
                 Err(refusal) => refusal,
             };
             streams.lock().remove(&call);

@@ -1,0 +1,140 @@
+//! What a client sends on its stream, as its owner pulls it.
+//! Promise: messages keep their order; what is refused here never reaches the owner and the stream goes on;
+//! the owner is told once that the client, or this node, goes away.
+//! Not here: what the messages mean (`attach`, `work`), what the client gets (`stream`).
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use futures::{Stream, StreamExt};
+use pb::api::v1::Refusal;
+use ports::StreamUp;
+use tonic::{Code, Status};
+
+use super::stream::{Inbound, Kind, Upward};
+use super::streams::{Direction, Phase, Signal};
+use crate::errors::{message_too_large, stream_protocol};
+use crate::limits;
+
+/// Refusals made at the edge that wait for the client to read them.
+pub(crate) struct RefusedHere<Down> {
+    signal: Arc<Signal>,
+    waiting: Mutex<VecDeque<Down>>,
+}
+
+impl<Down> RefusedHere<Down> {
+    pub(crate) fn new(signal: Arc<Signal>) -> Self {
+        Self {
+            signal,
+            waiting: Mutex::default(),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Down>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next one to be said.
+    pub(crate) fn take(&self) -> Option<Down> {
+        let mut waiting = self.waiting();
+        let was_full = waiting.len() >= limits::STREAM_REFUSED_BOUND;
+        let refused = waiting.pop_front();
+        drop(waiting);
+        if was_full {
+            self.signal.wake(Direction::Up);
+        }
+        refused
+    }
+
+    fn push(&self, refused: Down) {
+        self.waiting().push_back(refused);
+        self.signal.wake(Direction::Down);
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting().len() >= limits::STREAM_REFUSED_BOUND
+    }
+}
+
+/// The direction from the client to the owner.
+pub(crate) struct ClientUps<K: Kind, I> {
+    began: K::Began,
+    inbound: I,
+    refused: Arc<RefusedHere<K::Down>>,
+    stopped: bool,
+}
+
+impl<K: Kind, I: Inbound<K::Up>> ClientUps<K, I> {
+    pub(crate) fn new(began: K::Began, inbound: I, refused: Arc<RefusedHere<K::Down>>) -> Self {
+        Self {
+            began,
+            inbound,
+            refused,
+            stopped: false,
+        }
+    }
+
+    fn signal(&self) -> &Signal {
+        &self.refused.signal
+    }
+
+    /// What one message of the client becomes; none when nothing of it goes up.
+    fn take(&mut self, message: Option<Result<K::Up, Status>>) -> Option<StreamUp> {
+        match message {
+            Some(Ok(message)) => match K::up(&self.began, message) {
+                Upward::Pass(message) => return Some(StreamUp::Message(Box::new(message))),
+                Upward::Refuse(refused) => self.refused.push(refused),
+                Upward::Violation(refusal) => self.signal().violate(refusal),
+            },
+            Some(Err(status)) => match broken(&status) {
+                Some(refusal) => self.signal().violate(refusal),
+                None => self.signal().raise(Phase::Gone),
+            },
+            None => self.signal().raise(Phase::HalfClosed),
+        }
+        None
+    }
+}
+
+impl<K: Kind, I: Inbound<K::Up>> Stream for ClientUps<K, I> {
+    type Item = StreamUp;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamUp>> {
+        let this = self.get_mut();
+        if this.stopped {
+            return Poll::Ready(None);
+        }
+        loop {
+            let phase = this.signal().watch(Direction::Up, context);
+            if phase != Phase::Open {
+                this.stopped = true;
+                let our_fault = phase == Phase::Draining;
+                return Poll::Ready(Some(StreamUp::Stop { our_fault }));
+            }
+            // The client does not read what it was refused: it is not read either.
+            if this.refused.is_full() {
+                return Poll::Pending;
+            }
+            let message = std::task::ready!(this.inbound.poll_next_unpin(context));
+            if let Some(up) = this.take(message) {
+                return Poll::Ready(Some(up));
+            }
+        }
+    }
+}
+
+/// What a failed read says about the client: a refusal if it sent garbage, `None` if it has gone.
+pub(crate) fn broken(status: &Status) -> Option<Refusal> {
+    match status.code() {
+        Code::OutOfRange => Some(message_too_large(
+            limits::RECEIVE_BYTES_MAX + 1,
+            limits::RECEIVE_BYTES_MAX,
+        )),
+        Code::Internal | Code::InvalidArgument | Code::Unimplemented => Some(stream_protocol(
+            "the stream sent something that is not a message of this call",
+        )),
+        _ => None,
+    }
+}
