@@ -3,10 +3,11 @@
 //! Not here: whether the plan is sound (`wire::floor`, `domain::control`).
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 
-use domain::plan::{AgentPlan, FloorPlan, QueuePlan};
+use domain::plan::{AccountPlan, AgentPlan, FloorPlan, IntakeRule, QueuePlan};
 use pb::api::v1::PlanFault;
+use wire::floor::duration_text;
 
 use crate::limits;
 
@@ -50,15 +51,9 @@ pub fn between(before: Option<&FloorPlan>, after: &FloorPlan) -> Vec<String> {
         "account",
         &before.accounts,
         &after.accounts,
-        |_, _| Vec::new(),
+        account,
     );
-    if before.intake != after.intake {
-        lines.push(format!(
-            "intake: {} rules instead of {}",
-            after.intake.len(),
-            before.intake.len()
-        ));
-    }
+    intake(&mut lines, &before.intake, &after.intake);
     keyed(&mut lines, "queue", &before.queues, &after.queues, queue);
     keyed(&mut lines, "agent", &before.agents, &after.agents, agent);
     if before.policy != after.policy {
@@ -84,7 +79,7 @@ pub fn faults(found: Vec<wire::floor::FloorFault>) -> Vec<PlanFault> {
 }
 
 /// Compares two maps by key; `details` names what differs inside, if it can tell.
-fn keyed<K: Ord + std::fmt::Display, V: PartialEq>(
+fn keyed<K: Ord + Display, V: PartialEq>(
     lines: &mut Vec<String>,
     kind: &str,
     before: &BTreeMap<K, V>,
@@ -111,6 +106,47 @@ fn keyed<K: Ord + std::fmt::Display, V: PartialEq>(
     }
 }
 
+/// Rules have no names: of a table as long as before each rule that differs is named by its place,
+/// of another one the lengths are.
+fn intake(lines: &mut Vec<String>, before: &[IntakeRule], after: &[IntakeRule]) {
+    if before.len() != after.len() {
+        lines.push(format!(
+            "intake: {} rules instead of {}",
+            after.len(),
+            before.len()
+        ));
+        return;
+    }
+    for (at, (old, new)) in before.iter().zip(after).enumerate() {
+        if old != new {
+            lines.push(format!(
+                "intake rule {}: {}",
+                at + 1,
+                rule(old, new).join(", ")
+            ));
+        }
+    }
+}
+
+fn rule(old: &IntakeRule, new: &IntakeRule) -> Vec<String> {
+    let mut found = Vec::new();
+    if (&old.language, &old.topic) != (&new.language, &new.topic) {
+        found.push("fits another language or topic".to_owned());
+    }
+    moved(&mut found, "queue", &old.queue, &new.queue);
+    time(&mut found, "boost", old.boost_ms, new.boost_ms);
+    found
+}
+
+fn account(old: &AccountPlan, new: &AccountPlan) -> Vec<String> {
+    let mut found = Vec::new();
+    moved(&mut found, "channel", &old.channel, &new.channel);
+    moved(&mut found, "site", &old.site, &new.site);
+    moved(&mut found, "queue", &old.queue, &new.queue);
+    time(&mut found, "boost", old.boost_ms, new.boost_ms);
+    found
+}
+
 fn queue(old: &QueuePlan, new: &QueuePlan) -> Vec<String> {
     let mut found = Vec::new();
     changed(&mut found, "paused", &old.paused, &new.paused);
@@ -129,11 +165,11 @@ fn queue(old: &QueuePlan, new: &QueuePlan) -> Vec<String> {
         &new.on_agent_lost,
     );
     changed(&mut found, "wrap_up", &old.wrap_up, &new.wrap_up);
+    time(&mut found, "boost_max", old.boost_ms_max, new.boost_ms_max);
     for (name, differs) in [
         ("requirements", old.requires != new.requires),
         ("timers", old.timers != new.timers),
         ("service level", old.service_level != new.service_level),
-        ("boost", old.boost_ms_max != new.boost_ms_max),
         ("texts", old.texts != new.texts),
     ] {
         if differs {
@@ -173,11 +209,24 @@ fn changed<T: PartialEq + Debug>(found: &mut Vec<String>, name: &str, old: &T, n
     }
 }
 
+fn moved<T: PartialEq + Display>(found: &mut Vec<String>, name: &str, old: &T, new: &T) {
+    if old != new {
+        found.push(format!("{name} {old} -> {new}"));
+    }
+}
+
+fn time(found: &mut Vec<String>, name: &str, old_ms: u64, new_ms: u64) {
+    if old_ms != new_ms {
+        let (old, new) = (duration_text(old_ms), duration_text(new_ms));
+        found.push(format!("{name} {old} -> {new}"));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use domain::ids::{AgentId, SiteId, TenantId};
+    use domain::ids::{AccountId, AgentId, ChannelId, QueueId, SiteId, TenantId};
     use domain::plan::FloorPolicy;
 
     use super::*;
@@ -222,6 +271,49 @@ mod tests {
                 "agent bo: removed",
                 "agent cy: added"
             ]
+        );
+    }
+
+    /// The plan with one account and one rule of these boosts.
+    fn boosted(account_ms: u64, rule_ms: u64) -> FloorPlan {
+        let queue = QueueId::new("help").expect("a name");
+        let account = AccountPlan {
+            channel: ChannelId::new("web").expect("a name"),
+            site: SiteId::new("fra").expect("a name"),
+            queue: queue.clone(),
+            boost_ms: account_ms,
+        };
+        let rule = IntakeRule {
+            language: None,
+            topic: None,
+            queue,
+            boost_ms: rule_ms,
+        };
+        FloorPlan {
+            accounts: BTreeMap::from([(AccountId::new("web").expect("a name"), account)]),
+            intake: vec![rule],
+            ..plan_with(&[])
+        }
+    }
+
+    #[test]
+    fn a_boost_that_changes_is_told_with_both_times() {
+        assert_eq!(
+            between(Some(&boosted(0, 90_000)), &boosted(30_000, 120_000)),
+            [
+                "account web: boost 0s -> 30s",
+                "intake rule 1: boost 90s -> 2m"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_table_of_another_length_is_told_by_its_lengths() {
+        let mut after = boosted(0, 0);
+        after.intake.clear();
+        assert_eq!(
+            between(Some(&boosted(0, 0)), &after),
+            ["intake: 0 rules instead of 1"]
         );
     }
 

@@ -83,6 +83,7 @@ fn plan() -> FloorPlan {
         channel: name("web"),
         site: name("fra"),
         queue: name("q-de"),
+        boost_ms: 0,
     };
     let languages = ["zh", "en", "de"];
     FloorPlan {

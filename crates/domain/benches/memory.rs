@@ -110,6 +110,7 @@ fn plan() -> FloorPlan {
         channel: name("web"),
         site: name("fra"),
         queue: name("help"),
+        boost_ms: 0,
     };
     FloorPlan {
         tenant: name("default"),

@@ -191,6 +191,9 @@ pub struct AccountPlan {
     pub site: SiteId,
     /// The queue of a conversation for which no rule of the table fits.
     pub queue: QueueId,
+    /// Boost in milliseconds of every conversation that begins here, as on a line for important
+    /// customers; the queue caps it.
+    pub boost_ms: u64,
 }
 
 /// A row of the table that finds a queue by language and topic; the first that fits wins.
@@ -202,6 +205,8 @@ pub struct IntakeRule {
     pub topic: Option<String>,
     /// Then this queue.
     pub queue: QueueId,
+    /// And this boost in milliseconds, beside the account's; the queue caps the sum.
+    pub boost_ms: u64,
 }
 
 /// An agent's profile.

@@ -20,6 +20,7 @@ use crate::plan::check_plan;
 use reader::Reader;
 
 pub use render::render;
+pub use values::duration_text;
 
 #[cfg(test)]
 mod floor_test;

@@ -131,6 +131,7 @@ fn plan() -> FloorPlan {
         channel: web.clone(),
         site: fra.clone(),
         queue: help.clone(),
+        boost_ms: 0,
     };
     FloorPlan {
         tenant: TenantId::new("default").expect("a name"),

@@ -159,7 +159,7 @@ pub struct Open {
     pub language: Option<LanguageId>,
     /// Topics, at most 16.
     pub topics: Vec<String>,
-    /// Boost in milliseconds, capped by the queue.
+    /// Boost in milliseconds beside what the floor plan gives; the queue caps the sum.
     pub boost_ms: u64,
     /// Whether a bot speaks first.
     pub bot_first: bool,

@@ -198,6 +198,15 @@ pub enum PlanProblem {
         /// The hiding rule, counted from 1.
         by: usize,
     },
+    /// A boost that the queue does away with.
+    #[error("queue \"{queue}\" allows no boost: its boost_max is 0")]
+    BoostNotAllowed {
+        /// The queue.
+        queue: String,
+    },
+    /// A boost that every queue does away with.
+    #[error("no queue that this account reaches allows a boost: boost_max is 0 in all of them")]
+    BoostAllowedNowhere,
     /// An account whose conversations may find no queue.
     #[error("there is no queue for conversations that no intake rule fits")]
     NoFallback,

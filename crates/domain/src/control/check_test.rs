@@ -47,6 +47,7 @@ pub(super) fn small_plan() -> FloorPlan {
         channel: web(),
         site: site.clone(),
         queue: queue("orders"),
+        boost_ms: 0,
     };
     FloorPlan {
         tenant: TenantId::new("default").expect("well formed"),
@@ -65,6 +66,7 @@ pub(super) fn small_plan() -> FloorPlan {
             language: Some(language("de")),
             topic: None,
             queue: queue("orders"),
+            boost_ms: 0,
         }],
         queues: BTreeMap::from([(queue("orders"), orders_queue())]),
         agents: BTreeMap::from([(ana(), agent)]),
@@ -149,6 +151,7 @@ fn a_channel_that_no_eligible_agent_can_hold_is_refused() {
             channel: ChannelId::new("voice").expect("well formed"),
             site: SiteId::new("fra").expect("well formed"),
             queue: queue("orders"),
+            boost_ms: 0,
         };
         plan.accounts
             .insert(AccountId::new("phone").expect("well formed"), account);
@@ -333,6 +336,37 @@ fn a_rule_that_is_never_reached_is_refused() {
     assert_eq!(
         faults,
         ["intake[1]: this rule is never reached: rule 1 fits everything that it fits"]
+    );
+}
+
+#[test]
+fn a_boost_that_no_queue_allows_is_refused_where_it_stands() {
+    let boosted = |plan: &mut FloorPlan| {
+        plan.intake[0].boost_ms = 30_000;
+        for account in plan.accounts.values_mut() {
+            account.boost_ms = 10_000;
+        }
+    };
+    assert_eq!(faults_after(boosted), Vec::<String>::new());
+    let faults = faults_after(|plan| {
+        boosted(plan);
+        orders(plan).boost_ms_max = 0;
+    });
+    assert_eq!(
+        faults,
+        [
+            "account.web-de.boost: no queue that this account reaches allows a boost: boost_max is 0 in all of them",
+            "intake[0].boost: queue \"orders\" allows no boost: its boost_max is 0",
+        ]
+    );
+}
+
+#[test]
+fn a_boost_of_more_than_a_day_is_refused() {
+    let faults = faults_after(|plan| plan.intake[0].boost_ms = 86_400_001);
+    assert_eq!(
+        faults,
+        ["intake[0].boost: 86400001 ms is outside 0 ms to 86400000 ms"]
     );
 }
 

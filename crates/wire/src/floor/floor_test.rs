@@ -180,6 +180,38 @@ fn a_level_and_a_timer_out_of_range_are_refused_where_they_stand() {
 }
 
 #[test]
+fn a_boost_is_read_from_rows_and_accounts_and_refused_where_no_queue_allows_it() {
+    let boosted = SMALL
+        .replacen(
+            "language = \"de\"\n",
+            "language = \"de\"\nboost = \"2m\"\n",
+            1,
+        )
+        .replacen(
+            "site = \"fra\"\nqueue",
+            "site = \"fra\"\nboost = \"30s\"\nqueue",
+            1,
+        );
+    let told = parse(&boosted).expect_err("the queue allows no boost");
+    let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "18:9: account.web-de.boost: no queue that this account reaches allows a boost: boost_max is 0 in all of them",
+            "23:9: intake[0].boost: queue \"orders\" allows no boost: its boost_max is 0",
+        ]
+    );
+    let allowed = boosted.replacen("[queue.orders]", "[queue.orders]\nboost_max = \"5m\"", 1);
+    let plan = parse(&allowed).expect("has no fault");
+    let accounts: Vec<u64> = plan
+        .accounts
+        .values()
+        .map(|account| account.boost_ms)
+        .collect();
+    assert_eq!((plan.intake[0].boost_ms, accounts), (120_000, vec![30_000]));
+}
+
+#[test]
 fn a_syntax_error_is_told_with_its_place() {
     let told = faults("cost = 25", "cost = = 25");
     assert!(told[0].starts_with("13:8:"), "{told:?}");
@@ -202,6 +234,7 @@ fn every_topic_of_a_language_finds_a_queue_of_that_language() {
             .unwrap_or_default()
     };
     let routed = [
+        ("en", "frequent_traveller", "travel-en"),
         ("en", "buses", "travel-en"),
         ("en", "movies", "leisure-en"),
         ("en", "product_defect", "account-en"),

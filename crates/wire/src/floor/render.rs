@@ -34,6 +34,7 @@ pub fn render(plan: &FloorPlan) -> String {
         page.text("channel", account.channel.as_str());
         page.text("site", account.site.as_str());
         page.text("queue", account.queue.as_str());
+        page.time("boost", account.boost_ms);
     }
     plan.intake.iter().for_each(|row| rule(&mut page, row));
     for (id, plan) in &plan.queues {
@@ -92,6 +93,7 @@ fn rule(page: &mut Page, rule: &IntakeRule) {
         page.text("topic", topic);
     }
     page.text("queue", rule.queue.as_str());
+    page.time("boost", rule.boost_ms);
 }
 
 fn queue(page: &mut Page, queue: &QueuePlan) {

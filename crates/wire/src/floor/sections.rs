@@ -205,26 +205,30 @@ fn channel<'d>(reader: &mut Reader<'d>, table: &Section<'d>) -> Option<ChannelPl
 }
 
 fn account<'d>(reader: &mut Reader<'d>, table: &Section<'d>) -> Option<AccountPlan> {
-    reader.only(table, &["channel", "site", "queue"]);
+    reader.only(table, &["channel", "site", "queue", "boost"]);
     let channel = reader.required_name(table, "channel");
     let site = reader.required_name(table, "site");
     let queue = reader.required_name(table, "queue");
+    let boost_ms = reader.duration(table, "boost").unwrap_or(0);
     Some(AccountPlan {
         channel: channel?,
         site: site?,
         queue: queue?,
+        boost_ms,
     })
 }
 
 fn rule<'d>(reader: &mut Reader<'d>, table: &Section<'d>) -> Option<IntakeRule> {
-    reader.only(table, &["language", "topic", "queue"]);
+    reader.only(table, &["language", "topic", "queue", "boost"]);
     let language = reader.name(table, "language");
     let topic = reader.text(table, "topic");
     let queue = reader.required_name(table, "queue");
+    let boost_ms = reader.duration(table, "boost").unwrap_or(0);
     Some(IntakeRule {
         language,
         topic,
         queue: queue?,
+        boost_ms,
     })
 }
 

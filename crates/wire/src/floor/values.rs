@@ -20,7 +20,7 @@ pub(super) fn parse_duration(text: &str) -> Option<u64> {
 }
 
 /// Writes milliseconds in the longest unit of which they are a whole number.
-pub(super) fn duration_text(ms: u64) -> String {
+pub fn duration_text(ms: u64) -> String {
     let whole = UNITS
         .iter()
         .find(|(_, unit_ms)| ms > 0 && ms.is_multiple_of(*unit_ms));

@@ -88,6 +88,7 @@ fn account(stored: &pb::AccountPlan) -> Read<AccountPlan> {
         channel: name(&stored.channel, "account.channel")?,
         site: name(&stored.site, "account.site")?,
         queue: name(&stored.queue, "account.queue")?,
+        boost_ms: stored.boost_ms,
     })
 }
 
@@ -96,6 +97,7 @@ fn rule(stored: &pb::IntakeRule) -> Read<IntakeRule> {
         language: optional_name(stored.language.as_ref(), "intake.language")?,
         topic: stored.topic.clone(),
         queue: name(&stored.queue, "intake.queue")?,
+        boost_ms: stored.boost_ms,
     })
 }
 

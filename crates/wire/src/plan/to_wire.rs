@@ -36,6 +36,7 @@ pub(crate) fn plan(plan: &FloorPlan) -> pb::FloorPlan {
             channel: account.channel.to_string(),
             site: account.site.to_string(),
             queue: account.queue.to_string(),
+            boost_ms: account.boost_ms,
         }),
         intake: plan.intake.iter().map(rule).collect(),
         queues: rows(&plan.queues, queue),
@@ -68,6 +69,7 @@ fn rule(rule: &IntakeRule) -> pb::IntakeRule {
         language: rule.language.as_ref().map(ToString::to_string),
         topic: rule.topic.clone(),
         queue: rule.queue.to_string(),
+        boost_ms: rule.boost_ms,
     }
 }
 

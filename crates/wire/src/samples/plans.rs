@@ -207,10 +207,13 @@ pub(crate) fn plans() -> impl Strategy<Value = FloorPlan> {
     );
     let accounts = btree_map(
         names(),
-        (names(), names(), names()).prop_map(|(channel, site, queue)| AccountPlan {
-            channel,
-            site,
-            queue,
+        (names(), names(), names(), milliseconds()).prop_map(|(channel, site, queue, boost_ms)| {
+            AccountPlan {
+                channel,
+                site,
+                queue,
+                boost_ms,
+            }
         }),
         0..3,
     );
@@ -218,11 +221,13 @@ pub(crate) fn plans() -> impl Strategy<Value = FloorPlan> {
         proptest::option::of(names()),
         proptest::option::of(texts()),
         names(),
+        milliseconds(),
     )
-        .prop_map(|(language, topic, queue)| IntakeRule {
+        .prop_map(|(language, topic, queue, boost_ms)| IntakeRule {
             language,
             topic,
             queue,
+            boost_ms,
         });
     let words = (
         names(),

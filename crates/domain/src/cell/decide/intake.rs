@@ -26,7 +26,7 @@ use crate::control::buckets::Bucket;
 use crate::ids::{
     AccountId, Body, CellTime, ConversationId, CustomerKey, LanguageId, OwnerEpoch, QueueId, SiteId,
 };
-use crate::plan::{FloorPlan, QueuePlan};
+use crate::plan::{AccountPlan, FloorPlan, IntakeRule, QueuePlan};
 
 /// Topics of one conversation.
 const TOPICS_MAX: usize = 16;
@@ -171,14 +171,11 @@ fn begin(
             account: open.account.to_string(),
         })?;
     check_home(state, plan, &account.site, open)?;
-    let queue = open
-        .queue
-        .clone()
-        .or_else(|| by_intake(plan, open))
-        .unwrap_or_else(|| account.queue.clone());
+    let place = place_of(plan, account, open);
+    let queue = place.queue.clone();
     let rules = check_queue(state, plan, &queue)?;
     let conversation =
-        new_conversation(draft, record, open, plan, &account.channel, (&queue, rules));
+        new_conversation(draft, record, open, plan, &account.channel, (&place, rules));
     let conversation = Arc::new(conversation);
     draft.push(Event::Opened {
         conversation: conversation.clone(),
@@ -218,9 +215,35 @@ fn check_home(
     }
 }
 
-/// The queue that the plan's intake table finds.
-fn by_intake(plan: &FloorPlan, open: &Open) -> Option<QueueId> {
-    let fits = |rule: &&crate::plan::IntakeRule| {
+/// Where a new conversation goes, and the boost that is asked for it.
+struct Place<'p> {
+    queue: &'p QueueId,
+    boost_asked_ms: u64,
+}
+
+/// The queue that was named, that of the intake table or the account's own. A rule gives its boost
+/// where it gives the queue; the account gives its own everywhere.
+fn place_of<'p>(plan: &'p FloorPlan, account: &'p AccountPlan, open: &'p Open) -> Place<'p> {
+    let rule = if open.queue.is_none() {
+        by_intake(plan, open)
+    } else {
+        None
+    };
+    let found = open.queue.as_ref().or(rule.map(|rule| &rule.queue));
+    let boosts = [
+        open.boost_ms,
+        account.boost_ms,
+        rule.map_or(0, |rule| rule.boost_ms),
+    ];
+    Place {
+        queue: found.unwrap_or(&account.queue),
+        boost_asked_ms: boosts.into_iter().fold(0, u64::saturating_add),
+    }
+}
+
+/// The rule of the plan's intake table that fits first.
+fn by_intake<'p>(plan: &'p FloorPlan, open: &Open) -> Option<&'p IntakeRule> {
+    let fits = |rule: &&IntakeRule| {
         let language = rule.language.is_none() || rule.language == open.language;
         language
             && rule
@@ -228,7 +251,7 @@ fn by_intake(plan: &FloorPlan, open: &Open) -> Option<QueueId> {
                 .as_ref()
                 .is_none_or(|topic| open.topics.contains(topic))
     };
-    plan.intake.iter().find(fits).map(|rule| rule.queue.clone())
+    plan.intake.iter().find(fits)
 }
 
 /// The rules of a queue in force, those of a retired one included.
@@ -331,10 +354,10 @@ fn new_conversation(
     open: &Open,
     plan: &FloorPlan,
     channel: &crate::ids::ChannelId,
-    (queue, rules): (&QueueId, &QueuePlan),
+    (place, rules): (&Place<'_>, &QueuePlan),
 ) -> Conversation {
     let meta = &draft.state.meta;
-    let names = shared_names(record, open, plan, queue);
+    let names = shared_names(record, open, plan, place.queue);
     let waiting = Phase::Queued(Waiting {
         prefer: None,
         held: Held::No,
@@ -366,8 +389,8 @@ fn new_conversation(
         pinned: meta.plan,
         classed_by: meta.plan,
         urgency: rules.urgency,
-        boost_asked_ms: open.boost_ms,
-        boost_ms: open.boost_ms.min(rules.boost_ms_max),
+        boost_asked_ms: place.boost_asked_ms,
+        boost_ms: place.boost_asked_ms.min(rules.boost_ms_max),
         phase: if open.bot_first { Phase::Bot } else { waiting },
         owner_epoch: OwnerEpoch(1),
         quarantined: None,

@@ -305,6 +305,7 @@ fn the_intake_table_finds_the_queue_by_language_and_topic() {
         language,
         topic: topic.map(ToOwned::to_owned),
         queue: queue(to),
+        boost_ms: 0,
     };
     let mut floor = Floor::with(|plan| {
         plan.intake = vec![rule(Some(german.clone()), Some("invoice"), "billing")]

@@ -66,6 +66,92 @@ fn a_boost_is_capped_by_its_queue() {
     assert_eq!(floor.conversation(id).boost_ms, 60_000);
 }
 
+/// A floor where the topic `flights` is worth `rule_ms` and the account `app` `account_ms`, and where
+/// `ana` can take one conversation.
+fn boosting(rule_ms: u64, account_ms: u64) -> Floor {
+    Floor::with(|plan| {
+        plan.intake = vec![IntakeRule {
+            language: None,
+            topic: Some("flights".into()),
+            queue: queue("sales"),
+            boost_ms: rule_ms,
+        }];
+        for (name, account) in &mut plan.accounts {
+            account.boost_ms = if name.as_str() == "app" {
+                account_ms
+            } else {
+                0
+            };
+        }
+        plan.agents.get_mut(&agent("ana")).unwrap().capacity = 25;
+    })
+}
+
+#[test]
+fn a_boosted_row_overtakes_by_its_boost_and_never_by_more() {
+    // The queue allows 60 s: a row that gives 90 s is worth no more.
+    for (rule_ms, apart_ms, overtakes) in [
+        (30_000, 29_999, true),
+        (30_000, 30_000, false),
+        (90_000, 59_999, true),
+        (90_000, 60_000, false),
+    ] {
+        let mut floor = boosting(rule_ms, 0);
+        let older = floor.open("a");
+        floor.wait_ms(apart_ms);
+        let mut open = floor.open_command("b");
+        open.topics = vec!["flights".into()];
+        let boosted = floor.opened(open).conversation;
+        floor.log_in("ana");
+        let offered = [boosted, older].map(|id| floor.offered_to(id).is_some());
+        assert_eq!(
+            offered,
+            [overtakes, !overtakes],
+            "{rule_ms} ms, {apart_ms} ms apart"
+        );
+    }
+}
+
+#[test]
+fn two_boosts_of_the_plan_swap_only_within_their_difference() {
+    for (apart_ms, swapped) in [(19_999, true), (20_000, false)] {
+        let mut floor = boosting(30_000, 10_000);
+        let slow = floor.open_on("a", "app");
+        floor.wait_ms(apart_ms);
+        let mut open = floor.open_command("b");
+        open.topics = vec!["flights".into()];
+        let fast = floor.opened(open).conversation;
+        floor.log_in("ana");
+        let offered = [fast, slow].map(|id| floor.offered_to(id).is_some());
+        assert_eq!(offered, [swapped, !swapped], "{apart_ms} ms apart");
+    }
+}
+
+#[test]
+fn the_boosts_of_row_account_and_command_add_up_below_the_cap() {
+    let mut floor = boosting(20_000, 10_000);
+    for (account, topic, named, asked_ms, boost_ms) in [
+        ("web", "weather", None, 0, 0),
+        ("web", "flights", None, 0, 20_000),
+        ("app", "weather", None, 0, 10_000),
+        ("app", "flights", None, 0, 30_000),
+        ("app", "flights", None, 5_000, 35_000),
+        ("app", "flights", None, 50_000, 60_000),
+        ("app", "flights", None, u64::MAX, 60_000),
+        // A queue that was named is not the row's choice: the row gives nothing.
+        ("app", "flights", Some("sales"), 0, 10_000),
+    ] {
+        let customer = format!("{account}-{topic}-{asked_ms}-{}", named.is_some());
+        let mut open = floor.open_command(&customer);
+        open.account = crate::ids::AccountId::new(account).unwrap();
+        open.topics = vec![topic.into()];
+        open.queue = named.map(queue);
+        open.boost_ms = asked_ms;
+        let id = floor.opened(open).conversation;
+        assert_eq!(floor.conversation(id).boost_ms, boost_ms, "{customer}");
+    }
+}
+
 /// Agents a, b, c, d of the golden order with chat at 20 units.
 fn golden(strategy: Strategy) -> Floor {
     let mut floor = Floor::with(|plan| {

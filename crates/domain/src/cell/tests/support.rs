@@ -101,6 +101,7 @@ pub(crate) fn plan() -> FloorPlan {
         channel: channel(name),
         site: site("fra"),
         queue: queue("sales"),
+        boost_ms: 0,
     };
     let mut app = channel_plan(25);
     app.gone_ms = 600_000;

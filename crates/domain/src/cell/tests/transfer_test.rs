@@ -269,6 +269,34 @@ fn a_boost_that_one_queue_caps_is_whole_again_in_the_next() {
 }
 
 #[test]
+fn the_boost_of_a_row_and_an_account_survives_a_transfer_and_a_later_plan() {
+    let boosting = |plan: &mut FloorPlan| {
+        plan.intake = vec![IntakeRule {
+            language: None,
+            topic: None,
+            queue: queue("sales"),
+            boost_ms: 40_000,
+        }];
+        for account in plan.accounts.values_mut() {
+            account.boost_ms = 5_000;
+        }
+        plan.queues.get_mut(&queue("sales")).unwrap().boost_ms_max = 30_000;
+    };
+    let mut floor = Floor::with(boosting);
+    let id = floor.open("zoe");
+    assert_eq!(floor.conversation(id).boost_ms, 30_000);
+    // The row and the account give nothing any more: what was asked for on entering stays.
+    let mut later = plan();
+    later.queues.get_mut(&queue("sales")).unwrap().boost_ms_max = 1_000;
+    floor.adopt(2, later);
+    for (name, boost_ms) in [("billing", 45_000), ("sales", 1_000), ("billing", 45_000)] {
+        let target = Target::Queue(queue(name));
+        floor.transfer(id, supervisor(), target).unwrap();
+        assert_eq!(floor.conversation(id).boost_ms, boost_ms, "in {name}");
+    }
+}
+
+#[test]
 fn a_hand_off_takes_urgency_and_boost_from_the_plan_in_force() {
     let mut floor = Floor::new();
     let mut open = floor.open_command("zoe");
