@@ -294,6 +294,44 @@ pub struct VersionedPlan {
     pub plan: std::sync::Arc<FloorPlan>,
 }
 
+impl ChannelPlan {
+    /// Chat on the web, and every channel whose name says nothing else.
+    pub const WEB: Self = Self {
+        cost: 25,
+        count_max: None,
+        exclusive: false,
+        gone_ms: 120_000,
+        gone_our_fault_ms: 600_000,
+        short_abandon_ms: 10_000,
+    };
+
+    /// The defaults of a channel of this name, by the domain's timer table: `web`, `app`, `voice` and
+    /// `email` have their own, all others those of `web`.
+    pub fn usual(name: &str) -> Self {
+        match name {
+            // A phone loses its network more often than a browser.
+            "app" => Self {
+                gone_ms: 600_000,
+                ..Self::WEB
+            },
+            "voice" => Self {
+                cost: 100,
+                exclusive: true,
+                short_abandon_ms: 5_000,
+                ..Self::WEB
+            },
+            // Who wrote a mail is never there while it waits: the longest timer that there is.
+            "email" => Self {
+                cost: 10,
+                gone_ms: 604_800_000,
+                gone_our_fault_ms: 604_800_000,
+                ..Self::WEB
+            },
+            _ => Self::WEB,
+        }
+    }
+}
+
 impl Default for Timers {
     /// The defaults of the domain's timer table.
     fn default() -> Self {

@@ -28,14 +28,7 @@ pub const PLANS_MAX: usize = 16;
 pub const CONVERSATIONS_MAX: u64 = 2_000_000;
 
 /// What a channel costs that no plan in the state knows any more.
-pub(crate) const UNKNOWN_CHANNEL: ChannelPlan = ChannelPlan {
-    cost: 25,
-    count_max: None,
-    exclusive: false,
-    gone_ms: 120_000,
-    gone_our_fault_ms: 600_000,
-    short_abandon_ms: 10_000,
-};
+pub(crate) const UNKNOWN_CHANNEL: ChannelPlan = ChannelPlan::WEB;
 
 /// A customer's place in the shards.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,7 +14,7 @@ pub mod state;
 pub mod suggest;
 
 pub use buckets::{BUCKETS, Bucket, BucketMap};
-pub use check::{PlanFault, PlanPath, PlanProblem, check};
+pub use check::{PathStep, PlanFault, PlanPath, PlanProblem, check};
 pub use command::{ControlCommand, ControlEntry};
 pub use reply::{ControlApplied, ControlDone, ControlEvent, ControlRefusal};
 pub use state::{Control, ControlParts};

@@ -180,6 +180,56 @@ fn a_level_and_a_timer_out_of_range_are_refused_where_they_stand() {
 }
 
 #[test]
+fn a_channel_that_says_nothing_has_the_defaults_of_its_name() {
+    const DAY_MS: u64 = 86_400_000;
+    // Cost, exclusive, gone, gone by our fault, short abandon.
+    for (name, expected) in [
+        ("web", (25, false, 120_000, 600_000, 10_000)),
+        ("app", (25, false, 600_000, 600_000, 10_000)),
+        ("voice", (100, true, 120_000, 600_000, 5_000)),
+        ("email", (10, false, 7 * DAY_MS, 7 * DAY_MS, 10_000)),
+        ("sms", (25, false, 120_000, 600_000, 10_000)),
+    ] {
+        let text = SMALL
+            .replacen("[channel.web]\ncost = 25", &format!("[channel.{name}]"), 1)
+            .replacen("channel = \"web\"", &format!("channel = \"{name}\""), 1);
+        let plan = parse(&text).expect("has no fault");
+        let found: Vec<_> = plan
+            .channels
+            .values()
+            .map(|channel| {
+                assert_eq!(channel.count_max, None, "{name}");
+                (
+                    channel.cost,
+                    channel.exclusive,
+                    channel.gone_ms,
+                    channel.gone_our_fault_ms,
+                    channel.short_abandon_ms,
+                )
+            })
+            .collect();
+        assert_eq!(found, [expected], "{name}");
+    }
+}
+
+#[test]
+fn what_a_channel_says_wins_over_the_default_of_its_name() {
+    let said =
+        "[channel.voice]\nexclusive = false\ncost = 50\nshort_abandon = \"3s\"\n[channel.web]";
+    let plan = parse(&SMALL.replacen("[channel.web]", said, 1)).expect("has no fault");
+    let voice = &plan.channels[&"voice".parse().expect("well formed")];
+    assert_eq!(
+        (
+            voice.cost,
+            voice.exclusive,
+            voice.short_abandon_ms,
+            voice.gone_ms
+        ),
+        (50, false, 3_000, 120_000)
+    );
+}
+
+#[test]
 fn a_boost_is_read_from_rows_and_accounts_and_refused_where_no_queue_allows_it() {
     let boosted = SMALL
         .replacen(

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use domain::control::PlanPath;
 use domain::control::suggest::nearest;
+use domain::control::{PathStep, PlanPath};
 use domain::ids::IdError;
 use toml_edit::{Item, TableLike, Value};
 
@@ -19,6 +19,16 @@ pub(super) struct Section<'d> {
     path: PlanPath,
     /// Where the table begins, in bytes.
     at: usize,
+}
+
+impl Section<'_> {
+    /// The name of the record that the table is: the last key on the way to it.
+    pub(super) fn name(&self) -> &str {
+        match self.path.0.last() {
+            Some(PathStep::Key(name)) => name,
+            Some(PathStep::Index(_)) | None => "",
+        }
+    }
 }
 
 /// The reader of one document.
@@ -295,17 +305,6 @@ impl<'d> Reader<'d> {
     pub(super) fn required_text(&mut self, section: &Section<'d>, key: &str) -> Option<String> {
         self.require(section, key)
             .then(|| self.text(section, key))
-            .flatten()
-    }
-
-    /// A number that must be there.
-    pub(super) fn required_number<T: TryFrom<i64>>(
-        &mut self,
-        section: &Section<'d>,
-        key: &str,
-    ) -> Option<T> {
-        self.require(section, key)
-            .then(|| self.number(section, key))
             .flatten()
     }
 

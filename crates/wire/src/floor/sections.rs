@@ -167,11 +167,7 @@ fn site<'d>(reader: &mut Reader<'d>, table: &Section<'d>) -> Option<SitePlan> {
     })
 }
 
-/// Times of a channel that names none: those of chat on the web.
-pub(super) const GONE_MS: u64 = 120_000;
-pub(super) const GONE_OUR_FAULT_MS: u64 = 600_000;
-pub(super) const SHORT_ABANDON_MS: u64 = 10_000;
-
+/// What the table leaves out follows the channel's name.
 fn channel<'d>(reader: &mut Reader<'d>, table: &Section<'d>) -> Option<ChannelPlan> {
     reader.only(
         table,
@@ -184,23 +180,18 @@ fn channel<'d>(reader: &mut Reader<'d>, table: &Section<'d>) -> Option<ChannelPl
             "short_abandon",
         ],
     );
-    let cost = reader.required_number(table, "cost");
-    let count_max = reader.number(table, "count_max");
-    let exclusive = reader.flag(table, "exclusive").unwrap_or(false);
-    let gone_ms = reader.duration(table, "gone").unwrap_or(GONE_MS);
-    let gone_our_fault_ms = reader
-        .duration(table, "gone_our_fault")
-        .unwrap_or(GONE_OUR_FAULT_MS);
-    let short_abandon_ms = reader
-        .duration(table, "short_abandon")
-        .unwrap_or(SHORT_ABANDON_MS);
+    let usual = ChannelPlan::usual(table.name());
     Some(ChannelPlan {
-        cost: cost?,
-        count_max,
-        exclusive,
-        gone_ms,
-        gone_our_fault_ms,
-        short_abandon_ms,
+        cost: reader.number(table, "cost").unwrap_or(usual.cost),
+        count_max: reader.number(table, "count_max").or(usual.count_max),
+        exclusive: reader.flag(table, "exclusive").unwrap_or(usual.exclusive),
+        gone_ms: reader.duration(table, "gone").unwrap_or(usual.gone_ms),
+        gone_our_fault_ms: reader
+            .duration(table, "gone_our_fault")
+            .unwrap_or(usual.gone_our_fault_ms),
+        short_abandon_ms: reader
+            .duration(table, "short_abandon")
+            .unwrap_or(usual.short_abandon_ms),
     })
 }
 
