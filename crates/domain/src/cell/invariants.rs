@@ -2,16 +2,20 @@
 //! Promise: checked against the stored records alone, by other ways than those that keep it.
 //! Not here: repairing anything.
 
+pub(crate) mod plain;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::capacity::{FreeKey, can_take, is_eligible};
+use super::capacity::FreeKey;
 use super::classes::ClassKey;
-use super::conversation::{Conversation, Held, ITEMS_MAX, ITEMS_RESERVE, Phase};
+use super::command::LeaseState;
+use super::conversation::{Conversation, ITEMS_MAX, ITEMS_RESERVE, Phase};
 use super::deadlines::first_due;
 use super::derived::{Gauges, LineKey};
 use super::requests::{REQUESTS_MAX, Side};
 use super::state::{PLANS_MAX, State};
 use crate::ids::{AgentId, CellTime, ConversationId, LogIndex, OfferId, QueueId, SiteId};
+use plain::Work;
 
 /// What does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +52,24 @@ pub enum Violation {
         /// The agent.
         agent: AgentId,
     },
+    /// Units, or conversations of a channel, are counted wrong.
+    #[error("the load of {agent} is not what the conversations take")]
+    Load {
+        /// The agent.
+        agent: AgentId,
+    },
+    /// A line holds other conversations than those that wait in it, or in another order.
+    #[error("{line} is not what waits there, in order")]
+    Line {
+        /// Which.
+        line: String,
+    },
+    /// The agents who are free for work are others, or would be asked in another order.
+    #[error("the free agents for {class} are not those who are free, in order")]
+    Free {
+        /// For which work.
+        class: String,
+    },
     /// A table of requests is larger than its bound.
     #[error("the table of requests of {object} is over its bound")]
     Requests {
@@ -78,7 +100,7 @@ pub enum Violation {
         /// The agent.
         agent: AgentId,
         /// Units in use.
-        used: u32,
+        used: u64,
         /// Units in all.
         capacity: u32,
     },
@@ -92,10 +114,14 @@ pub fn check_invariants(state: &State) -> Result<(), Violation> {
     check_records(state)?;
     check_plans(state)?;
     check_indexes(state)?;
+    let work = plain::work(state);
+    check_loads(state, &work)?;
+    check_lines(state)?;
+    check_free(state, &work)?;
     if state.meta.more_due {
         Ok(())
     } else {
-        check_nobody_idle(state)
+        check_nobody_idle(state, &work)
     }
 }
 
@@ -127,20 +153,17 @@ pub fn check_step(before: &State, after: &State) -> Result<(), Violation> {
             return ran_back(format!("owner of {} within an epoch", old.id));
         }
     }
-    for (name, index) in &after.derived.agents {
-        let had = before
-            .derived
-            .agents
-            .get(name)
-            .map_or(0, |index| index.load.used);
+    let had = plain::work(before);
+    for (name, work) in &plain::work(after) {
+        let (had, used) = (had.get(name).map_or(0, plain::units), plain::units(work));
         let capacity = after
             .agents
             .get(name)
             .map_or(0, |agent| agent.profile.capacity);
-        if index.load.used > had && index.load.used > capacity {
+        if used > had && used > u64::from(capacity) {
             return Err(Violation::OverCapacity {
                 agent: name.clone(),
-                used: index.load.used,
+                used,
                 capacity,
             });
         }
@@ -167,9 +190,10 @@ fn check_records(state: &State) -> Result<(), Violation> {
         }
         if let Phase::Offered(offer) = &conversation.phase {
             let agent = state.agents.get(&offer.agent);
-            if !agent
-                .is_some_and(|agent| agent.session == Some(offer.session) && agent.is_reachable())
-            {
+            let there = agent.is_some_and(|agent| {
+                agent.session == Some(offer.session) && agent.lease == LeaseState::Alive
+            });
+            if !there {
                 return Err(Violation::OfferToNobody { offer: offer.id });
             }
         }
@@ -259,34 +283,143 @@ fn check_plans(state: &State) -> Result<(), Violation> {
     }
 }
 
-/// Every pair of a waiting conversation and an agent, judged by the records.
-fn check_nobody_idle(state: &State) -> Result<(), Violation> {
-    for conversation in state.conversations().filter(|found| found.is_waiting()) {
-        let Phase::Queued(waiting) = &conversation.phase else {
-            continue;
-        };
-        if state.is_paused(&conversation.queue) {
+/// What each agent is said to hold against what the conversations take.
+fn check_loads(state: &State, work: &BTreeMap<AgentId, Work>) -> Result<(), Violation> {
+    let none = Work::new();
+    let named = state.derived.agents.keys().chain(work.keys());
+    for name in named {
+        let taken = work.get(name).unwrap_or(&none);
+        let load = state.derived.agents.get(name).map(|index| &index.load);
+        let adds_up = load.is_some_and(|load| {
+            let channels = taken.iter().all(|(channel, _)| {
+                let of_channel = taken.iter().filter(|(name, _)| name == channel).count();
+                load.channels
+                    .iter()
+                    .any(|(name, count)| name == channel && *count as usize == of_channel)
+            });
+            let counted: u32 = load.channels.iter().map(|(_, count)| count).sum();
+            u64::from(load.used) == plain::units(taken)
+                && load.count as usize == taken.len()
+                && counted == load.count
+                && channels
+        });
+        if !adds_up {
+            return Err(Violation::Load {
+                agent: name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Where each waiting conversation belongs, by its record, against the lines.
+fn check_lines(state: &State) -> Result<(), Violation> {
+    let mut waiting: Vec<&Conversation> = state
+        .conversations()
+        .map(|found| &**found)
+        .filter(|found| plain::waits(found))
+        .collect();
+    waiting.sort_by_key(|found| plain::place(found));
+    let mut queues = BTreeMap::<&QueueId, Vec<LogIndex>>::new();
+    let mut own = BTreeMap::<&AgentId, Vec<LogIndex>>::new();
+    let mut classes = BTreeMap::<ClassKey, Vec<LogIndex>>::new();
+    for found in waiting {
+        let index = found.id.index;
+        queues.entry(&found.queue).or_default().push(index);
+        if let Some(agent) = plain::kept_for(found) {
+            own.entry(agent).or_default().push(index);
+        } else if !plain::is_paused(state, found.classed_by, found) {
+            classes
+                .entry(class_of(state, found))
+                .or_default()
+                .push(index);
+        }
+    }
+    let line =
+        |keys: &BTreeSet<LineKey>| -> Vec<LogIndex> { keys.iter().map(|key| key.index).collect() };
+    let broken = |line: String| Err(Violation::Line { line });
+    for (name, index) in &state.derived.queues {
+        if line(&index.line) != queues.remove(name).unwrap_or_default() {
+            return broken(format!("the line of {name}"));
+        }
+    }
+    for (name, index) in &state.derived.agents {
+        if line(&index.own_line) != own.remove(name).unwrap_or_default() {
+            return broken(format!("the own line of {name}"));
+        }
+    }
+    for (_, class) in state.derived.classes.iter() {
+        if line(&class.line) != classes.remove(&class.key).unwrap_or_default() {
+            return broken(format!("the line of {:?}", class.key));
+        }
+    }
+    if queues.is_empty() && own.is_empty() && classes.is_empty() {
+        Ok(())
+    } else {
+        broken("a line that is missing".to_owned())
+    }
+}
+
+fn class_of(state: &State, conversation: &Conversation) -> ClassKey {
+    let rules = plain::rules(state, conversation.classed_by, conversation);
+    ClassKey {
+        requires: rules.map_or(Vec::new(), |rules| rules.requires.clone()),
+        channel: conversation.channel.clone(),
+        strategy: rules.map_or(crate::plan::Strategy::LongestIdle, |rules| rules.strategy),
+    }
+}
+
+/// For every kind of work that waits, who is free for it and who is not, in the order of asking.
+fn check_free(state: &State, work: &BTreeMap<AgentId, Work>) -> Result<(), Violation> {
+    let none = Work::new();
+    let held = |name: &AgentId| work.get(name).unwrap_or(&none);
+    for (_, class) in state.derived.classes.iter() {
+        if class.line.is_empty() {
             continue;
         }
-        let held = waiting.held != Held::No;
-        let requires = state
-            .queue_plan(conversation.classed_by, &conversation.queue)
-            .map_or(&[][..], |plan| &plan.requires);
+        let serving = state.agents.values().filter(|agent| {
+            agent.session.is_some() && plain::may_serve(agent, &class.key.requires)
+        });
+        let (mut free, busy): (Vec<_>, Vec<_>) = serving
+            .partition(|agent| plain::is_free(state, agent, held(&agent.name), &class.key.channel));
+        free.sort_by(|one, other| {
+            let (of_one, of_other) = (held(&one.name), held(&other.name));
+            plain::order(class.key.strategy, (one, of_one), (other, of_other))
+        });
+        let same = class
+            .free
+            .iter()
+            .map(|key| &key.agent)
+            .eq(free.iter().map(|agent| &agent.name))
+            && class.busy.iter().eq(busy.iter().map(|agent| &agent.name));
+        if !same {
+            let class = format!("{:?}", class.key);
+            return Err(Violation::Free { class });
+        }
+    }
+    Ok(())
+}
+
+/// Every pair of a waiting conversation and an agent, judged by the records and the plan in force.
+fn check_nobody_idle(state: &State, work: &BTreeMap<AgentId, Work>) -> Result<(), Violation> {
+    let (none, plan) = (Work::new(), state.meta.plan);
+    for conversation in state.conversations().filter(|found| plain::waits(found)) {
+        if plain::is_paused(state, plan, conversation) {
+            continue;
+        }
+        let rules = plain::rules(state, plan, conversation);
+        let requires = rules.map_or(&[][..], |rules| &rules.requires);
         for agent in state.agents.values() {
-            let asked = if held {
-                waiting.prefer.as_ref() == Some(&agent.name)
-            } else {
-                is_eligible(agent, requires)
+            let asked = match plain::kept_for(conversation) {
+                Some(only) => *only == agent.name,
+                None => plain::may_serve(agent, requires),
             };
             let passed = conversation
                 .passed_over
                 .iter()
                 .any(|passed| passed.agent == agent.name);
-            let load = state
-                .agent_view(&agent.name)
-                .map(|view| view.load)
-                .unwrap_or_default();
-            if asked && !passed && can_take(state, agent, &load, &conversation.channel).is_ok() {
+            let held = work.get(&agent.name).unwrap_or(&none);
+            if asked && !passed && plain::is_free(state, agent, held, &conversation.channel) {
                 return Err(Violation::IdleBesideWork {
                     conversation: conversation.id,
                     agent: agent.name.clone(),

@@ -2,6 +2,9 @@
 //! Promise: each test is named as the claim that it shows; no clock, no randomness.
 //! Not here: replication and streams.
 
+mod copies;
+mod fired;
+mod overtakes;
 mod support;
 
 mod agent_test;

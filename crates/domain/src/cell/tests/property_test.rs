@@ -1,16 +1,19 @@
 //! Random interleavings of everything that can happen; invariants after each step, replay twice.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use proptest::prelude::{any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use super::copies::{First, check_copy, pick_first};
+use super::fired::{KINDS, fired};
+use super::overtakes::check_overtakes;
 use super::support::*;
-use crate::cell::capacity::is_eligible;
 use crate::cell::command::*;
-use crate::cell::conversation::{Conversation, Held, Phase};
+use crate::cell::conversation::Phase;
 use crate::cell::defects;
-use crate::cell::event::Event;
 use crate::cell::invariants::{check_invariants, check_step};
-use crate::cell::receipts::Found;
 use crate::cell::{Applied, Cell, State};
 use crate::ids::*;
 use crate::plan::*;
@@ -26,7 +29,18 @@ struct Step {
 
 /// Interleavings of the first property; the others need more work for each. Some ten seconds in all.
 const CASES: u32 = 200;
+/// Pairs of an offer and older or younger work of another line that the runs must come to at least.
+const OVERTAKES_MANY: usize = 100;
 const AGENTS: [&str; 4] = ["ana", "ben", "cem", "dea"];
+
+/// Steps of this kind and those above it wait for the next deadline and let it fire.
+const NEXT_DEADLINE: u8 = 38;
+/// Steps of this kind wait for a deadline that may be far away.
+const ANY_DEADLINE: u8 = 41;
+/// Steps of this kind lose the agent who has the conversation; where nobody has it, one comes back.
+const OWNER_LOST: u8 = 42;
+/// Steps of this kind go on with what an agent has: a reply, a hold, the customer's word.
+const GO_ON: u8 = 43;
 
 /// Runs whose first step says so adopt plans far more often than anybody does.
 const PLANS_MANY: u64 = 20;
@@ -40,7 +54,11 @@ fn random_plan(n: u16) -> FloorPlan {
                 .skills
                 .insert(skill("law"), Level(1 + (n % 3) as u8));
         }
-        profile.capacity = if n & 4 == 0 { 100 } else { 50 };
+        profile.capacity = match n & 2_052 {
+            4 => 50,
+            2_052 => 25,
+            _ => 100,
+        };
     }
     if n & 8 != 0 {
         plan.agents.remove(&agent("dea"));
@@ -54,6 +72,8 @@ fn random_plan(n: u16) -> FloorPlan {
         billing.on_agent_lost = OnAgentLost::Hold;
         billing.paused = n & 256 != 0;
         billing.boost_ms_max = 5_000;
+        // Later than the other queue's: an agent with work of both loses the one and keeps the other.
+        billing.timers.agent_lost_ms = 90_000;
     }
     let sales = plan.queues.get_mut(&queue("sales")).unwrap();
     sales.paused = n & 32 != 0;
@@ -88,10 +108,18 @@ fn choose(floor: &Floor, step: &Step) -> Option<Chosen> {
         .copied()
         .filter(|id| !floor.phase(*id).is_over())
         .collect();
-    let pool = if live.is_empty() || step.b.is_multiple_of(16) {
-        &ids
-    } else {
-        &live
+    // Every third step goes on with what an agent has, so that it comes to holds and their ends.
+    let owned: Vec<ConversationId> = live
+        .iter()
+        .copied()
+        .filter(|id| floor.owner(*id).is_some())
+        .filter(|_| step.kind == GO_ON || step.ms.is_multiple_of(3))
+        .collect();
+    let pool = match (owned.is_empty(), live.is_empty()) {
+        (_, true) => &ids,
+        _ if step.b.is_multiple_of(16) => &ids,
+        (true, false) => &live,
+        (false, false) => &owned,
     };
     let id = pool.get(usize::from(step.a) % pool.len().max(1)).copied()?;
     let by = floor
@@ -138,7 +166,7 @@ fn resolve(floor: &mut Floor, step: &Step) -> Command {
             Command::Send(floor.send_command(id, author, text))
         }
         8..=13 => answer(floor, step, id),
-        14..=20 | 25..=26 | 28 => change(floor, step, chosen),
+        14..=20 | 25..=26 | 28 | OWNER_LOST | GO_ON => change(floor, step, chosen),
         21 => Command::AdoptPlan(VersionedPlan {
             version: PlanVersion(floor.state().meta().plan.0 + 1),
             plan: std::sync::Arc::new(random_plan(u16::from_le_bytes([step.a, step.b]))),
@@ -158,7 +186,7 @@ fn change(floor: &mut Floor, step: &Step, chosen: Chosen) -> Command {
     let (id, by, name) = (chosen.id, chosen.by.clone(), chosen.agent);
     match step.kind {
         14 => {
-            let (attached, our_fault) = (step.b.is_multiple_of(3), step.b % 3 == 1);
+            let (attached, our_fault) = (step.b % 4 < 2, step.b % 4 == 2);
             Command::CustomerPresence(CustomerPresence {
                 conversation: id,
                 attached,
@@ -180,6 +208,8 @@ fn change(floor: &mut Floor, step: &Step, chosen: Chosen) -> Command {
                 our_fault: false,
             })
         }
+        OWNER_LOST => lose_owner(floor, step, &chosen),
+        GO_ON => go_on(floor, step, chosen),
         16 => pass_on(floor, step, chosen),
         17 => Command::Hold(floor.act(id, by)),
         18 => Command::Resume(floor.act(id, by)),
@@ -209,6 +239,32 @@ fn change(floor: &mut Floor, step: &Step, chosen: Chosen) -> Command {
                 wrap_up: false,
             })
         }
+    }
+}
+
+fn lose_owner(floor: &Floor, step: &Step, chosen: &Chosen) -> Command {
+    let owner = floor.phase(chosen.id).owner().cloned();
+    let state = match owner {
+        Some(_) => LeaseState::Lost,
+        None => LeaseState::Alive,
+    };
+    let agent = owner.unwrap_or(agent(chosen.agent));
+    let session = floor.sessions.get(&agent).copied().unwrap_or_default();
+    Command::Lease(Lease {
+        agent,
+        session,
+        state,
+        our_fault: step.b.is_multiple_of(4),
+    })
+}
+
+fn go_on(floor: &mut Floor, step: &Step, Chosen { id, by, .. }: Chosen) -> Command {
+    match floor.phase(id) {
+        Phase::OnHold(_) => Command::Send(floor.send_command(id, Actor::Customer, "and?")),
+        Phase::Active(active) if active.replied && step.b.is_multiple_of(2) => {
+            Command::Hold(floor.act(id, by))
+        }
+        _ => Command::Send(floor.send_command(id, by, "let me see")),
     }
 }
 
@@ -313,120 +369,48 @@ fn sessions(floor: &mut Floor) {
         .collect();
 }
 
-/// A command with a request id, as it was first answered.
-struct First {
-    command: Command,
-    applied: Applied,
-    now: CellTime,
-    plan: PlanVersion,
+/// What the steps of several runs have reached.
+#[derive(Default)]
+struct Reached {
+    /// Ticks that fired a deadline, by its kind.
+    fired: BTreeMap<&'static str, u32>,
+    /// Offers beside which older work of another line was offerable to the same agent.
+    compared: usize,
 }
 
-impl First {
-    /// `None` for what nobody sends again with its id, and for what was refused.
-    fn of(entry: &Entry, applied: &Applied, state: &State) -> Option<Self> {
-        let has_id = !matches!(
-            entry.command,
-            Command::LeaderStarted(_)
-                | Command::Tick(_)
-                | Command::MatchMore
-                | Command::AdoptPlan(_)
-                | Command::CustomerPresence(_)
-                | Command::Lease(_)
-                | Command::OfferShown(_)
-        );
-        (has_id && applied.reply.is_ok()).then(|| Self {
-            command: entry.command.clone(),
-            applied: applied.clone(),
-            now: state.now(),
-            plan: state.meta().plan,
-        })
-    }
-}
-
-fn pick_first(step: &Step, firsts: &[Option<First>]) -> Option<usize> {
-    let known: Vec<usize> = (0..firsts.len())
-        .filter(|at| firsts[*at].is_some())
-        .collect();
-    let back = usize::from(step.b) % known.len().clamp(1, 24);
-    known.len().checked_sub(back + 1).map(|at| known[at])
-}
-
-/// The same request again has the first answer, and nothing is written or counted.
-fn check_copy(first: &First, done: &Applied, state: &State) {
-    let of_agent = matches!(
-        first.command,
-        Command::LogIn(_) | Command::LogOut(_) | Command::SetIntent(_) | Command::SetNextStatus(_)
-    );
-    let young = state.now().since_ms(first.now) < crate::cell::requests::REQUEST_KEPT_MS;
-    // A plan may have taken the agent's record away, with what it remembered.
-    if !young || (of_agent && state.meta().plan != first.plan) {
-        return;
-    }
-    assert_eq!(done.reply, first.applied.reply, "{:?}", first.command);
-    let changed = done
-        .events
-        .iter()
-        .find(|event| matches!(event, Event::ItemAdded { .. } | Event::Counted { .. }));
-    assert_eq!(changed, None, "a copy of {:?}", first.command);
-}
-
-/// Whoever still waits where an offer was made by the line, and could have had that agent too, was
-/// overtaken by nobody but as the boosts allow.
-fn check_overtakes(state: &State, done: &Applied) {
-    let class = |found: &Conversation| {
-        let rules = state.queue_plan(found.classed_by, &found.queue);
-        rules.map(|rules| {
-            (
-                rules.requires.clone(),
-                rules.strategy,
-                found.channel.clone(),
-            )
-        })
-    };
-    let offers = done.events.iter().filter_map(|event| match event {
-        Event::OfferMade(made) if made.receipt.found != Found::Named => Some(made),
-        _ => None,
-    });
-    for made in offers {
-        let Some(winner) = state.conversation(made.conversation) else {
-            continue;
-        };
-        let agent = &state.agents[&made.agent];
-        for other in state.conversations().filter(|found| found.is_waiting()) {
-            let open = matches!(&other.phase, Phase::Queued(waiting) if waiting.held == Held::No);
-            let passed = other
-                .passed_over
-                .iter()
-                .any(|passed| passed.agent == made.agent);
-            let Some((requires, strategy, channel)) = class(other) else {
-                continue;
-            };
-            let eligible = is_eligible(agent, &requires);
-            let same = class(winner) == Some((requires, strategy, channel));
-            if !open || passed || !eligible || !same || state.is_paused(&other.queue) {
-                continue;
-            }
-            assert!(
-                winner.urgency <= other.urgency,
-                "{} waits beside a lesser one",
-                other.id
-            );
-            let older_ms = winner.aged_from.since_ms(other.aged_from);
-            if winner.urgency == other.urgency && older_ms > 0 {
-                let boost_ms = winner.boost_ms.saturating_sub(other.boost_ms);
-                assert!(
-                    boost_ms >= older_ms,
-                    "{} was overtaken by {}, {older_ms} ms younger with {boost_ms} ms more boost",
-                    other.id,
-                    winner.id
-                );
+impl Reached {
+    fn note(&mut self, (before, after): (&State, &State), entry: &Entry, done: &Applied) {
+        self.compared += check_overtakes(before, after, done);
+        if matches!(entry.command, Command::Tick(_)) {
+            for kind in fired(before, done) {
+                *self.fired.entry(kind).or_default() += 1;
             }
         }
     }
 }
 
+/// The time at which a deadline comes up of what is not over: the next one, or for some steps any one.
+fn awaited(floor: &Floor, step: &Step) -> Option<CellTime> {
+    let state = floor.state();
+    let live = state.derived.deadlines.iter().filter(|(_, index)| {
+        let found = state.conversations.get(index);
+        found.is_some_and(|found| !matches!(found.phase, Phase::Closed(_)))
+    });
+    let live: Vec<CellTime> = live.map(|(at, _)| *at).collect();
+    match step.kind {
+        NEXT_DEADLINE..ANY_DEADLINE => live.first().copied().or(floor.cell.next_deadline()),
+        ANY_DEADLINE => live.get(usize::from(step.b) % live.len().max(1)).copied(),
+        _ => None,
+    }
+}
+
 /// Runs the steps; the log that they made.
 fn run(steps: &[Step]) -> (Floor, Vec<Entry>, Vec<Applied>) {
+    run_noting(steps, &mut Reached::default())
+}
+
+/// The same, noting what was reached.
+fn run_noting(steps: &[Step], reached: &mut Reached) -> (Floor, Vec<Entry>, Vec<Applied>) {
     let mut floor = Floor::with(|plan| *plan = random_plan(4));
     let first = Entry {
         at: CellTime(1_000_000),
@@ -445,14 +429,18 @@ fn run(steps: &[Step]) -> (Floor, Vec<Entry>, Vec<Applied>) {
     let mut firsts: Vec<Option<First>> = Vec::new();
     for step in steps {
         let mut step = step.clone();
-        if step.kind >= 30 {
-            step.kind = if many_plans { 21 } else { step.kind % 8 };
+        if (30..NEXT_DEADLINE).contains(&step.kind) {
+            let usual = [1, 2, 3, 8, 9, 14, GO_ON, GO_ON][usize::from(step.kind - 30)];
+            step.kind = if many_plans { 21 } else { usual };
         }
         let again = (step.kind == 29)
-            .then(|| pick_first(&step, &firsts))
+            .then(|| pick_first(step.b, &firsts))
             .flatten();
         let entry = next.take().unwrap_or_else(|| {
-            floor.at += step.ms;
+            match awaited(&floor, &step) {
+                Some(due) => floor.at = floor.at.max(due.0),
+                None => floor.at += step.ms,
+            }
             sessions(&mut floor);
             let command = match again {
                 Some(at) => firsts[at].as_ref().unwrap().command.clone(),
@@ -473,7 +461,7 @@ fn run(steps: &[Step]) -> (Floor, Vec<Entry>, Vec<Applied>) {
         ] {
             broken.unwrap_or_else(|broken| panic!("{broken} after {entry:?}: {done:?}"));
         }
-        check_overtakes(floor.cell.state(), &done);
+        reached.note((&before, floor.cell.state()), &entry, &done);
         if let Some(first) = again.and_then(|at| firsts[at].as_ref()) {
             check_copy(first, &done, floor.cell.state());
         }
@@ -486,7 +474,7 @@ fn run(steps: &[Step]) -> (Floor, Vec<Entry>, Vec<Applied>) {
 
 fn steps(count: std::ops::Range<usize>) -> impl Generated<Value = Vec<Step>> {
     let ms = prop_oneof![4 => 0_u64..500, 3 => 500..15_000_u64, 1 => 15_000..200_000_u64];
-    let step = (0_u8..36, any::<u8>(), any::<u8>(), ms).prop_map(|(kind, a, b, ms)| Step {
+    let step = (0..=GO_ON, any::<u8>(), any::<u8>(), ms).prop_map(|(kind, a, b, ms)| Step {
         kind,
         a,
         b,
@@ -510,20 +498,32 @@ fn runner(cases: u32) -> TestRunner {
 #[test]
 fn every_invariant_holds_after_every_step_of_any_interleaving() {
     let plans = std::cell::Cell::new(0);
+    let reached = RefCell::new(Reached::default());
     runner(CASES)
-        .run(&steps(50..220), |steps| {
-            let (floor, _, _) = run(&steps);
+        .run(&steps(80..260), |steps| {
+            let (floor, _, _) = run_noting(&steps, &mut reached.borrow_mut());
             plans.set(plans.get().max(floor.state().meta().plan.0));
             Ok(())
         })
         .unwrap();
     assert!(plans.get() > PLANS_MANY, "no run adopted many plans");
+    let Reached { fired, compared } = reached.into_inner();
+    for kind in KINDS {
+        assert!(
+            fired.contains_key(kind),
+            "never in any run: {kind}; {fired:?}"
+        );
+    }
+    assert!(
+        compared > OVERTAKES_MANY,
+        "only {compared} offers beside work of another line"
+    );
 }
 
 #[test]
 fn the_same_log_gives_the_same_state_through_a_snapshot_at_any_point() {
     runner(CASES / 2)
-        .run(&(steps(50..220), any::<u16>()), |(steps, cut)| {
+        .run(&(steps(80..260), any::<u16>()), |(steps, cut)| {
             let (floor, log, applied) = run(&steps);
             let cut = usize::from(cut) % log.len();
             let mut twin = Cell::new(CELL);
