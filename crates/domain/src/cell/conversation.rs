@@ -192,6 +192,9 @@ pub struct Active {
     pub replied: bool,
     /// Since when the owner waits for the customer to write.
     pub awaiting_customer: Option<CellTime>,
+    /// Milliseconds for which the first reply was due before `since`: a hold stops that clock and does
+    /// not set it back.
+    pub first_reply_spent_ms: u64,
     /// The owner was told that the first reply is due.
     pub first_reply_warned: bool,
     /// The owner was told that the customer is silent.
@@ -211,6 +214,10 @@ pub struct OnHold {
     pub reason: HoldReason,
     /// Whether the owner had written by then: if not, a first reply is still due after the hold.
     pub replied: bool,
+    /// Milliseconds for which that reply had been due by then.
+    pub first_reply_spent_ms: u64,
+    /// The owner had been told by then that it is due.
+    pub first_reply_warned: bool,
 }
 
 /// After-contact work.

@@ -4,7 +4,8 @@
 
 use super::agent::Agent;
 use super::command::LeaseState;
-use super::conversation::{Conversation, Held, Phase};
+use super::conversation::{Active, Conversation, Held, Phase};
+use super::meta::LeaderRecord;
 use super::requests::REQUEST_KEPT_MS;
 use super::state::State;
 use crate::ids::CellTime;
@@ -116,12 +117,12 @@ fn add_active(state: &State, conversation: &Conversation, rules: &QueuePlan, fir
     let timers = &rules.timers;
     if !active.replied {
         first.add(
-            leader.renewed(active.since, timers.first_reply_reclaim_ms),
+            first_reply_due(leader, active, timers.first_reply_reclaim_ms),
             Timer::FirstReplyReclaim,
         );
         if !active.first_reply_warned {
             first.add(
-                leader.renewed(active.since, timers.first_reply_warn_ms),
+                first_reply_due(leader, active, timers.first_reply_warn_ms),
                 Timer::FirstReplyWarn,
             );
         }
@@ -148,6 +149,27 @@ fn add_active(state: &State, conversation: &Conversation, rules: &QueuePlan, fir
             leader.renewed(agent.silent_since, timers.agent_lost_ms),
             Timer::OwnerLost,
         );
+    }
+}
+
+/// When a first reply that may take this long is due.
+fn first_reply_due(leader: &LeaderRecord, active: &Active, period_ms: u64) -> CellTime {
+    let left_ms = period_ms.saturating_sub(first_reply_carried_ms(leader, active));
+    leader.renewed(active.since, left_ms)
+}
+
+/// For how long the first reply has been due, holds left out.
+pub(crate) fn first_reply_spent_ms(leader: &LeaderRecord, active: &Active, now: CellTime) -> u64 {
+    let since_ms = leader.elapsed_ms(active.since, now);
+    first_reply_carried_ms(leader, active).saturating_add(since_ms)
+}
+
+/// What counts of the time before the last hold: nothing, where a leader has given every period again.
+fn first_reply_carried_ms(leader: &LeaderRecord, active: &Active) -> u64 {
+    if leader.full_since > active.since {
+        0
+    } else {
+        active.first_reply_spent_ms
     }
 }
 

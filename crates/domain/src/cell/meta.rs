@@ -86,6 +86,15 @@ impl LeaderRecord {
         due
     }
 
+    /// How much of a period that began at `since` has passed: it is due when this has reached it.
+    pub fn elapsed_ms(&self, since: CellTime, now: CellTime) -> u64 {
+        let base = since.max(self.full_since);
+        let given = self.extensions.iter().filter(|given| given.at > base);
+        given.fold(now.since_ms(base), |left, given| {
+            left.saturating_sub(given.ms)
+        })
+    }
+
     /// Whether a leader has started since then.
     pub fn started_since(&self, then: CellTime) -> bool {
         self.starts > 0 && self.started_at >= then

@@ -123,6 +123,8 @@ fn phase(stored: &pb::conversation::Phase) -> Read<Phase> {
             since: CellTime(hold.since_ms),
             reason: hold_reason(hold.reason)?,
             replied: hold.replied,
+            first_reply_spent_ms: hold.first_reply_spent_ms,
+            first_reply_warned: hold.first_reply_warned,
         }),
         Stored::WrapUp(found) => Phase::WrapUp(WrapUp {
             agent: name(&found.agent, "wrap_up.agent")?,
@@ -167,6 +169,7 @@ fn active(stored: &pb::PhaseActive) -> Read<Active> {
         units: stored.units,
         replied: stored.replied,
         awaiting_customer: stored.awaiting_customer_ms.map(CellTime),
+        first_reply_spent_ms: stored.first_reply_spent_ms,
         first_reply_warned: stored.first_reply_warned,
         silence_warned: stored.silence_warned,
         lost_handled: stored.lost_handled,

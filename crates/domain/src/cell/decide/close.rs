@@ -7,7 +7,9 @@ use super::{
     wrong_state,
 };
 use crate::cell::command::{Actor, Close, Rate};
-use crate::cell::conversation::{Active, Closed, Conversation, Ending, Phase, Rating, WrapUp};
+use crate::cell::conversation::{
+    Active, Closed, Conversation, Ending, OnHold, Phase, Rating, WrapUp,
+};
 use crate::cell::draft::{Draft, next_epoch};
 use crate::cell::event::{Event, Tally};
 use crate::cell::fingerprint;
@@ -136,6 +138,7 @@ fn end_saying(
     draft.end_work(conversation);
     draft.item(conversation, closed_item(by.clone(), reason));
     let agent = conversation.phase.owner().cloned();
+    let by_owner = matches!((&by, &agent), (Author::Agent(by), Some(owner)) if by == owner);
     let closed = Closed {
         at: draft.now(),
         how,
@@ -149,7 +152,7 @@ fn end_saying(
     }
     match &conversation.phase {
         Phase::Active(active) => draft.agent_done(&active.agent, true),
-        Phase::OnHold(hold) => handled_on_hold(draft, &hold.agent, how),
+        Phase::OnHold(hold) => handled_on_hold(draft, hold, by_owner),
         _ => {}
     }
     draft.push(Event::Ended {
@@ -158,13 +161,16 @@ fn end_saying(
     });
 }
 
-/// The end of a held conversation ends a handling, but frees nothing; one that was given up after a
-/// day was no work of the agent now.
-fn handled_on_hold(draft: &mut Draft<'_>, agent: &crate::ids::AgentId, how: Ending) {
+/// The end of a held conversation ends a handling, but frees nothing. For an agent who ends it idle
+/// time begins now. If anybody else does, or a day, the agent's work on it was over when the hold
+/// began, if there was any: idle time begins then, unless later work was handled meanwhile.
+fn handled_on_hold(draft: &mut Draft<'_>, hold: &OnHold, by_owner: bool) {
     let now = draft.now();
-    if let Some(agent) = draft.agent(agent) {
-        if how != Ending::HoldOver {
+    if let Some(agent) = draft.agent(&hold.agent) {
+        if by_owner {
             agent.idle_since = now;
+        } else if hold.replied {
+            agent.idle_since = agent.idle_since.max(hold.since);
         }
         agent.handled += 1;
     }

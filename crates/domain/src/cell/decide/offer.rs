@@ -138,6 +138,7 @@ pub(super) fn accept(draft: &mut Draft<'_>, accept: &Accept) -> Result<Done, Ref
         units: offer.units,
         replied: false,
         awaiting_customer: None,
+        first_reply_spent_ms: 0,
         first_reply_warned: false,
         silence_warned: false,
         lost_handled: false,

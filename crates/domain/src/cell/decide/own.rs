@@ -5,11 +5,12 @@
 use super::send::with_room;
 use super::{
     author_of, check_body, check_remark_fits, check_session, check_sound, check_voice, copy_of,
-    find, find_last, heal, principal_of, request, wrong_state,
+    find, find_last, heal, request, wrong_state,
 };
 use crate::cell::capacity::{Load, units_free};
 use crate::cell::command::{Actor, CustomerPresence, Note, OwnerAct, Release};
 use crate::cell::conversation::{Active, Closed, Conversation, Ending, Gone, OnHold, Phase};
+use crate::cell::deadlines::first_reply_spent_ms;
 use crate::cell::draft::Draft;
 use crate::cell::event::{Event, Tally};
 use crate::cell::fingerprint::Fingerprint;
@@ -137,6 +138,8 @@ pub(super) fn put_on_hold(
         since: draft.now(),
         reason,
         replied: active.replied,
+        first_reply_spent_ms: first_reply_spent_ms(&draft.state.meta.leader, active, draft.now()),
+        first_reply_warned: active.first_reply_warned,
     };
     draft.phase(conversation, Phase::OnHold(hold), conversation.owner_epoch);
     draft.agent_done(&active.agent, false);
@@ -228,7 +231,8 @@ pub(super) fn take_up(
         units,
         replied: hold.replied,
         awaiting_customer,
-        first_reply_warned: false,
+        first_reply_spent_ms: hold.first_reply_spent_ms,
+        first_reply_warned: hold.first_reply_warned,
         silence_warned: false,
         lost_handled: false,
     };
@@ -350,7 +354,6 @@ pub(super) fn release(draft: &mut Draft<'_>, release: &Release) -> Result<Done, 
     if conversation.quarantined.is_none() {
         return Err(wrong_state(conversation));
     }
-    debug_assert!(principal_of(&actor).side() == crate::cell::requests::Side::Staff);
     draft.push(Event::Released {
         conversation: conversation.id,
     });

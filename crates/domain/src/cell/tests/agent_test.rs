@@ -243,3 +243,52 @@ fn a_hold_that_is_given_up_after_a_day_does_not_reset_idle_time() {
     assert!(floor.conversation(held).phase.is_over());
     assert_eq!(idle_since(&floor), handled_at);
 }
+
+#[test]
+fn a_held_conversation_begins_idle_time_now_only_if_its_agent_ends_it() {
+    // Who closes, whether the agent had written, and the beginning of idle time: of the login, the
+    // hold or the end.
+    const LOGIN: u64 = 0;
+    const HOLD: u64 = 60_000;
+    const END: u64 = 360_000;
+    for (by, replied, expected) in [
+        (Some(Actor::Customer), false, LOGIN),
+        (Some(supervisor()), false, LOGIN),
+        (Some(Actor::Customer), true, HOLD),
+        (Some(supervisor()), true, HOLD),
+        (None, false, END),
+        (None, true, END),
+    ] {
+        let mut floor = Floor::new();
+        floor.log_in("ana");
+        let began = floor.at;
+        let id = floor.active("zoe");
+        if replied {
+            floor.agent_says(id, "let me see");
+        }
+        floor.wait_ms(60_000);
+        floor.hold(id).unwrap();
+        floor.wait_ms(300_000);
+        let closing = by.clone().unwrap_or_else(|| floor.owner_actor(id));
+        floor.close_by(id, closing).unwrap();
+        let found = idle_since(&floor) - began;
+        assert_eq!(found, expected, "{by:?}, replied: {replied}");
+    }
+}
+
+#[test]
+fn a_held_conversation_that_the_customer_ends_takes_no_idle_time_away() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let held = floor.active("zoe");
+    floor.agent_says(held, "let me see");
+    floor.hold(held).unwrap();
+    floor.wait_ms(60_000);
+    let id = floor.active("yan");
+    floor.close_by(id, supervisor()).unwrap();
+    floor.finish(id).unwrap();
+    let handled_at = floor.at;
+    floor.wait_ms(60_000);
+    floor.close_by(held, Actor::Customer).unwrap();
+    assert_eq!(idle_since(&floor), handled_at);
+}

@@ -321,6 +321,57 @@ fn a_hold_before_the_first_reply_leaves_it_due() {
 }
 
 #[test]
+fn holding_and_resuming_again_and_again_does_not_put_the_first_reply_off() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let id = floor.active("zoe");
+    let warned = |floor: &Floor| match floor.phase(id) {
+        Phase::Active(active) => active.first_reply_warned,
+        other => panic!("not active but {other:?}"),
+    };
+    // Four holds of an hour, each after 25 s: 100 s of the time to reply have passed.
+    for spent_s in [25, 50, 75, 100] {
+        floor.wait_ms(25_000);
+        floor.hold(id).unwrap();
+        floor.wait_ms(3_600_000);
+        floor.resume(id).unwrap();
+        assert_eq!(warned(&floor), spent_s >= 60, "after {spent_s} s");
+    }
+    floor.not_ready("ana");
+    floor.wait_ms(19_999);
+    assert!(warned(&floor));
+    floor.wait_ms(1);
+    assert!(matches!(floor.phase(id), Phase::Queued(_)));
+}
+
+#[test]
+fn a_leaders_start_gives_the_first_reply_its_whole_time_again_after_a_hold_too() {
+    for held_after in [false, true] {
+        let mut floor = Floor::new();
+        floor.log_in("ana");
+        let id = floor.active("zoe");
+        floor.wait_ms(50_000);
+        floor.hold(id).unwrap();
+        floor.resume(id).unwrap();
+        floor.wait_ms(1_000);
+        floor.leader_starts(0);
+        floor.not_ready("ana");
+        if held_after {
+            floor.wait_ms(30_000);
+            floor.hold(id).unwrap();
+            floor.wait_ms(500_000);
+            floor.resume(id).unwrap();
+            floor.wait_ms(89_999);
+        } else {
+            floor.wait_ms(119_999);
+        }
+        assert!(matches!(floor.phase(id), Phase::Active(_)), "{held_after}");
+        floor.wait_ms(1);
+        assert!(matches!(floor.phase(id), Phase::Queued(_)), "{held_after}");
+    }
+}
+
+#[test]
 fn a_conversation_that_comes_back_to_a_line_leaves_a_gone_customer_the_whole_time_again() {
     for (attached, grace_ms) in [(true, 120_000), (false, 600_000)] {
         for transferred in [true, false] {
