@@ -178,8 +178,11 @@ impl State {
             excluded,
             excluded_more,
         } = self.others(conversation, found);
-        debug_assert!(
-            found == Found::Named || can_take(self, agent, &load, &conversation.channel).is_ok()
+        // A wrong set of free agents must not take units that there are not; the step's defect sets
+        // the conversation aside.
+        assert!(
+            found == Found::Named || can_take(self, agent, &load, &conversation.channel).is_ok(),
+            "{chosen} stands among the free agents and can take nothing"
         );
         Some(Match {
             session: agent.session?,

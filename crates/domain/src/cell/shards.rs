@@ -21,7 +21,7 @@ pub struct Shards<K, V> {
 impl<K: ShardKey, V: Clone> Shards<K, V> {
     /// An empty map with `count` shards, a power of two.
     pub fn new(count: usize) -> Self {
-        debug_assert!(count.is_power_of_two());
+        assert!(count.is_power_of_two(), "a shard is found by a mask");
         Self {
             shards: vec![Arc::default(); count],
             len: 0,

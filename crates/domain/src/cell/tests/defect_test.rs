@@ -1,13 +1,17 @@
 //! A planted panic sets one conversation aside and harms nothing else.
 
 use super::support::*;
+use crate::cell::Cell;
+use crate::cell::capacity::FreeKey;
 use crate::cell::command::*;
 use crate::cell::conversation::Phase;
 use crate::cell::defects;
 use crate::cell::event::{Alarm, Event};
 use crate::cell::floor::OfferOutcome;
 use crate::cell::refusal::Refusal;
+use crate::cell::reply::Done;
 use crate::ids::*;
+use crate::plan::Strategy;
 
 fn named(floor: &mut Floor, customer: &str, name: &str) -> ConversationId {
     let mut open = floor.open_command(customer);
@@ -49,6 +53,37 @@ fn a_panic_while_matching_quarantines_the_candidate_and_serves_the_next() {
     floor.log_in("ana");
     assert!(floor.conversation(sick).quarantined.is_some());
     assert_eq!(floor.offered_to(well).as_deref(), Some("ana"));
+}
+
+#[test]
+fn a_wrong_set_of_free_agents_sets_the_candidate_aside_and_takes_no_units() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    floor.not_ready("ana");
+    let id = floor.open("a");
+    let mut state = floor.state().clone();
+    let view = state.agent_view(&agent("ana")).unwrap();
+    let key = FreeKey::new(Strategy::LongestIdle, view.agent, &view.load);
+    let classes: Vec<_> = state
+        .derived
+        .classes
+        .iter()
+        .map(|(class, _)| class)
+        .collect();
+    for class in classes {
+        let classes = &mut state.derived.classes;
+        classes.stand(class, &agent("ana"), Some(key.clone()));
+    }
+    floor.cell = Cell::from_state(state);
+    let entry = Entry {
+        at: CellTime(floor.at),
+        wall_ms: 0,
+        command: Command::MatchMore,
+    };
+    let applied = floor.cell.apply(LogIndex(floor.index + 1), &entry);
+    assert_eq!(applied.reply, Ok(Done::Nothing));
+    assert!(floor.conversation(id).quarantined.is_some());
+    assert_eq!((floor.offered_to(id), floor.used("ana")), (None, 0));
 }
 
 #[test]
