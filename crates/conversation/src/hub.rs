@@ -84,10 +84,6 @@ impl Hub {
         *self.serving.borrow()
     }
 
-    pub(crate) fn watch_serving(&self) -> watch::Receiver<Serving> {
-        self.serving.subscribe()
-    }
-
     /// Changes what is served; actors and desks learn of it.
     pub(crate) fn set_serving(&self, next: Serving) {
         let mut before = next;
@@ -114,6 +110,7 @@ impl Hub {
                     ..
                 },
             ) => {
+                self.wake_actors();
                 self.tell_desks(&DeskEvent::Interrupted { since_ms });
             }
             (
@@ -126,21 +123,36 @@ impl Hub {
                     ..
                 },
             ) => {
+                self.wake_actors();
                 self.tell_desks(&DeskEvent::Resumed);
             }
             _ => {}
         }
     }
 
-    /// Forgets every actor and ends every desk; actors see the change of serving by themselves.
+    /// Forgets every actor and ends every desk; actors are woken to see the change of serving.
     fn end_all(&self, why: EndReason) {
-        // Before and after: an actor that is made while the table is cleared belongs to neither.
+        // Before and after: an actor that is made while the table is cleared belongs to neither. The last
+        // one wakes it, so that it sees so.
         self.generation.fetch_add(1, Ordering::AcqRel);
+        self.wake_actors();
         for shard in &self.actors {
             shard.lock().clear();
         }
         self.generation.fetch_add(1, Ordering::AcqRel);
+        self.wake_actors();
         self.end_desks(why);
+    }
+
+    /// Lets every actor look at what is served. An actor does not watch it itself: it would enter and
+    /// leave a list that all actors share for each message.
+    fn wake_actors(&self) {
+        for shard in &self.actors {
+            for actor in shard.lock().values() {
+                // A full mailbox wakes its actor anyway.
+                let _ = actor.mailbox.try_send(ToActor::Look);
+            }
+        }
     }
 
     /// Ends every desk for a reason.

@@ -58,7 +58,7 @@ pub(crate) enum ToActor {
     },
     /// An event of this conversation was committed.
     Applied(Arc<Event>),
-    /// An event could not be given: look at the state.
+    /// An event could not be given, or what is served has changed: look again.
     Look,
     /// A planted defect, to show that it harms no other actor.
     #[cfg(test)]

@@ -20,7 +20,6 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use ports::{Committed, ProposeError};
 use runtime::{mailbox, supervise};
-use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::step::{NewReader, PresenceWatch, Streams};
@@ -120,7 +119,6 @@ fn tell_gone(core: &Arc<Core>, conversation: ConversationId, term: u64) {
 }
 
 enum Wake {
-    Serving,
     Proposed(For, Outcome),
     Message(Option<ToActor>),
     Timer,
@@ -128,13 +126,10 @@ enum Wake {
 
 impl ConversationActor {
     async fn run(mut self, mut receiver: mailbox::Receiver<ToActor>) {
-        let mut serving = self.core.view.shared.hub.watch_serving();
         let mut check = pin!(sleep(Duration::from_millis(IDLE_MS)));
-        while self.serves(&mut serving) {
+        while self.serves() {
             let mut again = false;
-            match self.wake(&mut serving, &mut receiver, check.as_mut()).await {
-                // Looked at above.
-                Wake::Serving => continue,
+            match self.wake(&mut receiver, check.as_mut()).await {
                 Wake::Proposed(asker, outcome) => again = self.proposed(asker, outcome),
                 Wake::Message(Some(message)) => self.message(message),
                 Wake::Message(None) => break,
@@ -164,26 +159,23 @@ impl ConversationActor {
 
     async fn wake(
         &mut self,
-        serving: &mut watch::Receiver<Serving>,
         receiver: &mut mailbox::Receiver<ToActor>,
         check: Pin<&mut Sleep>,
     ) -> Wake {
         let room = self.proposals.len() < PROPOSALS_MAX;
-        // Each branch that is not ready registers itself: the busy ones come first, and the change of
-        // serving is looked at before each of them.
+        // Each branch that is not ready registers itself: the busy ones come first.
         tokio::select! {
             biased;
             Some((asker, outcome)) = self.proposals.next() => Wake::Proposed(asker, outcome),
             message = receiver.recv(), if room => Wake::Message(message),
-            _ = serving.changed() => Wake::Serving,
             () = check => Wake::Timer,
         }
     }
 
-    /// Whether this actor's term goes on; passes an interruption on. A change is seen here also when
-    /// other work was ready at the same time.
-    fn serves(&mut self, serving: &mut watch::Receiver<Serving>) -> bool {
-        let now = *serving.borrow_and_update();
+    /// Whether this actor's term goes on; passes an interruption on. The hub wakes every actor after a
+    /// change, and it is seen here also when other work was ready at the same time.
+    fn serves(&mut self) -> bool {
+        let now = self.core.view.shared.hub.serving();
         if self.outlived(now) {
             return false;
         }

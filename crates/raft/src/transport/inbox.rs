@@ -5,6 +5,7 @@
 //! Not here: what a group does with a call (`serve`).
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,12 +133,14 @@ impl Stream {
             return;
         }
         let stop = self.transport.stop.clone();
+        // Made once: it registers itself when it is first polled.
+        let mut stopped = pin!(stop.stopped());
         let mut members = self.transport.directory.watch_members();
         members.mark_changed();
         loop {
             let event = tokio::select! {
                 biased;
-                () = stop.stopped() => Event::Stop,
+                () = stopped.as_mut() => Event::Stop,
                 Ok(()) = members.changed() => Event::Members,
                 Some(answer) = self.answers.next() => Event::Answer(answer),
                 frame = incoming.message() => Event::Frame(frame.ok().flatten()),
