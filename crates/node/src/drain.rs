@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::{Group, Machine};
+use ports::{Group, HandOverError, Machine};
 use raft::GroupHandle;
 use tokio::time::{Instant, timeout};
 
@@ -64,9 +64,21 @@ pub(crate) async fn hand_over<M: Machine>(group: &GroupHandle<M>, name: &str, un
     if !leadership.borrow().is_self {
         return;
     }
-    if let Err(error) = group.transfer_leadership().await {
-        tracing::warn!(group = name, %error, "leadership cannot be handed over");
-        return;
+    match group.transfer_leadership().await {
+        Ok(()) => {}
+        Err(HandOverError::NotLeader { .. }) => return,
+        Err(error @ HandOverError::NoHeir) => {
+            tracing::warn!(
+                group = name,
+                %error,
+                "leadership is handed to nobody: the group has no leader until another voter is back"
+            );
+            return;
+        }
+        Err(error @ HandOverError::Stopped { .. }) => {
+            tracing::warn!(group = name, %error, "leadership cannot be handed over");
+            return;
+        }
     }
     let other = leadership.wait_for(|leadership| !leadership.is_self);
     match tokio::time::timeout_at(until, other).await {

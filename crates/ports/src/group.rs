@@ -77,6 +77,26 @@ pub enum ReadError {
     },
 }
 
+/// Why leadership was not handed over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HandOverError {
+    /// There is nothing to hand over.
+    #[error("this node does not lead the group")]
+    NotLeader {
+        /// The leader's node id, if known.
+        leader: Option<u64>,
+    },
+    /// There is nobody to hand over to.
+    #[error("no other voter has answered lately")]
+    NoHeir,
+    /// The replica has stopped.
+    #[error("the replica has stopped: {reason}")]
+    Stopped {
+        /// Why it stopped.
+        reason: String,
+    },
+}
+
 /// How far one follower is, as the leader sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FollowerStatus {
@@ -141,6 +161,6 @@ pub trait Group<R>: Send + Sync + 'static {
     /// Hands leadership to the voter that is furthest; returns once it was asked.
     ///
     /// # Errors
-    /// See [`ReadError`]: `NotLeader` here means that there is nothing to hand over.
-    async fn transfer_leadership(&self) -> Result<(), ReadError>;
+    /// See [`HandOverError`].
+    async fn transfer_leadership(&self) -> Result<(), HandOverError>;
 }

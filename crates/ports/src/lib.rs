@@ -8,6 +8,7 @@ mod machine;
 
 pub use door::{CallAnswer, Cluster, Door, Downs, Opened, Operator, StreamDown, StreamUp, Ups};
 pub use group::{
-    Committed, FollowerStatus, Group, GroupStatus, Leadership, ProposeError, ReadError,
+    Committed, FollowerStatus, Group, GroupStatus, HandOverError, Leadership, ProposeError,
+    ReadError,
 };
 pub use machine::{Frozen, Machine, Position, RestoreError};

@@ -2,8 +2,10 @@
 //! Promise: every wait is bounded, in tokio's time, which stands still while anything can run.
 //! Not here: one stream (`transport_test`).
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use ports::{Group, ProposeError, ReadError};
+use ports::{Group, HandOverError, ProposeError, ReadError};
 
 use crate::testing::{Cluster, PATIENCE, POISON, until};
 use crate::{GroupOptions, MemberError, Profile};
@@ -244,6 +246,22 @@ async fn leadership_is_handed_to_another_voter() {
     let said = until(group, |said| said.leader.is_some_and(|now| now != leader)).await;
     assert!(!said.is_self);
     cluster.commit(b"two").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_voters_are_gone_says_that_it_has_no_heir() {
+    let mut cluster = Cluster::of_three().await;
+    cluster.commit(b"one").await;
+    let (leader, _) = cluster.leader().await;
+    for node in [1, 2, 3] {
+        if node != leader {
+            cluster.kill(node).await;
+        }
+    }
+    // Longer than the lease: nobody has answered lately. It leads on as far as it knows.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let refused = cluster.nodes[&leader].group.transfer_leadership().await;
+    assert_eq!(refused, Err(HandOverError::NoHeir));
 }
 
 #[tokio::test(start_paused = true)]

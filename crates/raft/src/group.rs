@@ -17,7 +17,8 @@ use openraft::errors::{
 };
 use openraft::{ChangeMembers, Instant as _, Raft, RaftMetrics, ReadPolicy};
 use ports::{
-    Committed, FollowerStatus, Group, GroupStatus, Leadership, Machine, ProposeError, ReadError,
+    Committed, FollowerStatus, Group, GroupStatus, HandOverError, Leadership, Machine,
+    ProposeError, ReadError,
 };
 use runtime::AbortOnDrop;
 use store::{GroupId, SnapshotStore, Wal};
@@ -498,19 +499,20 @@ impl<M: Machine> Group<M::Reply> for GroupHandle<M> {
         }
     }
 
-    async fn transfer_leadership(&self) -> Result<(), ReadError> {
+    async fn transfer_leadership(&self) -> Result<(), HandOverError> {
         let metrics = self.metrics();
         let us = self.running.node;
         if metrics.current_leader != Some(us) {
-            return Err(ReadError::NotLeader {
+            return Err(HandOverError::NotLeader {
                 leader: metrics.current_leader,
             });
         }
         let lease = self.running.host.transport.identity.profile.election_max();
-        let nobody = ReadError::NotLeader { leader: Some(us) };
-        let to = upkeep::next_leader(&metrics, lease).ok_or(nobody)?;
+        let to = upkeep::next_leader(&metrics, lease).ok_or(HandOverError::NoHeir)?;
         let asked = self.running.raft.trigger().transfer_leader(to).await;
-        asked.map_err(|error| read_stopped(&error))
+        asked.map_err(|error| HandOverError::Stopped {
+            reason: error.to_string(),
+        })
     }
 }
 

@@ -10,7 +10,8 @@ use domain::cell::command::{Command, LeaderStarted};
 use domain::cell::reply::Reply;
 use parking_lot::Mutex;
 use ports::{
-    Committed, Group, GroupStatus, Leadership, Machine, Position, ProposeError, ReadError,
+    Committed, Group, GroupStatus, HandOverError, Leadership, Machine, Position, ProposeError,
+    ReadError,
 };
 use tokio::sync::watch;
 
@@ -144,7 +145,7 @@ impl Group<Reply> for LocalGroup {
         }
     }
 
-    async fn transfer_leadership(&self) -> Result<(), ReadError> {
-        Err(ReadError::NotLeader { leader: None })
+    async fn transfer_leadership(&self) -> Result<(), HandOverError> {
+        Err(HandOverError::NotLeader { leader: None })
     }
 }
