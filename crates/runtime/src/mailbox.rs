@@ -12,7 +12,8 @@ use tokio::sync::mpsc::error::TrySendError;
 /// metrics.
 pub fn bounded<T>(name: &'static str, bound: usize) -> (Sender<T>, Receiver<T>) {
     let (inner, queue) = mpsc::channel(bound.max(1));
-    (Sender { name, inner }, Receiver { name, queue })
+    let meter = None;
+    (Sender { name, inner }, Receiver { name, queue, meter })
 }
 
 /// A mailbox that holds at most `bound` messages (at least one) and `bytes_max` bytes of them, with one
@@ -197,17 +198,41 @@ impl<T> WeighedSender<T> {
     }
 }
 
+/// Learns what the reader of a mailbox takes; dropped with the reader. Called by the reader's task: it
+/// must not wait.
+pub trait Meter<T>: Send {
+    /// The reader has taken `message` out.
+    fn took(&mut self, message: &T);
+}
+
 /// The receiving side.
-#[derive(Debug)]
 pub struct Receiver<T> {
     name: &'static str,
     queue: mpsc::Receiver<T>,
+    meter: Option<Box<dyn Meter<T>>>,
+}
+
+impl<T> std::fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receiver")
+            .field("name", &self.name)
+            .field("waiting", &self.queue.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T> Receiver<T> {
+    /// The same with a meter that learns what is taken from now on.
+    #[must_use]
+    pub fn metered(mut self, meter: impl Meter<T> + 'static) -> Self {
+        self.meter = Some(Box::new(meter));
+        self
+    }
+
     /// The next message; `None` when every sender is gone and nothing waits.
     pub async fn recv(&mut self) -> Option<T> {
-        self.queue.recv().await
+        let message = self.queue.recv().await?;
+        Some(self.taken(message))
     }
 
     /// As [`Receiver::recv`], for whoever is polled itself.
@@ -217,7 +242,15 @@ impl<T> Receiver<T> {
 
     /// The next message if one waits.
     pub fn try_recv(&mut self) -> Option<T> {
-        self.queue.try_recv().ok()
+        let message = self.queue.try_recv().ok()?;
+        Some(self.taken(message))
+    }
+
+    fn taken(&mut self, message: T) -> T {
+        if let Some(meter) = &mut self.meter {
+            meter.took(&message);
+        }
+        message
     }
 
     /// Takes no more messages; those that wait can still be received.
@@ -274,6 +307,32 @@ mod tests {
         sender.last('z');
         let rest: String = std::iter::from_fn(|| receiver.try_recv()).collect();
         assert_eq!(rest, "bcdz");
+    }
+
+    #[tokio::test]
+    async fn a_meter_learns_what_is_taken_and_that_the_reader_has_gone() {
+        struct Sum(std::sync::Arc<parking_lot::Mutex<(u32, bool)>>);
+        impl Meter<u32> for Sum {
+            fn took(&mut self, message: &u32) {
+                self.0.lock().0 += message;
+            }
+        }
+        impl Drop for Sum {
+            fn drop(&mut self) {
+                self.0.lock().1 = true;
+            }
+        }
+        let seen = std::sync::Arc::default();
+        let (sender, receiver) = bounded("test", 4);
+        let mut receiver = receiver.metered(Sum(std::sync::Arc::clone(&seen)));
+        for message in [1, 2, 4] {
+            assert_eq!(sender.try_send(message), Ok(()));
+        }
+        assert_eq!(receiver.recv().await, Some(1));
+        assert_eq!(receiver.try_recv(), Some(2));
+        assert_eq!(*seen.lock(), (3, false));
+        drop(receiver);
+        assert_eq!(*seen.lock(), (3, true));
     }
 
     #[tokio::test]

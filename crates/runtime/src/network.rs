@@ -1,20 +1,32 @@
 //! The network as a seam: listening and dialling.
 //! Promise: an error of `listen` names the address; connections send small writes at once.
-//! Not here: TLS, HTTP/2, deadlines (the caller's).
+//! Not here: TLS, HTTP/2, deadlines (the caller's), what nodes say first to each other (`purpose`).
 
 use std::io;
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 
 /// One connection in both directions.
-pub trait Conn: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Conn for T {}
+pub trait Conn: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// The same connection, woken by the lane that runs this call from now on: a socket is watched by
+    /// the lane on which it was opened, and would else go on to cost that lane a turn for every read.
+    ///
+    /// # Errors
+    /// When the system does not let the lane watch it; the connection is lost.
+    fn moved_here(self: Box<Self>) -> io::Result<BoxConn>;
+}
 
 /// A connection of whichever network.
 pub type BoxConn = Box<dyn Conn>;
+
+/// A pipe inside one process: its two ends wake each other, no lane watches it.
+impl Conn for DuplexStream {
+    fn moved_here(self: Box<Self>) -> io::Result<BoxConn> {
+        Ok(self)
+    }
+}
 
 /// Where connections come from.
 #[async_trait]

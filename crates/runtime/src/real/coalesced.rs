@@ -38,6 +38,19 @@ impl<S> Coalesced<S> {
             stepped_back: false,
         }
     }
+
+    /// The same over another form of its stream; what was gathered goes with it.
+    pub(super) fn map<T>(
+        self,
+        change: impl FnOnce(S) -> io::Result<T>,
+    ) -> io::Result<Coalesced<T>> {
+        Ok(Coalesced {
+            stream: change(self.stream)?,
+            gathered: self.gathered,
+            written: self.written,
+            stepped_back: self.stepped_back,
+        })
+    }
 }
 
 impl<S: AsyncWrite + Unpin> Coalesced<S> {

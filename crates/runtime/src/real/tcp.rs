@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::coalesced::Coalesced;
-use crate::network::{BoxConn, Listener, Network};
+use crate::network::{BoxConn, Conn, Listener, Network};
 
 /// The machine's TCP.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +32,13 @@ impl Network for Tcp {
         })?;
         stream.set_nodelay(true)?;
         Ok(Box::new(Coalesced::new(stream)))
+    }
+}
+
+impl Conn for Coalesced<TcpStream> {
+    fn moved_here(self: Box<Self>) -> io::Result<BoxConn> {
+        let moved = self.map(|stream| TcpStream::from_std(stream.into_std()?))?;
+        Ok(Box::new(moved))
     }
 }
 
@@ -75,7 +82,38 @@ fn explained(error: io::Error, addr: SocketAddr) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::runtime::Builder;
+
     use super::*;
+
+    #[test]
+    fn a_connection_that_moved_lives_on_without_the_lane_that_opened_it() {
+        let lane = || Builder::new_current_thread().enable_all().build().unwrap();
+        let (first, second) = (lane(), lane());
+        let (near, far) = first.block_on(async {
+            let mut port = Tcp.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let addr = port.local_addr().unwrap().to_string();
+            let mut near = Tcp.dial(&addr).await.unwrap();
+            let (mut far, _) = port.accept().await.unwrap();
+            near.write_all(b"before").await.unwrap();
+            near.flush().await.unwrap();
+            let mut heard = [0; 6];
+            far.read_exact(&mut heard).await.unwrap();
+            // It leaves with the next flush, wherever that is.
+            near.write_all(b"gathered ").await.unwrap();
+            (near, far)
+        });
+        second.block_on(async {
+            let (mut near, mut far) = (near.moved_here().unwrap(), far.moved_here().unwrap());
+            first.shutdown_background();
+            near.write_all(b"and after").await.unwrap();
+            near.flush().await.unwrap();
+            let mut heard = [0; 18];
+            far.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, b"gathered and after");
+        });
+    }
 
     #[tokio::test]
     async fn a_taken_port_is_named() {
