@@ -33,7 +33,7 @@ use crate::follow;
 use crate::found::Founding;
 use crate::homes::ControlHomes;
 use crate::join::Advertised;
-use crate::listener::{Bounds, Server};
+use crate::listener::{Bounds, Callers, Served, Server};
 use crate::marks::{self, Ground};
 use crate::start::{Addresses, Bound, Kept, Running};
 use crate::status::{Account, Gatherer, Notes};
@@ -205,10 +205,17 @@ fn serve_peers(
         control: control.state.clone(),
         account: inner.account.clone(),
     };
-    let routes = Routes::new(control.host.service())
-        .add_service(forwards.service())
-        .prepare();
-    Server::start(listener, routes, Bounds::peers(), &env.raft, &env.random)
+    let callers = Callers::Nodes {
+        consensus: Served {
+            routes: Routes::new(control.host.service()).prepare(),
+            lane: env.raft.clone(),
+        },
+        forwarding: Served {
+            routes: Routes::new(forwards.service()).prepare(),
+            lane: env.edge.clone(),
+        },
+    };
+    Server::start(listener, callers, Bounds::peers(), &env.random)
 }
 
 /// The side that clients see.
@@ -247,14 +254,12 @@ async fn serve_clients(
     let health = Health::new().await;
     let connections = usize::try_from(config.limits.connections).unwrap_or(usize::MAX);
     let age = Duration::from_secs(config.limits.connection_age_s);
-    let routes = api::routes(&edge, &health)?;
-    let api = Server::start(
-        listener,
-        routes,
-        Bounds::api(connections, age),
-        &env.edge,
-        &env.random,
-    );
+    let callers = Callers::Clients(Served {
+        routes: api::routes(&edge, &health)?,
+        lane: env.edge.clone(),
+    });
+    let bounds = Bounds::api(connections, age);
+    let api = Server::start(listener, callers, bounds, &env.random);
     Ok(Facing {
         cluster,
         gatherer,

@@ -15,7 +15,7 @@ use hdrhistogram::Histogram;
 use ports::{Frozen, Group, Machine, Position, RestoreError};
 use raft::{Directory, GroupHandle, GroupOptions, GroupSpec, Host, Identity, Member, Profile};
 use runtime::real::{Production, Threads};
-use runtime::{BoxConn, Env, Listener};
+use runtime::{BoxConn, Env, Listener, Purpose};
 use store::{GroupId, SnapshotStore, Wal, WalOptions};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -88,9 +88,16 @@ impl AsyncWrite for Accepted {
     }
 }
 
+async fn greeted(listener: &mut dyn Listener) -> io::Result<Accepted> {
+    let (mut conn, _) = listener.accept().await?;
+    let purpose = Purpose::of(&mut conn).await.map_err(io::Error::other)?;
+    assert_eq!(purpose, Purpose::Consensus);
+    Ok(Accepted(conn))
+}
+
 fn connections(listener: Box<dyn Listener>) -> impl Stream<Item = io::Result<Accepted>> {
     futures::stream::unfold(listener, |mut listener| async move {
-        let accepted = listener.accept().await.map(|(conn, _)| Accepted(conn));
+        let accepted = greeted(&mut *listener).await;
         Some((accepted, listener))
     })
 }

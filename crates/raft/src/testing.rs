@@ -15,7 +15,7 @@ use futures::Stream;
 use parking_lot::Mutex;
 use ports::{Frozen, Group, Leadership, Machine, Position, RestoreError};
 use runtime::memory::{MemoryDisk, MemoryNetwork, Unsynced};
-use runtime::{BoxConn, Env, Listener, Task};
+use runtime::{BoxConn, Env, Listener, Purpose, Task};
 use store::{GroupId, SnapshotStore, Wal, WalOptions};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
@@ -122,9 +122,16 @@ impl AsyncWrite for Accepted {
     }
 }
 
+async fn greeted(listener: &mut dyn Listener) -> io::Result<Accepted> {
+    let (mut conn, _) = listener.accept().await?;
+    let purpose = Purpose::of(&mut conn).await.map_err(io::Error::other)?;
+    assert_eq!(purpose, Purpose::Consensus);
+    Ok(Accepted(conn))
+}
+
 fn connections(listener: Box<dyn Listener>) -> impl Stream<Item = io::Result<Accepted>> {
     futures::stream::unfold(listener, |mut listener| async move {
-        let accepted = listener.accept().await.map(|(conn, _)| Accepted(conn));
+        let accepted = greeted(&mut *listener).await;
         Some((accepted, listener))
     })
 }

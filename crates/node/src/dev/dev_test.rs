@@ -24,7 +24,7 @@ async fn formed(env: &Env) -> Dev {
 }
 
 async fn status(env: &Env, node: &Node) -> GetStatusResponse {
-    let channel = link::channel(env.network.clone(), node.addresses().api.to_string())
+    let channel = link::client_channel(env.network.clone(), node.addresses().api.to_string())
         .await
         .unwrap();
     ClusterServiceClient::new(channel)

@@ -28,7 +28,7 @@ use super::piped::DoorStream;
 use super::presence::{Place, Presence};
 use super::serve::Forwards;
 use super::{Doors, DoorsParts};
-use crate::listener::{Bounds, Server};
+use crate::listener::{Bounds, Callers, Served, Server};
 use crate::refuse;
 use crate::status::OwnAccount;
 
@@ -197,14 +197,17 @@ impl Bench {
             .unwrap();
         self.directory
             .set(id, listener.local_addr().unwrap().to_string());
-        let routes = Routes::new(forwards.service());
-        let server = Server::start(
-            listener,
-            routes,
-            Bounds::peers(),
-            &self.env.raft,
-            &self.env.random,
-        );
+        let callers = Callers::Nodes {
+            consensus: Served {
+                routes: Routes::default(),
+                lane: self.env.raft.clone(),
+            },
+            forwarding: Served {
+                routes: Routes::new(forwards.service()),
+                lane: self.env.edge.clone(),
+            },
+        };
+        let server = Server::start(listener, callers, Bounds::peers(), &self.env.random);
         self.servers.push(server);
         doors
     }

@@ -3,7 +3,6 @@
 //! is carried before both sides have said who they are.
 //! Not here: what is carried (`conn`), the other end (`serve`).
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use pb::raft::v1::{
 };
 use raft::Directory;
 use rpc::raft::v1::forward_service_client::ForwardServiceClient;
-use runtime::{Env, Network, Stop};
+use runtime::{Env, Network, Purpose, Stop};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -201,23 +200,45 @@ async fn receive(conn: &Conn, mut incoming: Streaming<ForwardResponse>) {
     }
 }
 
-/// An HTTP/2 connection of its own over the node's network.
+/// An HTTP/2 connection of its own to another node's services of the lane `edge`.
 pub(crate) async fn channel(
     network: Arc<dyn Network>,
     address: String,
 ) -> Result<Channel, tonic::transport::Error> {
+    endpoint()
+        .connect_with_connector(tower::service_fn(move |_: Uri| {
+            let network = Arc::clone(&network);
+            let address = address.clone();
+            async move {
+                let dialled = Purpose::Forwarding.dial(&*network, &address).await;
+                dialled.map(TokioIo::new)
+            }
+        }))
+        .await
+}
+
+/// A client's connection, which says no purpose.
+#[cfg(test)]
+pub(crate) async fn client_channel(
+    network: Arc<dyn Network>,
+    address: String,
+) -> Result<Channel, tonic::transport::Error> {
+    endpoint()
+        .connect_with_connector(tower::service_fn(move |_: Uri| {
+            let network = Arc::clone(&network);
+            let address = address.clone();
+            async move { network.dial(&address).await.map(TokioIo::new) }
+        }))
+        .await
+}
+
+fn endpoint() -> Endpoint {
     Endpoint::from_static("http://peer")
         .http2_keep_alive_interval(raft::KEEPALIVE_EVERY)
         .keep_alive_timeout(raft::KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
-        .connect_with_connector(tower::service_fn(move |_: Uri| {
-            let network = Arc::clone(&network);
-            let address = address.clone();
-            async move { Ok::<_, io::Error>(TokioIo::new(network.dial(&address).await?)) }
-        }))
-        .await
 }
 
 /// The innermost reason; tonic's own text says only "transport error".

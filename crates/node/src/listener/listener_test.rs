@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use tonic::service::Routes;
 
-use super::{Bounds, Server};
+use super::{Bounds, Callers, Served, Server};
 
 async fn server(env: &Env, bounds: Bounds) -> (Server, SocketAddr) {
     let listener = env
@@ -19,13 +19,11 @@ async fn server(env: &Env, bounds: Bounds) -> (Server, SocketAddr) {
         .unwrap();
     let address = listener.local_addr().unwrap();
     let (_, health) = tonic_health::server::health_reporter();
-    let server = Server::start(
-        listener,
-        Routes::new(health),
-        bounds,
-        &env.edge,
-        &env.random,
-    );
+    let callers = Callers::Clients(Served {
+        routes: Routes::new(health),
+        lane: env.edge.clone(),
+    });
+    let server = Server::start(listener, callers, bounds, &env.random);
     (server, address)
 }
 

@@ -1,16 +1,20 @@
 //! A listener of the node: its own accept loop, the limits that the libraries leave open, a drain
 //! that ends.
 //! Promise: the number of connections, of their streams and of their calls is bounded; a
-//! connection that says nothing is closed; at the drain's deadline nothing is left.
+//! connection that says nothing is closed; a connection between nodes is served by the lane of its
+//! purpose and reaches the services of that lane alone; at the drain's deadline nothing is left.
 //! Not here: the services (`api`, `raft`, `doors::serve`).
 
 mod preface;
 
 #[cfg(test)]
+mod lanes_test;
+#[cfg(test)]
 mod listener_test;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +24,10 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use runtime::{BoxConn, Lane, Listener, Random, Stop, StopSource};
+use parking_lot::Mutex;
+use runtime::{BoxConn, Lane, Listener, Purpose, PurposeError, Random, Stop, StopSource};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -32,6 +37,8 @@ use self::preface::{Prefaced, Spoken};
 
 /// Pause after an accept that failed, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Between two warnings of connections that are no nodes of this version: each dials again and again.
+const REFUSED_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Spread of a connection's age, so that clients do not come back all at once.
 const AGE_SPREAD: f64 = 0.1;
 /// Bytes that one connection may have on its way out.
@@ -109,22 +116,52 @@ pub(crate) struct Server {
     cutting: StopSource,
 }
 
+/// Services and the lane that serves them: connections, frames and calls.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) routes: Routes,
+    pub(crate) lane: Lane,
+}
+
+/// Who connects to a listener.
+pub(crate) enum Callers {
+    /// Clients.
+    Clients(Served),
+    /// Other nodes, whose connections say what they are for.
+    Nodes {
+        /// Taken by the lane that accepts.
+        consensus: Served,
+        /// Moved to their own lane before anything is decoded: clients' load stays there.
+        forwarding: Served,
+    },
+}
+
+impl Callers {
+    /// The lane that accepts.
+    fn accepting(&self) -> &Lane {
+        match self {
+            Self::Clients(served) => &served.lane,
+            Self::Nodes { consensus, .. } => &consensus.lane,
+        }
+    }
+}
+
 struct Shared {
-    routes: Routes,
+    callers: Callers,
     bounds: Bounds,
-    lane: Lane,
     random: Random,
     leaving: Stop,
     cutting: Stop,
+    /// When a connection was last refused with a warning.
+    told: Mutex<Option<Instant>>,
 }
 
 impl Server {
-    /// Serves `routes` on `listener`, every task on `lane`.
+    /// Serves `callers` on `listener`.
     pub(crate) fn start(
         listener: Box<dyn Listener>,
-        routes: Routes,
+        callers: Callers,
         bounds: Bounds,
-        lane: &Lane,
         random: &Random,
     ) -> Self {
         let (accepting, leaving, cutting) =
@@ -132,13 +169,14 @@ impl Server {
         let connections_max = bounds.connections;
         let connections = Arc::new(Semaphore::new(connections_max));
         let shared = Arc::new(Shared {
-            routes,
+            callers,
             bounds,
-            lane: lane.clone(),
             random: random.fork(),
             leaving: leaving.token(),
             cutting: cutting.token(),
+            told: Mutex::default(),
         });
+        let lane = shared.callers.accepting().clone();
         let accept = accept(listener, shared, connections.clone(), accepting.token());
         lane.spawn("accept", accept).detach();
         Self {
@@ -197,8 +235,8 @@ async fn accept(
             () = stop.stopped() => return,
             accepted = listener.accept() => accepted,
         };
-        let connection = match accepted {
-            Ok((connection, _)) => connection,
+        let (connection, from) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -216,25 +254,116 @@ async fn accept(
             continue;
         };
         full = false;
-        let serving = serve(connection, shared.clone(), permit);
-        shared.lane.spawn("connection", serving).detach();
+        let by = Instant::now() + shared.bounds.handshake_wait;
+        let arrived = Arrived {
+            connection,
+            from,
+            by,
+            shared: shared.clone(),
+            permit,
+        };
+        let lane = shared.callers.accepting();
+        match &shared.callers {
+            Callers::Clients(served) => lane.spawn("connection", arrived.serve(served.clone())),
+            Callers::Nodes { .. } => lane.spawn("connection of a node", arrived.sort()),
+        }
+        .detach();
     }
 }
 
-async fn serve(connection: BoxConn, shared: Arc<Shared>, permit: OwnedSemaphorePermit) {
-    let spoken = timeout(shared.bounds.handshake_wait, preface::read(connection));
-    let cutting = shared.cutting.clone();
-    tokio::select! {
-        biased;
-        () = cutting.stopped() => {}
-        spoken = spoken => match spoken {
-            Ok(Ok((Spoken::Http2, connection))) => serve_http2(connection, &shared).await,
-            Ok(Ok((Spoken::Http1, connection))) => serve_http1(connection, &shared).await,
-            Ok(Err(error)) => tracing::debug!(%error, "a connection ended before it spoke"),
+/// A connection that has said nothing yet.
+struct Arrived {
+    connection: BoxConn,
+    from: SocketAddr,
+    /// It must have said what it speaks by then.
+    by: Instant,
+    shared: Arc<Shared>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Arrived {
+    /// Hears what a node's connection is for and hands it to the lane of that.
+    async fn sort(mut self) {
+        let Callers::Nodes {
+            consensus,
+            forwarding,
+        } = &self.shared.callers
+        else {
+            return;
+        };
+        let (consensus, forwarding) = (consensus.clone(), forwarding.clone());
+        let cutting = self.shared.cutting.clone();
+        let heard = tokio::select! {
+            biased;
+            () = cutting.stopped() => return,
+            heard = timeout_at(self.by, Purpose::of(&mut self.connection)) => heard,
+        };
+        match heard {
+            Ok(Ok(Purpose::Consensus)) => self.serve(consensus).await,
+            Ok(Ok(Purpose::Forwarding)) => {
+                let lane = forwarding.lane.clone();
+                lane.spawn("forward connection", self.move_and_serve(forwarding))
+                    .detach();
+            }
+            Ok(Err(PurposeError::Ended(error))) => {
+                tracing::debug!(%error, "a connection ended before it spoke");
+            }
+            Ok(Err(reason)) => self.shared.refuse(self.from, &reason),
             Err(_) => tracing::debug!("a connection said nothing and is closed"),
-        },
+        }
     }
-    drop(permit);
+
+    async fn move_and_serve(mut self, served: Served) {
+        match self.connection.moved_here() {
+            Ok(connection) => self.connection = connection,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not change its lane and is closed");
+                return;
+            }
+        }
+        self.serve(served).await;
+    }
+
+    async fn serve(self, served: Served) {
+        let Self {
+            connection,
+            by,
+            shared,
+            permit,
+            ..
+        } = self;
+        let spoken = timeout_at(by, preface::read(connection));
+        let cutting = shared.cutting.clone();
+        tokio::select! {
+            biased;
+            () = cutting.stopped() => {}
+            spoken = spoken => match spoken {
+                Ok(Ok((Spoken::Http2, connection))) => {
+                    serve_http2(connection, &shared, served).await;
+                }
+                Ok(Ok((Spoken::Http1, connection))) => {
+                    serve_http1(connection, &shared, served).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "a connection ended before it spoke"),
+                Err(_) => tracing::debug!("a connection said nothing and is closed"),
+            },
+        }
+        drop(permit);
+    }
+}
+
+impl Shared {
+    /// Says why a connection to the port for nodes is closed.
+    fn refuse(&self, from: SocketAddr, reason: &PurposeError) {
+        let now = Instant::now();
+        let mut told = self.told.lock();
+        if told.is_none_or(|told| now >= told + REFUSED_TOLD_EVERY) {
+            *told = Some(now);
+            tracing::warn!(%from, %reason, "a connection to the port for nodes is refused");
+        } else {
+            tracing::debug!(%from, %reason, "a connection to the port for nodes is refused");
+        }
+    }
 }
 
 /// Drives a connection until it ends; asks it to end when the node leaves or it is old.
@@ -266,11 +395,9 @@ macro_rules! drive {
     }};
 }
 
-async fn serve_http2(connection: Prefaced, shared: &Arc<Shared>) {
+async fn serve_http2(connection: Prefaced, shared: &Arc<Shared>, served: Served) {
     let bounds = &shared.bounds;
-    let mut builder = http2::Builder::new(LaneExecutor {
-        lane: shared.lane.clone(),
-    });
+    let mut builder = http2::Builder::new(LaneExecutor { lane: served.lane });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(bounds.streams)
@@ -282,7 +409,7 @@ async fn serve_http2(connection: Prefaced, shared: &Arc<Shared>) {
         .keep_alive_timeout(bounds.keepalive_wait)
         .max_send_buf_size(SEND_BUFFER_BYTES);
     let calls = Arc::new(Semaphore::new(bounds.calls));
-    let routes = shared.routes.clone();
+    let routes = served.routes;
     let wait = bounds.call_wait;
     let service = service_fn(move |request| answer(routes.clone(), calls.clone(), wait, request));
     drive!(
@@ -291,7 +418,7 @@ async fn serve_http2(connection: Prefaced, shared: &Arc<Shared>) {
     );
 }
 
-async fn serve_http1(connection: Prefaced, shared: &Arc<Shared>) {
+async fn serve_http1(connection: Prefaced, shared: &Arc<Shared>, served: Served) {
     let bounds = &shared.bounds;
     let mut builder = http1::Builder::new();
     builder
@@ -299,7 +426,7 @@ async fn serve_http1(connection: Prefaced, shared: &Arc<Shared>) {
         .header_read_timeout(bounds.handshake_wait)
         .max_buf_size(64 * 1024);
     let calls = Arc::new(Semaphore::new(bounds.calls));
-    let routes = shared.routes.clone();
+    let routes = served.routes;
     let wait = bounds.call_wait;
     let service = service_fn(move |request| answer(routes.clone(), calls.clone(), wait, request));
     drive!(

@@ -2,13 +2,12 @@
 //! Promise: a connection that is handed out has answered `Hello` as the node that was meant.
 //! Not here: when to connect and what to do when it breaks (`link`).
 
-use std::io;
 use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
 use pb::raft::v1 as pb;
 use rpc::raft::v1::raft_service_client::RaftServiceClient;
-use runtime::Network;
+use runtime::{Network, Purpose};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -169,7 +168,10 @@ async fn channel(
         .connect_with_connector(tower::service_fn(move |_: Uri| {
             let network = Arc::clone(&network);
             let address = address.clone();
-            async move { Ok::<_, io::Error>(TokioIo::new(network.dial(&address).await?)) }
+            async move {
+                let dialled = Purpose::Consensus.dial(&*network, &address).await;
+                dialled.map(TokioIo::new)
+            }
         }))
         .await
 }
