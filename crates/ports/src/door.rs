@@ -9,7 +9,8 @@ use std::pin::Pin;
 
 use futures::Stream;
 use pb::api::v1::{
-    Endpoint, GetStatusResponse, Item, Refusal, attach_response, item, work_response,
+    Endpoint, GetStatusResponse, Item, Refusal, attach_request, attach_response, item,
+    work_request, work_response,
 };
 use pb::raft::v1::{ForwardCall, ForwardUp, forward_answer, forward_down, forward_up};
 
@@ -73,6 +74,27 @@ pub enum StreamUp {
         /// The edge goes away: the client's lease gets the longer grace.
         our_fault: bool,
     },
+}
+
+impl StreamUp {
+    /// Bytes that it holds while it waits, nearly.
+    pub fn weight(&self) -> usize {
+        let Self::Message(message) = self else {
+            return ENVELOPE_BYTES;
+        };
+        let texts = match &**message {
+            forward_up::Request::Attach(attach) => match &attach.request {
+                Some(attach_request::Request::Send(send)) => send.text.len(),
+                _ => 0,
+            },
+            forward_up::Request::Work(work) => match &work.request {
+                Some(work_request::Request::Reply(reply)) => reply.text.len(),
+                Some(work_request::Request::Note(note)) => note.text.len(),
+                _ => 0,
+            },
+        };
+        ENVELOPE_BYTES + texts
+    }
 }
 
 /// A message of a client's stream on its way down.

@@ -32,7 +32,7 @@ use crate::listener::{Bounds, Callers, Served, Server};
 use crate::refuse;
 use crate::status::OwnAccount;
 
-const MAIN: u32 = 1;
+pub(super) const MAIN: u32 = 1;
 const SITES: [&str; 3] = ["sha", "fra", "iad"];
 
 struct Nothing;
@@ -94,17 +94,17 @@ impl Door for Fake {
     }
 }
 
-struct Bench {
-    env: Env,
+pub(super) struct Bench {
+    pub(super) env: Env,
     control: watch::Sender<Arc<ControlParts>>,
     directory: Directory,
     stop: StopSource,
-    servers: Vec<Server>,
+    pub(super) servers: Vec<Server>,
     presences: Vec<Presence>,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut parts = ControlParts::default();
         let site = |at: usize| SiteId::new(SITES[at]).unwrap();
         for (at, name) in SITES.iter().enumerate() {
@@ -157,6 +157,17 @@ impl Bench {
 
     /// A node of `cluster` that listens; with an owner it holds a replica that knows no leader.
     async fn node(&mut self, id: u64, cluster: &str, owner: Option<Arc<Fake>>) -> Doors {
+        let owner = owner.map(|owner| (owner.leads, owner as Arc<dyn Door>));
+        self.node_with(id, cluster, owner).await
+    }
+
+    /// The same with any owner; whether it leads.
+    pub(super) async fn node_with(
+        &mut self,
+        id: u64,
+        cluster: &str,
+        owner: Option<(bool, Arc<dyn Door>)>,
+    ) -> Doors {
         let doors = Doors::new(DoorsParts {
             env: self.env.clone(),
             speaker: Speaker {
@@ -167,8 +178,7 @@ impl Bench {
             control: self.control.subscribe(),
             stop: self.stop.token(),
         });
-        if let Some(owner) = owner {
-            let leads = owner.leads;
+        if let Some((leads, owner)) = owner {
             let known = Leadership {
                 term: 1,
                 leader: leads.then_some(id),

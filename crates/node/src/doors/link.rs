@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use pb::raft::v1::{
-    ForwardHello, ForwardRequest, ForwardResponse, forward_request, forward_response,
+    ForwardHello, ForwardRequest, ForwardResponse, ForwardWindow, forward_request, forward_response,
 };
 use raft::Directory;
 use rpc::raft::v1::forward_service_client::ForwardServiceClient;
@@ -19,6 +19,7 @@ use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::conn::Conn;
+use super::credit::WINDOW;
 
 /// Frames that wait for the connection; full means that senders wait.
 const OUT_FRAMES_MAX: usize = 4_096;
@@ -99,6 +100,8 @@ struct Keeper {
 struct Opened {
     out: mpsc::Sender<ForwardRequest>,
     incoming: Streaming<ForwardResponse>,
+    /// What the peer takes of each stream.
+    window: ForwardWindow,
 }
 
 impl Keeper {
@@ -158,7 +161,13 @@ impl Keeper {
             Some(forward_response::Frame::Hello(hello))
                 if hello.from_node == self.peer && hello.cluster_id == self.speaker.cluster_id =>
             {
-                Ok(Opened { out, incoming })
+                let window = hello.window;
+                let window = window.ok_or("it did not say how much of a stream it takes")?;
+                Ok(Opened {
+                    out,
+                    incoming,
+                    window,
+                })
             }
             Some(forward_response::Frame::Hello(hello)) => Err(format!(
                 "it answered as node {} of cluster {}",
@@ -173,6 +182,7 @@ impl Keeper {
             cluster_id: self.speaker.cluster_id.clone(),
             from_node: self.speaker.node_id,
             to_node: self.peer,
+            window: Some(WINDOW),
         };
         ForwardRequest {
             call: 0,
@@ -182,12 +192,13 @@ impl Keeper {
 
     /// Delivers answers until the connection ends.
     async fn serve(&self, opened: Opened) {
-        let conn = Conn::new(opened.out);
+        let conn = Conn::new(opened.out, opened.window);
         self.says.send_replace(Some(Arc::clone(&conn)));
         tokio::select! {
             biased;
             () = conn.cut.notified() => {}
             () = receive(&conn, opened.incoming) => {}
+            () = conn.tell() => {}
         }
         self.says.send_replace(None);
         conn.end();

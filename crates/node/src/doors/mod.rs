@@ -4,14 +4,18 @@
 //! Not here: judging calls (`api::owner`, `control`), the other end of the hop (`serve`).
 
 mod conn;
+mod credit;
 pub(crate) mod link;
 mod piped;
 pub(crate) mod presence;
 mod route;
 pub(crate) mod serve;
+mod session;
 
 #[cfg(test)]
 mod doors_test;
+#[cfg(test)]
+mod hop_test;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
