@@ -96,6 +96,11 @@ pub const LINE_HEAD_MAX: usize = 100;
 /// Lines of the list of changes between two floor plans.
 pub const CHANGES_MAX: usize = 1_000;
 
+/// A floor stream for which no node with a replica answers for this long is ended, so that its client goes
+/// on at another node.
+pub const FLOOR_SILENCE_MAX: Duration = Duration::from_secs(10);
+/// Turns of a floor stream without news after which a view follows nevertheless, for the ages.
+pub const FLOOR_QUIET_TURNS: u32 = 10;
 /// Floor streams: the shortest, usual and longest pause between two responses.
 pub const FLOOR_EVERY_MS_MIN: u32 = 250;
 /// See [`FLOOR_EVERY_MS_MIN`].

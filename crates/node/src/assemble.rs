@@ -231,7 +231,8 @@ async fn serve_clients(
     listener: Box<dyn Listener>,
     (kept, control, inner): (&Kept, &ControlParts, &Inner),
 ) -> Result<Facing, NodeError> {
-    let floor = Arc::new(NodeFloor::new(inner.cells.clone()));
+    let (cells, doors) = (inner.cells.clone(), inner.doors.clone());
+    let floor = Arc::new(NodeFloor::new(cells, control.state.clone(), doors));
     let state = control.state.clone();
     let cluster = Arc::new(ClusterView::new(
         kept.identity.clone(),

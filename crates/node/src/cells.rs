@@ -68,6 +68,14 @@ pub(crate) struct LocalCell {
 }
 
 impl LocalCell {
+    /// The replica as floor streams read it.
+    pub(crate) fn floor(&self) -> api::LocalFloor {
+        api::LocalFloor {
+            cell_name: self.name.clone(),
+            view: self.view.clone(),
+        }
+    }
+
     /// The version of the floor plan that this replica knows to be adopted.
     pub(crate) fn plan_version(&self) -> u64 {
         self.view.with(|cell, _| cell.state().meta().plan.0)

@@ -1,13 +1,16 @@
 //! What this node's edge tells clients about the cluster.
-//! Promise: nodes of other sites come first, connected ones before others.
+//! Promise: nodes of other sites come first, connected ones before others; the floor is shown at every
+//! node, whether or not it holds a replica of the cell.
 //! Not here: the whole status (`status`).
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use pb::api::v1::{Endpoint, FloorView};
 use ports::Cluster;
 use store::Identity;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::cells::Cells;
 use crate::control::StateWatch;
@@ -74,40 +77,81 @@ impl Cluster for ClusterView {
     }
 }
 
-/// The local replica of the cell for floor streams; empty until there is one.
+/// The cell for floor streams: this node's replica, else that of a member.
 pub(crate) struct NodeFloor {
     cells: Cells,
-    nothing: watch::Sender<u64>,
+    control: StateWatch,
+    doors: Doors,
+    /// The member that answered last; it is asked first.
+    answered: AtomicU64,
 }
 
+/// No member is waited for longer: a round trip of 250 ms, and the time to count.
+const MEMBER_WAIT: Duration = Duration::from_millis(400);
+/// All of them together.
+const MEMBERS_WAIT: Duration = Duration::from_secs(1);
+
 impl NodeFloor {
-    pub(crate) fn new(cells: Cells) -> Self {
+    pub(crate) fn new(cells: Cells, control: StateWatch, doors: Doors) -> Self {
         Self {
             cells,
-            nothing: watch::Sender::new(0),
+            control,
+            doors,
+            answered: AtomicU64::new(0),
         }
     }
 
     fn local(&self) -> Option<api::LocalFloor> {
         let cell = self.cells.all().into_iter().next()?;
-        Some(api::LocalFloor {
-            cell_name: cell.name.clone(),
-            view: cell.view.clone(),
-        })
+        Some(cell.floor())
+    }
+
+    /// The cell and the nodes that hold a replica of it, in the order in which they are asked.
+    fn members(&self) -> Option<(u32, Vec<u64>)> {
+        let control = self.control.borrow();
+        let (id, cell) = control.cells.iter().next()?;
+        let mut members: Vec<u64> = cell.members.values().map(|node| node.0).collect();
+        let answered = self.answered.load(Ordering::Relaxed);
+        members.sort_by_key(|node| (!self.doors.is_connected(*node), *node != answered));
+        Some((id.0, members))
+    }
+
+    async fn elsewhere(&self, cell: u32, members: Vec<u64>) -> Option<FloorView> {
+        for member in members {
+            if let Some(floor) = self.doors.floor_view(member, cell, MEMBER_WAIT).await {
+                self.answered.store(member, Ordering::Relaxed);
+                return Some(floor);
+            }
+            // A member that hangs is connected for a while yet: another one is asked first next time.
+            let _ = self
+                .answered
+                .compare_exchange(member, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        None
     }
 }
 
+#[async_trait::async_trait]
 impl api::Floor for NodeFloor {
-    fn floor(&self) -> FloorView {
-        self.local().map(|floor| floor.floor()).unwrap_or_default()
+    async fn floor(&self) -> Option<FloorView> {
+        if let Some(local) = self.local() {
+            return Some(local.counted());
+        }
+        match self.members() {
+            Some((cell, members)) => {
+                let asking = self.elsewhere(cell, members);
+                timeout(MEMBERS_WAIT, asking).await.ok().flatten()
+            }
+            // The cluster is forming: there is nothing to count anywhere.
+            None => Some(FloorView::default()),
+        }
     }
 
     fn plan(&self) -> Option<domain::plan::VersionedPlan> {
         self.local().and_then(|floor| floor.plan())
     }
 
-    fn applied(&self) -> watch::Receiver<u64> {
-        self.local()
-            .map_or_else(|| self.nothing.subscribe(), |floor| floor.applied())
+    fn applied(&self) -> Option<watch::Receiver<u64>> {
+        self.local()?.applied()
     }
 }

@@ -117,21 +117,22 @@ impl Operator for Fake {
     }
 }
 
+#[tonic::async_trait]
 impl Floor for Fake {
-    fn floor(&self) -> FloorView {
-        FloorView {
+    async fn floor(&self) -> Option<FloorView> {
+        Some(FloorView {
             cell: "main".into(),
             applied_index: 7,
             ..FloorView::default()
-        }
+        })
     }
 
     fn plan(&self) -> Option<domain::plan::VersionedPlan> {
         None
     }
 
-    fn applied(&self) -> watch::Receiver<u64> {
-        self.applied.subscribe()
+    fn applied(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.applied.subscribe())
     }
 }
 

@@ -1,6 +1,6 @@
 //! `FloorService` at the edge.
-//! Promise: lists are linearizable; the floor stream is read from the node's own replica, may be
-//! stale and says how far it is.
+//! Promise: lists are linearizable; the floor stream is read from the node's own replica, else from
+//! another node's, may be stale and says how far it is.
 //! Not here: counting (`domain`), the listings themselves (`owner`).
 
 use std::time::Duration;
@@ -54,11 +54,16 @@ impl FloorService for Floors {
             applied: edge.floor().applied(),
             every: Duration::from_millis(u64::from(every_ms)),
             next: Instant::now(),
-            turn: Turn::First,
+            shown: None,
         };
-        let responses = stream::unfold(watcher, |mut watcher| async move {
-            let response = watcher.next().await?;
-            Some((Ok(response), watcher))
+        let responses = stream::unfold(Some(watcher), |watcher| async move {
+            let mut watcher = watcher?;
+            let (response, goes_on) = match watcher.next().await {
+                Ok(view) => (watch_floor_response::Response::Floor(view), Some(watcher)),
+                Err(ended) => (watch_floor_response::Response::Ended(ended), None),
+            };
+            let response = Some(response);
+            Some((Ok(WatchFloorResponse { response }), goes_on))
         });
         Ok(Response::new(Box::pin(responses)))
     }
@@ -145,68 +150,90 @@ impl FloorService for Floors {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    /// The first view carries the endpoints.
-    First,
-    Later,
-    Over,
-}
-
 /// A floor stream: polled by its connection, so a reader that is slow simply gets fewer views.
 struct Watcher {
     edge: Edge,
     ticket: Ticket,
-    applied: watch::Receiver<u64>,
+    /// Of the node's own replica, if it has one.
+    applied: Option<watch::Receiver<u64>>,
     every: Duration,
+    /// When the next view is due.
     next: Instant,
-    turn: Turn,
+    /// The index of the last view; `None` before the first, which carries the endpoints.
+    shown: Option<u64>,
 }
 
 impl Watcher {
-    async fn next(&mut self) -> Option<WatchFloorResponse> {
-        if self.turn == Turn::Over {
-            return None;
-        }
-        let draining = self.ticket.signal.draining();
-        let due = async {
-            sleep_until(self.next).await;
-            // Nothing has changed: the ages still grow, so a view follows after ten quiet turns.
-            let changed = tokio::time::timeout(self.every * 10, self.applied.changed());
-            if self.turn == Turn::Later {
-                changed.await.is_ok_and(|seen| seen.is_err())
-            } else {
-                false
-            }
+    /// The next view, or how the stream ends.
+    async fn next(&mut self) -> Result<FloorView, StreamEnded> {
+        let signal = self.ticket.signal.clone();
+        let edge = self.edge.clone();
+        let ended = tokio::select! { biased;
+            () = signal.draining() => going_away(),
+            view = self.view() => match view {
+                Ok(mut view) => {
+                    if self.shown.replace(view.applied_index).is_none() {
+                        view.endpoints = edge.cluster().endpoints();
+                    }
+                    return Ok(view);
+                }
+                Err(ended) => ended,
+            },
         };
-        let gone = tokio::select! { biased;
-            () = draining => true,
-            gone = due => gone,
-        };
-        if gone {
-            return Some(self.end());
-        }
-        self.next = Instant::now() + self.every;
-        let mut view = self.edge.floor().floor();
-        if self.turn == Turn::First {
-            view.endpoints = self.edge.cluster().endpoints();
-            self.turn = Turn::Later;
-        }
-        Some(WatchFloorResponse {
-            response: Some(watch_floor_response::Response::Floor(view)),
+        Err(StreamEnded {
+            endpoints: edge.cluster().endpoints(),
+            ..ended
         })
     }
 
-    fn end(&mut self) -> WatchFloorResponse {
-        self.turn = Turn::Over;
-        let ended = StreamEnded {
-            reason: ErrorReason::NodeDraining.into(),
-            endpoints: self.edge.cluster().endpoints(),
-            cursor: 0,
-            retry_after_ms: limits::RETRY_DRAINING_MS,
-        };
-        WatchFloorResponse {
-            response: Some(watch_floor_response::Response::Ended(ended)),
+    async fn view(&mut self) -> Result<FloorView, StreamEnded> {
+        let began = Instant::now();
+        let mut quiet = 0;
+        loop {
+            sleep_until(self.next).await;
+            if self.applied.is_none() {
+                self.applied = self.edge.floor().applied();
+            }
+            if let Some(applied) = self.applied.as_mut().filter(|_| self.shown.is_some()) {
+                // Nothing has changed: the ages still grow, so a view follows after some quiet turns.
+                let at_most = self.every * limits::FLOOR_QUIET_TURNS;
+                if let Ok(Err(_)) = tokio::time::timeout(at_most, applied.changed()).await {
+                    return Err(going_away());
+                }
+            }
+            self.next = Instant::now() + self.every;
+            let view = self.edge.floor().floor().await;
+            match view {
+                Some(view) if self.is_news(&view) || quiet >= limits::FLOOR_QUIET_TURNS => {
+                    return Ok(view);
+                }
+                Some(_) => quiet += 1,
+                None if began.elapsed() >= limits::FLOOR_SILENCE_MAX => return Err(unreachable()),
+                None => {}
+            }
         }
+    }
+
+    /// Whether a view is worth showing. The own replica was waited for; another node's was just asked.
+    fn is_news(&self, view: &FloorView) -> bool {
+        self.applied.is_some() || self.shown != Some(view.applied_index)
+    }
+}
+
+/// The node goes away.
+fn going_away() -> StreamEnded {
+    StreamEnded {
+        reason: ErrorReason::NodeDraining.into(),
+        retry_after_ms: limits::RETRY_DRAINING_MS,
+        ..StreamEnded::default()
+    }
+}
+
+/// No node with a replica answers this one.
+fn unreachable() -> StreamEnded {
+    StreamEnded {
+        reason: ErrorReason::NotLeader.into(),
+        retry_after_ms: limits::RETRY_LEADER_MS,
+        ..StreamEnded::default()
     }
 }

@@ -60,14 +60,16 @@ impl Homes for OneCell {
     }
 }
 
-/// The local replica of a cell, possibly stale, for floor streams.
+/// A replica of a cell, possibly stale, for floor streams: the node's own, else another node's.
+#[tonic::async_trait]
 pub trait Floor: Send + Sync + 'static {
-    /// The counters and the index that they hold for; endpoints are left empty.
-    fn floor(&self) -> FloorView;
+    /// The counters and the index that they hold for; endpoints are left empty. `None` when no node with a
+    /// replica answers. Bounded: it waits no longer than a second for other nodes.
+    async fn floor(&self) -> Option<FloorView>;
     /// The adopted floor plan.
     fn plan(&self) -> Option<domain::plan::VersionedPlan>;
-    /// Follows the applied index.
-    fn applied(&self) -> watch::Receiver<u64>;
+    /// Follows the applied index; `None` where this node has no replica that could be followed.
+    fn applied(&self) -> Option<watch::Receiver<u64>>;
 }
 
 /// A replica of a cell with the name that people read.
@@ -78,12 +80,20 @@ pub struct LocalFloor {
     pub view: conversation::View,
 }
 
-impl Floor for LocalFloor {
-    fn floor(&self) -> FloorView {
+impl LocalFloor {
+    /// The counters and the index that they hold for; endpoints are left empty.
+    pub fn counted(&self) -> FloorView {
         let read = |cell: &Cell, applied: LogIndex| {
             crate::convert::floor_view(cell.state(), &self.cell_name, applied)
         };
         self.view.with(read)
+    }
+}
+
+#[tonic::async_trait]
+impl Floor for LocalFloor {
+    async fn floor(&self) -> Option<FloorView> {
+        Some(self.counted())
     }
 
     fn plan(&self) -> Option<domain::plan::VersionedPlan> {
@@ -97,8 +107,8 @@ impl Floor for LocalFloor {
         })
     }
 
-    fn applied(&self) -> watch::Receiver<u64> {
-        self.view.applied()
+    fn applied(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.view.applied())
     }
 }
 

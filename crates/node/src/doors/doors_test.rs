@@ -10,7 +10,7 @@ use domain::control::state::{Cell, Node};
 use domain::ids::{CellId, MachineVersion, NodeId, NodeName, SiteId};
 use parking_lot::Mutex;
 use pb::api::v1::{
-    AttachRequest, AttachResponse, ErrorReason, MarkRequest, MarkResponse, SendRequest,
+    AttachRequest, AttachResponse, ErrorReason, FloorView, MarkRequest, MarkResponse, SendRequest,
 };
 use pb::raft::v1::{
     ForwardCall, ForwardUp, NodeStatusResponse, forward_answer, forward_call, forward_down,
@@ -43,6 +43,10 @@ impl OwnAccount for Nothing {
             wall_ms: 7,
             ..NodeStatusResponse::default()
         }
+    }
+
+    fn floor(&self, _cell: u32) -> Option<FloorView> {
+        None
     }
 }
 

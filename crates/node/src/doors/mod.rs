@@ -24,9 +24,10 @@ use std::time::Duration;
 use api::edge::is_read;
 use domain::ids::NodeId;
 use parking_lot::{Mutex, RwLock};
-use pb::api::v1::{ErrorReason, Refusal};
+use pb::api::v1::{ErrorReason, FloorView, Refusal};
 use pb::raft::v1::{
-    ForwardCall, ForwardUp, NodeStatusRequest, NodeStatusResponse, forward_answer, forward_call,
+    FloorViewRequest, ForwardCall, ForwardUp, NodeStatusRequest, NodeStatusResponse,
+    forward_answer, forward_call,
 };
 use ports::{CallAnswer, Door, Leadership, Opened};
 use raft::Directory;
@@ -182,16 +183,44 @@ impl Doors {
         node: u64,
         within: Duration,
     ) -> Option<NodeStatusResponse> {
-        let conn = self.conn(node, Instant::now() + within).await?;
-        let call = ForwardCall {
-            deadline_ms: millis(within),
-            request: Some(forward_call::Request::NodeStatus(NodeStatusRequest {})),
-            ..ForwardCall::default()
-        };
-        match timeout_at(Instant::now() + within, conn.call(call)).await {
-            Ok(Ok(Ok(forward_answer::Response::NodeStatus(status)))) => Some(status),
+        let request = forward_call::Request::NodeStatus(NodeStatusRequest {});
+        match self.ask_node(node, 0, request, within).await? {
+            forward_answer::Response::NodeStatus(status) => Some(status),
             _ => None,
         }
+    }
+
+    /// Asks one node for the counters of its replica of a cell, waiting no longer than `within`.
+    pub(crate) async fn floor_view(
+        &self,
+        node: u64,
+        cell: u32,
+        within: Duration,
+    ) -> Option<FloorView> {
+        let request = forward_call::Request::FloorView(FloorViewRequest {});
+        match self.ask_node(node, cell, request, within).await? {
+            forward_answer::Response::FloorView(floor) => Some(floor),
+            _ => None,
+        }
+    }
+
+    /// Asks one node about itself; `None` when it does not answer in time or has nothing to say.
+    async fn ask_node(
+        &self,
+        node: u64,
+        group: u32,
+        request: forward_call::Request,
+        within: Duration,
+    ) -> Option<forward_answer::Response> {
+        let deadline = Instant::now() + within;
+        let conn = self.conn(node, deadline).await?;
+        let call = ForwardCall {
+            group,
+            deadline_ms: millis(deadline.saturating_duration_since(Instant::now())),
+            request: Some(request),
+            ..ForwardCall::default()
+        };
+        timeout_at(deadline, conn.call(call)).await.ok()?.ok()?.ok()
     }
 
     /// The connection to a peer; waits for one until `deadline`.

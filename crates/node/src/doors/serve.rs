@@ -27,6 +27,7 @@ use super::presence::{Place, Presence};
 use super::session::Session;
 use super::{Doors, late, millis};
 use crate::control::StateWatch;
+use crate::refuse;
 use crate::status::OwnAccount;
 
 /// Frames that wait for one connection; full means that streams wait, each with its own bound.
@@ -186,8 +187,16 @@ impl Forwards {
         edge: NodeId,
         call: ForwardCall,
     ) -> Result<forward_answer::Response, Refusal> {
-        if let Some(forward_call::Request::NodeStatus(_)) = &call.request {
-            return Ok(forward_answer::Response::NodeStatus(self.account.account()));
+        match &call.request {
+            Some(forward_call::Request::NodeStatus(_)) => {
+                return Ok(forward_answer::Response::NodeStatus(self.account.account()));
+            }
+            Some(forward_call::Request::FloorView(_)) => {
+                let floor = self.account.floor(call.group);
+                let floor = floor.ok_or_else(|| refuse::not_leader(None))?;
+                return Ok(forward_answer::Response::FloorView(floor));
+            }
+            _ => {}
         }
         let wait = Duration::from_millis(call.deadline_ms);
         let late = late(&call);

@@ -44,7 +44,7 @@ struct Heard {
 impl Operator for Gatherer {
     async fn status(&self) -> GetStatusResponse {
         let own = self.account.account();
-        let heard = self.ask_all().await;
+        let (heard, floor) = tokio::join!(self.ask_all(), self.floor.floor());
         let control = self.account.control.borrow().clone();
         let us = own.node.clone().unwrap_or_default();
         let view = |(id, node): (domain::ids::NodeId, &domain::control::state::Node)| {
@@ -76,7 +76,7 @@ impl Operator for Gatherer {
             plan_version: control.plan_version().0,
             nodes,
             groups: groups(&own, &heard),
-            floor: Some(self.floor.floor()),
+            floor,
             answered_by: us.node,
             wall_ms: own.wall_ms,
             ..GetStatusResponse::default()

@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use api::Streams;
 use domain::control::ControlParts;
-use domain::ids::NodeId;
+use domain::ids::{CellId, NodeId};
 use parking_lot::Mutex;
-use pb::api::v1::{GroupView, MemberView, NodeView};
+use pb::api::v1::{FloorView, GroupView, MemberView, NodeView};
 use pb::raft::v1::NodeStatusResponse;
 use ports::{Group, GroupStatus};
 use raft::GroupHandle;
@@ -37,6 +37,8 @@ const REACHABLE_MS: u64 = 2_000;
 pub(crate) trait OwnAccount: Send + Sync + 'static {
     /// What the node says of itself.
     fn account(&self) -> NodeStatusResponse;
+    /// The counters of its own replica of a cell, if it has one.
+    fn floor(&self, cell: u32) -> Option<FloorView>;
 }
 
 /// What a node knows of itself.
@@ -94,6 +96,10 @@ impl OwnAccount for Account {
             groups,
             wall_ms: self.env.clock.now_ms(),
         }
+    }
+
+    fn floor(&self, cell: u32) -> Option<FloorView> {
+        Some(self.cells.get(CellId(cell))?.floor().counted())
     }
 }
 
