@@ -13,7 +13,8 @@ use domain::plan::*;
 use pb::api::v1::Refusal;
 use pb::raft::v1::{ForwardCall, forward_answer, forward_call};
 use ports::{
-    Committed, Door, Group, GroupStatus, Leadership, Machine, Position, ProposeError, ReadError,
+    Committed, Door, Group, GroupStatus, HandOverError, Leadership, Machine, Position,
+    ProposeError, ReadError,
 };
 use runtime::StopSource;
 use tokio::sync::watch;
@@ -72,7 +73,7 @@ impl Group<Reply> for OneNode {
         }
     }
 
-    async fn transfer_leadership(&self) -> Result<(), ReadError> {
+    async fn transfer_leadership(&self) -> Result<(), HandOverError> {
         Ok(())
     }
 }
