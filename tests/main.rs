@@ -10,6 +10,7 @@
 #[path = "../crates/cli/src/bench/cluster.rs"]
 mod cluster;
 mod drain;
+mod frozen;
 mod offers;
 mod refusals;
 mod replay;

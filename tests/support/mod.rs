@@ -82,6 +82,31 @@ impl TestCluster {
         0
     }
 
+    /// Stops a node's process where it is, as on a machine that hangs; returns when it stands still.
+    pub async fn freeze(&self, at: usize) -> anyhow::Result<()> {
+        let pid = self.signal(at, "-STOP").await?;
+        until("a process that stands still", || async {
+            // The state follows the name, which is in brackets.
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+            stat.is_ok_and(|stat| stat.contains(") T "))
+        })
+        .await
+    }
+
+    /// Lets a node's process go on.
+    pub async fn thaw(&self, at: usize) -> anyhow::Result<()> {
+        self.signal(at, "-CONT").await?;
+        Ok(())
+    }
+
+    async fn signal(&self, at: usize, signal: &str) -> anyhow::Result<u32> {
+        let pid = self.cluster.pid(at).context("the node does not run")?;
+        let mut kill = Command::new("kill");
+        let sent = kill.args([signal, &pid.to_string()]).status().await?;
+        ensure!(sent.success(), "`kill {signal} {pid}` ended with {sent}");
+        Ok(pid)
+    }
+
     /// Waits until a replay keeps agents busy.
     pub async fn busy(&self) -> anyhow::Result<()> {
         until("agents at work", || async { self.answered().await >= 10 }).await
