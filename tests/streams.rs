@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::cluster::Setup;
 use crate::support::raw::{self, Attached, Desk, begin};
-use crate::support::{TestCluster, data, people, within};
+use crate::support::{PATIENCE, TestCluster, data, people, within};
 
 const IDLE_STREAMS: usize = 10_000;
 const STREAMS_PER_CONNECTION: usize = 100;
@@ -17,8 +17,8 @@ const STREAMS_PER_CONNECTION: usize = 100;
 const IDLE_CONVERSATIONS: usize = 200;
 /// 10,000 streams at 64 KiB each, buffers of the connection included.
 const IDLE_MIB_MAX: u64 = 640;
-/// A desk's queues on the way hold 1,024 events at its owner and 4,096 at its edge; two rounds of
-/// 3,600 messages are more than both and the windows of the connection.
+/// A desk's queues on the way hold 1,024 events at its owner and 256 at the edge of another node; two rounds
+/// of 3,600 messages are more than both and what the connection holds.
 const UNREAD_ROUNDS: usize = 2;
 /// A conversation takes 2,000 messages.
 const UNREAD_MESSAGES: usize = 3_600;
@@ -180,8 +180,13 @@ async fn a_client_that_never_reads_is_ended_and_others_are_served() -> anyhow::R
     let cluster = small_floor().await?;
     let client = cluster.client_at(1)?;
     let (mut desk, _) = people::seat(&client, "ana").await?;
-    let channel = raw::connect(&cluster.nodes[0].api).await?;
-    let mut deaf = Desk::open(channel, "ana").await?;
+    // At the leader, and one hop away from it.
+    let leader = cluster.leader(PATIENCE).await?;
+    let mut deaf = Vec::new();
+    for at in [leader, (leader + 1) % 3] {
+        let channel = raw::connect(&cluster.nodes[at].api).await?;
+        deaf.push(Desk::open(channel, "ana", &format!("deaf-{at}")).await?);
+    }
     for round in 0..UNREAD_ROUNDS {
         let mut held = Vec::new();
         for customer in ["one", "two"] {
@@ -199,8 +204,10 @@ async fn a_client_that_never_reads_is_ended_and_others_are_served() -> anyhow::R
             desk.finish_wrap_up(id, *epoch).await?;
         }
     }
-    let ended = deaf.ended().await?;
-    assert_eq!(ended.reason(), ErrorReason::SlowConsumer);
+    for desk in &mut deaf {
+        let ended = desk.ended().await?;
+        assert_eq!(ended.reason(), ErrorReason::SlowConsumer);
+    }
     Ok(())
 }
 

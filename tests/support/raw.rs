@@ -89,12 +89,12 @@ pub struct Desk {
 
 impl Desk {
     /// One more device of an agent who is logged in. It reads the welcome and nothing else.
-    pub async fn open(channel: Channel, agent: &str) -> anyhow::Result<Self> {
+    pub async fn open(channel: Channel, agent: &str, device: &str) -> anyhow::Result<Self> {
         let (up, ups) = mpsc::channel(8);
         let hello = work_request::Request::Hello(api::LogInRequest {
             agent: agent.to_owned(),
-            device_id: "deaf".to_owned(),
-            request_id: "deaf-hello".to_owned(),
+            device_id: device.to_owned(),
+            request_id: format!("{device}-hello"),
             ..Default::default()
         });
         let request = Some(hello);
