@@ -232,7 +232,8 @@ async fn serve_clients(
     (kept, control, inner): (&Kept, &ControlParts, &Inner),
 ) -> Result<Facing, NodeError> {
     let (cells, doors) = (inner.cells.clone(), inner.doors.clone());
-    let floor = Arc::new(NodeFloor::new(cells, control.state.clone(), doors));
+    let (state, plan) = (control.state.clone(), control.plan.clone());
+    let floor = Arc::new(NodeFloor::new(cells, state, plan, doors));
     let state = control.state.clone();
     let cluster = Arc::new(ClusterView::new(
         kept.identity.clone(),

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::cells::Cells;
-use crate::control::StateWatch;
+use crate::control::{PlanWatch, StateWatch};
 use crate::doors::Doors;
 
 /// The cluster as this node's edge sees it.
@@ -81,6 +81,7 @@ impl Cluster for ClusterView {
 pub(crate) struct NodeFloor {
     cells: Cells,
     control: StateWatch,
+    plan: PlanWatch,
     doors: Doors,
     /// The member that answered last; it is asked first.
     answered: AtomicU64,
@@ -92,10 +93,11 @@ const MEMBER_WAIT: Duration = Duration::from_millis(400);
 const MEMBERS_WAIT: Duration = Duration::from_secs(1);
 
 impl NodeFloor {
-    pub(crate) fn new(cells: Cells, control: StateWatch, doors: Doors) -> Self {
+    pub(crate) fn new(cells: Cells, control: StateWatch, plan: PlanWatch, doors: Doors) -> Self {
         Self {
             cells,
             control,
+            plan,
             doors,
             answered: AtomicU64::new(0),
         }
@@ -148,7 +150,9 @@ impl api::Floor for NodeFloor {
     }
 
     fn plan(&self) -> Option<domain::plan::VersionedPlan> {
-        self.local().and_then(|floor| floor.plan())
+        let adopted = self.local().and_then(|floor| floor.plan());
+        // Every node follows the control group: its plan is adopted by the cell in a moment.
+        adopted.or_else(|| self.plan.borrow().clone())
     }
 
     fn applied(&self) -> Option<watch::Receiver<u64>> {
