@@ -237,7 +237,8 @@ impl<T> Receiver<T> {
 
     /// As [`Receiver::recv`], for whoever is polled itself.
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
-        self.queue.poll_recv(context)
+        let polled = self.queue.poll_recv(context);
+        polled.map(|message| message.map(|message| self.taken(message)))
     }
 
     /// The next message if one waits.

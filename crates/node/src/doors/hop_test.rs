@@ -9,15 +9,16 @@ use pb::api::v1::{
     attach_response,
 };
 use pb::raft::v1::{ForwardCall, ForwardUp, forward_down, forward_up};
-use ports::{CallAnswer, Door, DoorStream, StreamDown, StreamUp};
+use ports::{CallAnswer, Door, Opened, StreamDown, StreamUp};
 use runtime::mailbox::{self, SendError};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Doors;
 use super::conn::STREAM_UP_BOUND;
 use super::credit::WINDOW;
 use super::doors_test::{Bench, MAIN};
+use super::piped::DoorStream;
 use crate::refuse;
 
 /// Messages that wait at the owner of these tests, each way.
@@ -40,14 +41,14 @@ impl Door for Handing {
         Err(refuse::not_leader(None))
     }
 
-    async fn open(&self, _first: ForwardUp) -> Result<DoorStream, Refusal> {
+    async fn open(&self, _first: ForwardUp) -> Result<Opened, Refusal> {
         let (up, ups) = mailbox::bounded("test.up", OWN_BOUND);
         let (mut downs, down) = mailbox::weighed("test.down", OWN_BOUND, 1 << 30);
         // The first answer opens the stream.
         assert!(downs.try_send(item(0), 1).is_ok());
         let ends = Ends { down: downs, ups };
         assert!(self.0.send(ends).await.is_ok());
-        Ok(DoorStream { up, down })
+        Ok(DoorStream { up, down }.opened())
     }
 }
 
@@ -75,7 +76,9 @@ impl Hop {
             request,
             ..ForwardUp::default()
         };
-        let mut stream = self.edge.open(first).await.unwrap();
+        let deadline = Instant::now() + QUIET * 1_000;
+        let opening = self.edge.open_at(2, &first, deadline);
+        let mut stream = opening.await.unwrap();
         assert_eq!(number_of(stream.down.recv().await), Some(0));
         (stream, self.ends.recv().await.unwrap())
     }
@@ -258,8 +261,8 @@ async fn a_reader_that_leaves_a_full_stream_frees_it_at_its_owner() {
     say_until_full(&mut ends.down, item).await;
     drop(stream.down);
     sleep(QUIET).await;
-    let refused = ends.down.try_send(item(0), 1);
-    assert!(matches!(refused, Err(SendError::Closed(_))), "nobody reads");
+    let taken = ends.down.try_send(item(0), 1);
+    assert!(taken.is_ok(), "what nobody reads is dropped, not kept");
     // Whose fault it was is said by who sends, however late that is.
     stream
         .up

@@ -283,6 +283,16 @@ impl Doors {
             Route::Peer(peer) => peer,
             Route::Nowhere => return Err(refuse::forming("the group")),
         };
+        let stream = self.open_at(peer, first, deadline).await?;
+        Ok(stream.opened())
+    }
+
+    async fn open_at(
+        &self,
+        peer: u64,
+        first: &ForwardUp,
+        deadline: Instant,
+    ) -> Result<DoorStream, Refusal> {
         let Some(conn) = self
             .conn(peer, deadline.min(Instant::now() + RETRY_PAUSE))
             .await
@@ -294,7 +304,6 @@ impl Doors {
         timeout_at(deadline, opening)
             .await
             .unwrap_or_else(|_| Err(refuse::not_leader(None)))
-            .map(DoorStream::opened)
     }
 
     /// Whether a client has named a cell that does not exist. A new cell is known everywhere soon

@@ -1,16 +1,14 @@
-//! A stream between two tasks: a queue for each direction.
-//! Promise: both queues are bounded; nothing is taken from whoever is pulled while the next one has no room.
+//! A stream whose owner is another node: a queue for each direction, pulled as one.
+//! Promise: both queues are bounded; nothing is taken from the client while the queue up has no room.
 //! Not here: frames (`conn`, `serve`).
 
 use std::pin::Pin;
 
 use futures::{Stream, StreamExt};
 use ports::{Opened, StreamDown, StreamUp, Ups};
-use runtime::{Lane, mailbox};
-
-/// Messages that are made ahead of whoever carries them on: one scheduler turn's worth. Each is at most a
-/// conversation of 1 MiB, as a rule a text of some hundred bytes.
-const AHEAD_MAX: usize = 32;
+#[cfg(test)]
+use runtime::Lane;
+use runtime::mailbox;
 
 /// Both directions of a stream; both are bounded.
 pub(super) struct DoorStream {
@@ -22,9 +20,10 @@ pub(super) struct DoorStream {
 
 impl DoorStream {
     /// Reads a stream in a task of its own; `room` messages of the client wait for the owner.
+    #[cfg(test)]
     pub(super) fn of(opened: Opened, room: usize, lane: &Lane) -> Self {
         let (up, mut ups) = mailbox::bounded("stream.up", room);
-        let (give, down) = mailbox::bounded("stream.down", AHEAD_MAX);
+        let (give, down) = mailbox::bounded("stream.down", room);
         let mut downs = opened.join(Box::pin(futures::stream::poll_fn(move |context| {
             ups.poll_recv(context)
         })));

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use domain::ids::NodeId;
+use futures::StreamExt;
 use parking_lot::Mutex;
 use pb::api::v1::Refusal;
 use pb::raft::v1::{
     ForwardAnswer, ForwardCall, ForwardDown, ForwardGrant, ForwardRequest, ForwardResponse,
     ForwardUp, ForwardWindow, forward_request, forward_response,
 };
-use ports::{DoorStream, StreamDown, StreamUp};
+use ports::{Downs, Opened, StreamDown, StreamUp};
 use runtime::{Lane, mailbox};
 use tokio::sync::{Semaphore, mpsc};
 use tonic::Streaming;
@@ -28,6 +29,9 @@ const CALLS_MAX: usize = 1_024;
 /// Streams of one connection: those that one node serves to clients (20,000), rounded up. One more is
 /// refused.
 const STREAMS_MAX: usize = 32_768;
+/// Messages of one client that are with the owner: a burst, so that the two tasks on the way do not take
+/// turns at every message.
+const STREAM_UP_BOUND: usize = 64;
 /// Messages of one stream that wait until its owner has room: what the edge was granted, and its stop.
 const WAITING_MAX: usize = WINDOW.messages as usize + 1;
 
@@ -342,43 +346,47 @@ struct Served {
 
 impl Served {
     /// Serves the stream until its owner ends it; gives the last word.
-    async fn serve(&self, opened: DoorStream) -> Refusal {
-        let DoorStream { up, mut down } = opened;
-        if !self.enter(&up) {
-            // The edge has gone while it was opened, or sent too much. An owner that has no room for this
-            // at its start has none for the stream.
+    async fn serve(&self, opened: Opened) -> Refusal {
+        let (up, mut ups) = mailbox::bounded("stream.up", STREAM_UP_BOUND);
+        if !self.enter(up) {
+            // The edge has gone while it was opened, or sent too much.
             let our_fault = self.out.is_closed();
-            let _ = up.try_send(StreamUp::Stop { our_fault });
-            return Refusal::default();
+            let stop = futures::stream::iter([StreamUp::Stop { our_fault }]);
+            return self.end(opened.join(Box::pin(stop))).await;
         }
+        let ups = futures::stream::poll_fn(move |context| ups.poll_recv(context));
+        let mut downs = opened.join(Box::pin(ups));
         loop {
-            match self.next(&mut down).await {
+            match self.next(&mut downs).await {
                 Some(Some(StreamDown::Message(message))) => {
                     let frame = forward_response::Frame::Down(ForwardDown {
                         response: Some(*message),
                     });
                     if self.out.send(response(self.call, frame)).await.is_err() {
-                        return Refusal::default();
+                        return self.end(downs).await;
                     }
                 }
                 Some(Some(StreamDown::Failed(refusal))) => return *refusal,
                 Some(None) => return Refusal::default(),
-                None => break,
+                None => return self.end(downs).await,
             }
         }
-        // Nobody reads: what waits is dropped now; the stream's stop, and whose fault it was, may follow.
-        drop(down);
-        up.closed().await;
+    }
+
+    /// Nobody reads any more: what is said is dropped, until the owner has heard the stream's stop and whose
+    /// fault it was.
+    async fn end(&self, mut downs: Downs) -> Refusal {
+        while downs.next().await.is_some() {}
         Refusal::default()
     }
 
     /// Lets what comes up reach the owner; `false` when the stream is over already.
-    fn enter(&self, up: &mailbox::Sender<StreamUp>) -> bool {
+    fn enter(&self, up: mailbox::Sender<StreamUp>) -> bool {
         let mut streams = self.streams.lock();
         let Some(stream) = streams.get_mut(&self.call) else {
             return false;
         };
-        stream.up = Some(up.clone());
+        stream.up = Some(up);
         let passed = stream.catch_up();
         drop(streams);
         if let Passed::CatchUp(up) = passed {
@@ -389,19 +397,15 @@ impl Served {
     }
 
     /// The owner's next message, once the edge has room for it; `None` when nobody reads any more.
-    async fn next(&self, down: &mut mailbox::Receiver<StreamDown>) -> Option<Option<StreamDown>> {
+    async fn next(&self, downs: &mut Downs) -> Option<Option<StreamDown>> {
         loop {
             match self.credit.room() {
                 Room::Closed => return None,
                 Room::None => self.credit.changed().await,
                 Room::Some => {
-                    // The busy path: no future is made while messages wait.
-                    let message = match down.try_recv() {
-                        Some(message) => Some(message),
-                        None => tokio::select! { biased;
-                            message = down.recv() => message,
-                            () = self.credit.changed() => continue,
-                        },
+                    let message = tokio::select! { biased;
+                        message = downs.next() => message,
+                        () = self.credit.changed() => continue,
                     };
                     if let Some(message @ StreamDown::Message(_)) = &message {
                         self.credit.spend(message.weight());
