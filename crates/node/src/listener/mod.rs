@@ -18,6 +18,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -366,27 +369,38 @@ impl Shared {
     }
 }
 
+/// What is asked of a connection from outside.
+enum Asked {
+    /// The node leaves, or the connection is old: it ends when what is under way is done.
+    Leave,
+    /// It ends now.
+    Cut,
+}
+
+/// What may be asked of a connection. Only what has come is looked at: each wait by itself takes a lock that
+/// all connections share whenever it is polled, and a busy connection is polled for every frame.
+fn asked(shared: &Shared) -> FuturesUnordered<BoxFuture<'_, Asked>> {
+    let cut = shared.cutting.stopped().map(|()| Asked::Cut);
+    let leave = shared.leaving.stopped().map(|()| Asked::Leave);
+    let old = age(shared).map(|()| Asked::Leave);
+    [cut.boxed(), leave.boxed(), old.boxed()]
+        .into_iter()
+        .collect()
+}
+
 /// Drives a connection until it ends; asks it to end when the node leaves or it is old.
 macro_rules! drive {
     ($connection:expr, $shared:expr) => {{
         let mut connection = std::pin::pin!($connection);
-        let age = age($shared);
-        let asked = tokio::select! {
-            biased;
-            () = $shared.cutting.stopped() => return,
-            ended = connection.as_mut() => Some(ended),
-            () = $shared.leaving.stopped() => None,
-            () = age => None,
-        };
-        let ended = match asked {
-            Some(ended) => ended,
-            None => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    biased;
-                    () = $shared.cutting.stopped() => return,
-                    ended = connection.as_mut() => ended,
-                }
+        let mut asked = asked($shared);
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => break ended,
+                Some(asked) = asked.next() => match asked {
+                    Asked::Cut => return,
+                    Asked::Leave => connection.as_mut().graceful_shutdown(),
+                },
             }
         };
         if let Err(error) = ended {
