@@ -39,24 +39,12 @@ pub const OPEN_STREAM_WAIT: Duration = Duration::from_secs(10);
 
 /// Client streams open on one node. 20,000 idle streams take about 20 KB each: 400 MB.
 pub const STREAMS_MAX: usize = 20_000;
-/// Messages that wait for one reader: 1,024 changes of ten conversations in a burst. A backlog waits
-/// for its reader and never meets the bound; news for a reader that reads nothing does.
-pub const STREAM_DOWN_BOUND: usize = 1_024;
-/// Bytes that wait for one reader: four conversations of 1 MiB, as they come with a transfer.
-pub const STREAM_DOWN_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes of a backlog that are made ahead of their reader: a few round trips of a slow line. 20,000
-/// streams that catch up at once take 1.3 GB.
-pub const STREAM_BACKLOG_BYTES_MAX: usize = 64 * 1024;
-/// Messages of one client that wait for the owner. Full means that the client's own sending waits.
-pub const STREAM_UP_BOUND: usize = 256;
 /// Refusals made at the edge that wait for one reader. Full means that its sending waits.
 pub const STREAM_REFUSED_BOUND: usize = 16;
 /// Acts of one stream that are proposed and not yet answered. Full means that its next act waits.
 pub const STREAM_ACTS_MAX: usize = 128;
 /// How long an owner that goes away waits for answers to what was proposed: a few commits.
 pub const LAST_ANSWERS_WAIT: Duration = Duration::from_millis(500);
-/// A reader that catches up may let the owner wait this long for half of what waits to be read.
-pub const CATCH_UP_WAIT: Duration = Duration::from_secs(10);
 
 /// Retry hint where another leader will be found soon: about one election of the profile `lan`.
 pub const RETRY_LEADER_MS: u64 = 150;

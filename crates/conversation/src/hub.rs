@@ -10,7 +10,7 @@ use domain::cell::event::Event;
 use domain::ids::{AgentId, ConversationId};
 use parking_lot::Mutex;
 use runtime::mailbox;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::actor::ToActor;
 use crate::concern;
@@ -52,6 +52,17 @@ pub(crate) struct ActorEnd {
     pub(crate) missed: AtomicBool,
     /// A stream of the customer is attached.
     pub(crate) customer: AtomicBool,
+    /// Looked at by an actor that takes nothing from its mailbox for now.
+    pub(crate) woken: Notify,
+}
+
+impl ActorEnd {
+    /// Lets the actor look at what is served, also one that waits for proposals before it takes more.
+    fn wake(&self) {
+        // A full mailbox wakes an actor that reads it; one that does not is notified.
+        let _ = self.mailbox.try_send(ToActor::Look);
+        self.woken.notify_one();
+    }
 }
 
 type DeskOutlets = Vec<(u64, Outlet<DeskEvent>)>;
@@ -132,14 +143,15 @@ impl Hub {
 
     /// Forgets every actor and ends every desk; actors are woken to see the change of serving.
     fn end_all(&self, why: EndReason) {
-        // Before and after: an actor that is made while the table is cleared belongs to neither. The last
-        // one wakes it, so that it sees so.
+        // Before and after: an actor that is made while the table is cleared belongs to neither. All of
+        // them are woken after the last one, so that they see so.
         self.generation.fetch_add(1, Ordering::AcqRel);
-        self.wake_actors();
+        let mut ended = Vec::new();
         for shard in &self.actors {
-            shard.lock().clear();
+            ended.extend(std::mem::take(&mut *shard.lock()).into_values());
         }
         self.generation.fetch_add(1, Ordering::AcqRel);
+        ended.iter().for_each(|actor| actor.wake());
         self.wake_actors();
         self.end_desks(why);
     }
@@ -148,10 +160,7 @@ impl Hub {
     /// leave a list that all actors share for each message.
     fn wake_actors(&self) {
         for shard in &self.actors {
-            for actor in shard.lock().values() {
-                // A full mailbox wakes its actor anyway.
-                let _ = actor.mailbox.try_send(ToActor::Look);
-            }
+            shard.lock().values().for_each(|actor| actor.wake());
         }
     }
 

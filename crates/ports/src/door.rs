@@ -31,9 +31,16 @@ pub trait Door: Send + Sync + 'static {
     async fn open(&self, first: ForwardUp) -> Result<Opened, Refusal>;
 }
 
-/// What a client sends, pulled by the owner of its stream as that has room. It ends after a `Stop`; an end
-/// without one means that the client has gone.
-pub type Ups = Pin<Box<dyn Stream<Item = StreamUp> + Send>>;
+/// The client's side of a stream. It ends after a `Stop`; an end without one means that the client has gone.
+pub trait ClientSide: Stream<Item = StreamUp> + Send {
+    /// If it is dropped now, before its end: whether the client was cut off by us.
+    fn our_fault(&self) -> bool {
+        false
+    }
+}
+
+/// What a client sends, pulled by the owner of its stream as that has room.
+pub type Ups = Pin<Box<dyn ClientSide>>;
 
 /// What a client gets, pulled by its edge as the client reads. An end without `Failed`: the path broke.
 /// Dropping it ends the stream at its owner.

@@ -6,7 +6,9 @@ mod door;
 mod group;
 mod machine;
 
-pub use door::{CallAnswer, Cluster, Door, Downs, Opened, Operator, StreamDown, StreamUp, Ups};
+pub use door::{
+    CallAnswer, ClientSide, Cluster, Door, Downs, Opened, Operator, StreamDown, StreamUp, Ups,
+};
 pub use group::{
     Committed, FollowerStatus, Group, GroupStatus, HandOverError, Leadership, ProposeError,
     ReadError,

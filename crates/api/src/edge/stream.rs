@@ -180,8 +180,10 @@ enum Heard<Down> {
     Opened(Result<Begun, Refusal>),
     Owner(Option<StreamDown>),
     Refused(Down),
-    /// The node drains, or the client broke the protocol.
-    Signal(Phase),
+    /// The client broke the protocol.
+    Violated,
+    /// The node drains.
+    Draining,
     /// The owner had its time for last answers.
     Late,
 }
@@ -208,6 +210,11 @@ impl<K: Kind> Stream for Downwards<K> {
 
 impl<K: Kind> Downwards<K> {
     fn poll_hear(&mut self, context: &mut Context<'_>) -> Poll<Heard<K::Down>> {
+        // First: a client that reads slowly, or an owner that always has more to say, puts the end of the
+        // stream off no further than this.
+        if let Some(heard) = self.hear_the_end(context) {
+            return Poll::Ready(heard);
+        }
         let polled = match &mut self.source {
             Source::Opening(opening) => opening.poll_unpin(context).map(Heard::Opened),
             Source::Open(downs) | Source::Draining(downs, _) => {
@@ -215,28 +222,34 @@ impl<K: Kind> Downwards<K> {
             }
             Source::Over => Poll::Pending,
         };
-        let violated = self.ticket.signal.violation().is_some();
         match polled {
             // A violation closes the owner's side too: it is the reason, not a broken path.
-            Poll::Ready(Heard::Owner(None)) if violated => {
-                return Poll::Ready(Heard::Signal(Phase::Violated));
+            Poll::Ready(Heard::Owner(None)) if self.ticket.signal.violation().is_some() => {
+                return Poll::Ready(Heard::Violated);
             }
             Poll::Ready(heard) => return Poll::Ready(heard),
             Poll::Pending => {}
         }
+        self.ticket.signal.watch(Direction::Down, context);
+        // What pulls the owner's stream may have moved these.
         if let Some(refused) = self.refused.take() {
             return Poll::Ready(Heard::Refused(refused));
         }
-        let phase = self.ticket.signal.watch(Direction::Down, context);
-        // Refused between the two looks, by whoever pulls what goes up.
-        if let Some(refused) = self.refused.take() {
-            return Poll::Ready(Heard::Refused(refused));
+        match self.hear_the_end(context) {
+            Some(heard) => Poll::Ready(heard),
+            None => Poll::Pending,
         }
-        match &mut self.source {
-            _ if phase == Phase::Violated => Poll::Ready(Heard::Signal(phase)),
-            Source::Draining(_, by) => by.poll_unpin(context).map(|()| Heard::Late),
-            _ if phase == Phase::Draining => Poll::Ready(Heard::Signal(phase)),
-            _ => Poll::Pending,
+    }
+
+    /// Whether the stream is to end.
+    fn hear_the_end(&mut self, context: &mut Context<'_>) -> Option<Heard<K::Down>> {
+        match (self.ticket.signal.phase(), &mut self.source) {
+            (Phase::Violated, _) => Some(Heard::Violated),
+            (_, Source::Draining(_, by)) => {
+                by.poll_unpin(context).is_ready().then_some(Heard::Late)
+            }
+            (Phase::Draining, _) => Some(Heard::Draining),
+            _ => None,
         }
     }
 
@@ -251,8 +264,8 @@ impl<K: Kind> Downwards<K> {
             Heard::Owner(Some(StreamDown::Failed(refusal))) => self.end(*refusal),
             Heard::Owner(None) => self.end(not_leader(None)),
             Heard::Refused(refused) => return Some(self.kind.own(refused)),
-            Heard::Signal(Phase::Violated) | Heard::Late => self.signalled(),
-            Heard::Signal(_) => match std::mem::replace(&mut self.source, Source::Over) {
+            Heard::Violated | Heard::Late => self.signalled(),
+            Heard::Draining => match std::mem::replace(&mut self.source, Source::Over) {
                 Source::Open(downs) => {
                     let by = Box::pin(sleep(limits::LAST_ANSWERS_WAIT));
                     self.source = Source::Draining(downs, by);
@@ -286,6 +299,7 @@ impl<K: Kind> Downwards<K> {
             // The client ended its side and everything is answered.
             Some(End::Quiet) => {
                 self.source = Source::Over;
+                self.say_refused();
                 None
             }
         }
@@ -298,9 +312,18 @@ impl<K: Kind> Downwards<K> {
         }
     }
 
+    /// What was refused here is answered before the stream ends.
+    fn say_refused(&mut self) {
+        while let Some(refused) = self.refused.take() {
+            let refused = self.kind.own(refused);
+            self.last_words.push_back(Ok(refused));
+        }
+    }
+
     /// Ends the call itself with a status.
     fn fail(&mut self, refusal: Refusal) {
         self.source = Source::Over;
+        self.say_refused();
         self.last_words.push_back(Err(errors::status(refusal)));
     }
 
@@ -318,6 +341,7 @@ impl<K: Kind> Downwards<K> {
             return self.fail(refusal);
         }
         self.source = Source::Over;
+        self.say_refused();
         if matches!(
             reason,
             ErrorReason::NotLeader | ErrorReason::QuorumLost | ErrorReason::OutcomeUnknown

@@ -5,11 +5,9 @@ use std::sync::atomic::Ordering;
 use futures::StreamExt;
 use pb::api::v1::attach_request::Request as Ask;
 use pb::api::v1::attach_response::Response as Told;
-use pb::api::v1::work_request::Request as Act;
-use pb::api::v1::work_response::Response as Worked;
 use pb::api::v1::{
-    AttachBegin, AttachRequest, AttachResponse, AttachWelcome, ErrorReason, HeartbeatRequest, Item,
-    LogInRequest, ReplyRequest, SendRequest, StreamEnded, WorkRequest, WorkResponse, WorkWelcome,
+    AttachBegin, AttachRequest, AttachResponse, AttachWelcome, ErrorReason, Item, SendRequest,
+    StreamEnded,
 };
 use ports::StreamUp;
 use runtime::mailbox;
@@ -18,7 +16,6 @@ use tonic_types::StatusExt;
 
 use super::super::attach::AttachKind;
 use super::super::fake::{Client, Fake, Owned, client, edge, elsewhere};
-use super::super::work::WorkKind;
 use super::*;
 
 fn ask(request: Ask) -> AttachRequest {
@@ -53,21 +50,6 @@ fn item(sequence: u64) -> StreamDown {
     told(Told::Item(Item {
         sequence,
         ..Item::default()
-    }))
-}
-
-fn act(request: Act) -> WorkRequest {
-    WorkRequest {
-        request: Some(request),
-    }
-}
-
-fn hello() -> WorkRequest {
-    act(Act::Hello(LogInRequest {
-        agent: "ana".into(),
-        request_id: "r0".into(),
-        device_id: "d1".into(),
-        ..LogInRequest::default()
     }))
 }
 
@@ -201,6 +183,44 @@ async fn an_empty_or_oversized_text_is_refused_and_the_stream_lives_on() {
         stream.owner.up.recv().await,
         Some(StreamUp::Message(_))
     ));
+}
+
+#[tokio::test]
+async fn what_is_refused_is_answered_although_the_client_has_ended_its_side_and_its_owner_too() {
+    let mut stream = attached(0).await;
+    stream.client().send(send("r1", ""));
+    stream.client().send(send("r2", ""));
+    stream.client = None;
+    // Both have happened before the response is read.
+    let stop = stream.owner.up.recv().await;
+    assert!(matches!(stop, Some(StreamUp::Stop { our_fault: false })));
+    let over = told(Told::Ended(StreamEnded::default()));
+    stream.owner.down.try_send(over).expect("room");
+    for id in ["r1", "r2"] {
+        let Told::Refused(refused) = stream.told().await else {
+            panic!("not a refusal")
+        };
+        assert_eq!(refused.request_id, id);
+    }
+    assert!(stream.responses.next().await.is_none(), "a quiet end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_always_has_more_to_say_does_not_put_the_drain_off() {
+    let mut stream = attached(3).await;
+    stream.fake.draining.store(true, Ordering::Relaxed);
+    stream.edge.streams().drain(std::time::Duration::ZERO).await;
+    let end = loop {
+        let _ = stream.owner.down.try_send(item(4));
+        match stream.told().await {
+            Told::Item(_) => tokio::time::advance(std::time::Duration::from_millis(1)).await,
+            other => break other,
+        }
+    };
+    let Told::Ended(ended) = end else {
+        panic!("not the end")
+    };
+    assert_eq!(ended.reason(), ErrorReason::NodeDraining);
 }
 
 #[tokio::test]
@@ -510,78 +530,4 @@ async fn a_node_full_of_streams_refuses_with_a_retry_hint() {
     );
     assert!(refused.get_error_details().retry_info().is_some());
     drop(open);
-}
-
-async fn next_refused(
-    responses: &mut super::Responses<WorkResponse>,
-) -> (u64, pb::api::v1::WorkRefused) {
-    let response = responses.next().await.expect("a message");
-    match worked(response.expect("no status")) {
-        (number, Worked::Refused(refused)) => (number, refused),
-        other => panic!("not a refusal: {other:?}"),
-    }
-}
-
-fn worked(response: WorkResponse) -> (u64, Worked) {
-    (response.number, response.response.expect("a response"))
-}
-
-#[tokio::test]
-async fn an_agents_responses_are_numbered_and_a_refused_text_comes_back_as_a_draft() {
-    let (edge, fake) = edge();
-    let (client, sent) = client();
-    let mut responses = start::<WorkKind>(&edge, sent).expect("a stream");
-    client.send(hello());
-    let text = "x".repeat(limits::TEXT_BYTES_MAX + 1);
-    let reply = ReplyRequest {
-        request_id: "r1".into(),
-        conversation_id: "c1-7".into(),
-        text: text.clone(),
-        ..ReplyRequest::default()
-    };
-    client.send(act(Act::Reply(reply)));
-    client.send(act(Act::Heartbeat(HeartbeatRequest {
-        agent: "bo".into(),
-        session: 0,
-    })));
-    let (number, refused) = next_refused(&mut responses).await;
-    assert_eq!(
-        (number, refused.draft, refused.conversation_id.as_str()),
-        (1, text, "c1-7")
-    );
-    let (number, refused) = next_refused(&mut responses).await;
-    assert_eq!(
-        (
-            number,
-            refused.refusal.expect("why").metadata["field"].as_str()
-        ),
-        (2, "agent")
-    );
-    let owner = fake
-        .opened
-        .lock()
-        .expect("no panic")
-        .pop_front()
-        .expect("opened");
-    let welcome = WorkResponse {
-        number: 0,
-        response: Some(Worked::Welcome(WorkWelcome::default())),
-    };
-    owner
-        .down
-        .try_send(StreamDown::Message(Box::new(forward_down::Response::Work(
-            welcome,
-        ))))
-        .expect("room");
-    let (number, welcome) = worked(
-        responses
-            .next()
-            .await
-            .expect("a message")
-            .expect("no status"),
-    );
-    let Worked::Welcome(welcome) = welcome else {
-        panic!("not a welcome")
-    };
-    assert_eq!((number, welcome.endpoints), (3, vec![elsewhere()]));
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use futures::{Stream, StreamExt};
 use pb::api::v1::Refusal;
-use ports::StreamUp;
+use ports::{ClientSide, StreamUp};
 use tonic::{Code, Status};
 
 use super::stream::{Inbound, Kind, Upward};
@@ -122,6 +122,12 @@ impl<K: Kind, I: Inbound<K::Up>> Stream for ClientUps<K, I> {
                 return Poll::Ready(Some(up));
             }
         }
+    }
+}
+
+impl<K: Kind, I: Inbound<K::Up>> ClientSide for ClientUps<K, I> {
+    fn our_fault(&self) -> bool {
+        self.signal().phase() == Phase::Draining
     }
 }
 

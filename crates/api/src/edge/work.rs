@@ -132,3 +132,7 @@ fn response(response: Response) -> WorkResponse {
         response: Some(response),
     }
 }
+
+#[cfg(test)]
+#[path = "work_test.rs"]
+mod work_test;

@@ -42,6 +42,8 @@ pub(super) async fn open(
         .attach(id, Sequence(begin.cursor), begin.observe, edge)
         .await;
     let mut attachment = attached.map_err(|error| act_error(&error))?;
+    // Until a client has joined it, it is lost on our way.
+    attachment.blame(true);
     let speakers = owner
         .handle
         .view()

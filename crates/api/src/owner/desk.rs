@@ -33,6 +33,8 @@ use crate::errors::{act_error, domain as refused_by_domain, internal};
 
 /// Events that are looked at under one look at the state.
 const EVENTS_PER_LOOK: usize = 64;
+/// Bytes said after which a look ends: one conversation of 1 MiB more may be said.
+const LOOK_BYTES_MAX: usize = 256 * 1024;
 
 /// Logs an agent's device in.
 pub(super) async fn log_in(
@@ -148,20 +150,25 @@ impl Side for DeskStream {
 
     /// Says what an event and those that wait behind it mean.
     fn event(&mut self, first: DeskEvent, out: &mut Out) -> Result<(), Refusal> {
-        let mut events = vec![first];
-        while events.len() < EVENTS_PER_LOOK
-            && let Some(next) = self.desk.events.try_recv()
-        {
-            events.push(next);
-        }
-        let mut said = Said::new();
-        let step = &mut self.step;
+        let (step, events) = (&mut self.step, &mut self.desk.events);
         let looked = self.handle.view().with(|cell, _| {
-            events
-                .iter()
-                .try_for_each(|event| look(step, cell.state(), event, &mut said))
+            let mut next = Some(first);
+            let (mut seen, mut bytes) = (0, 0);
+            while let Some(event) = next {
+                let mut said = Said::new();
+                let looked = look(step, cell.state(), &event, &mut said);
+                for response in said {
+                    let message = told(response);
+                    bytes += message.weight();
+                    out.push_back(message);
+                }
+                looked?;
+                seen += 1;
+                let goes_on = seen < EVENTS_PER_LOOK && bytes < LOOK_BYTES_MAX;
+                next = goes_on.then(|| events.try_recv()).flatten();
+            }
+            Ok(())
         });
-        out.extend(said.into_iter().map(told));
         match looked {
             Err(SessionOver { current }) if !self.leaving => {
                 let Whose { agent, session } = self.whose.clone();

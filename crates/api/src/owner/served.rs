@@ -19,6 +19,10 @@ use super::acts::{Acts, Answered};
 use crate::errors::outcome_unknown;
 use crate::limits;
 
+/// Turns of a stream that says nothing, as with a flood of markers, before it lets others run: the lane's own
+/// budget for a task is 128.
+const TURNS_MAX: usize = 64;
+
 /// What is to be said next, in order. It is read empty before anything is added.
 pub(super) type Out = VecDeque<StreamDown>;
 
@@ -117,10 +121,17 @@ impl<S: Side> Served<S> {
             return Poll::Ready(Wake::Answered(answered));
         }
         match &mut self.phase {
-            Phase::On(ups) if self.acts.has_room() => ups.poll_next_unpin(context).map(Wake::Up),
             Phase::Stopping(by) => by
                 .poll_unpin(context)
                 .map(|()| Wake::Over(failed(outcome_unknown()))),
+            _ => self.poll_up(context).map(Wake::Up),
+        }
+    }
+
+    /// The client's next message, while there is room for what it asks.
+    fn poll_up(&mut self, context: &mut Context<'_>) -> Poll<Option<StreamUp>> {
+        match &mut self.phase {
+            Phase::On(ups) if self.acts.has_room() => ups.poll_next_unpin(context),
             _ => Poll::Pending,
         }
     }
@@ -165,7 +176,7 @@ impl<S: Side> Stream for Served<S> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamDown>> {
         let this = self.get_mut();
-        loop {
+        for _ in 0..TURNS_MAX {
             if let Some(down) = this.out.pop_front() {
                 return Poll::Ready(Some(down));
             }
@@ -173,12 +184,27 @@ impl<S: Side> Stream for Served<S> {
                 return Poll::Ready(None);
             }
             if this.side.backlog(&mut this.out) {
+                // Heard between two parts: a long backlog must not end the lease of whoever reads it.
+                if let Poll::Ready(up) = this.poll_up(context) {
+                    this.on(Wake::Up(up));
+                }
                 continue;
             }
             match this.poll_wake(context) {
                 Poll::Ready(wake) => this.on(wake),
                 Poll::Pending => return Poll::Pending,
             }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// However it goes: a stream that is dropped asks the client's side whose fault that is.
+impl<S: Side> Drop for Served<S> {
+    fn drop(&mut self) {
+        if let Phase::On(ups) = &self.phase {
+            self.side.blame(ups.our_fault());
         }
     }
 }
@@ -191,3 +217,7 @@ fn is_certain<A>((_, outcome): &Answered<A>) -> bool {
 fn failed(refusal: Refusal) -> StreamDown {
     StreamDown::Failed(Box::new(refusal))
 }
+
+#[cfg(test)]
+#[path = "served_test.rs"]
+mod served_test;

@@ -20,6 +20,7 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use ports::{Committed, ProposeError};
 use runtime::{mailbox, supervise};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::step::{NewReader, PresenceWatch, Streams};
@@ -67,6 +68,7 @@ pub(crate) fn activate(core: &Arc<Core>, id: ConversationId, term: u64) -> Actor
         mailbox: sender,
         missed: AtomicBool::new(false),
         customer: AtomicBool::new(false),
+        woken: Notify::new(),
     });
     let actor = ConversationActor {
         id,
@@ -168,6 +170,7 @@ impl ConversationActor {
             biased;
             Some((asker, outcome)) = self.proposals.next() => Wake::Proposed(asker, outcome),
             message = receiver.recv(), if room => Wake::Message(message),
+            () = self.me.woken.notified(), if !room => Wake::Message(Some(ToActor::Look)),
             () = check => Wake::Timer,
         }
     }

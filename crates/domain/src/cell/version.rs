@@ -6,6 +6,9 @@
 //! index. So a new command, or a decision that falls otherwise than before, gets the next version;
 //! the leader raises the version in force by an entry once every voter's program knows it, and
 //! before that it does not propose what needs it.
+//!
+//! Versions count from the first release: until there is one, decisions change without a version, and
+//! a data directory of an earlier state of the source is not to be opened by a later one.
 
 use super::Cell;
 use super::command::Command;

@@ -4,8 +4,8 @@
 //! Not here: dialling (`link`), how much is granted (`credit`), finding the leader (`mod`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use pb::api::v1::Refusal;
@@ -13,12 +13,13 @@ use pb::raft::v1::{
     ForwardCall, ForwardGrant, ForwardRequest, ForwardResponse, ForwardStop, ForwardUnread,
     ForwardUp, ForwardWindow, forward_answer, forward_request, forward_response,
 };
-use ports::{StreamDown, StreamUp};
-use runtime::{Lane, mailbox};
+use ports::StreamDown;
+use runtime::mailbox;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::credit::{Credit, Read, WINDOW};
-use super::piped::DoorStream;
+use super::forwarded::Forwarded;
+use super::news::{News, Telling};
 use crate::refuse;
 
 /// Calls and streams under way on one connection: the streams of one node (20,000) and its unary
@@ -26,9 +27,6 @@ use crate::refuse;
 const CALLS_MAX: usize = 32_768;
 /// Messages that wait for one stream's reader at the edge: what the owner was granted, and its last word.
 const STREAM_DOWN_BOUND: usize = WINDOW.messages as usize + 1;
-/// Messages of one client that wait for the connection or for the owner's grant: a burst, so that the
-/// two tasks on the way do not take turns at every message. Full means that the client's sending waits.
-pub(super) const STREAM_UP_BOUND: usize = 64;
 
 /// Who waits under a number.
 enum Waiter {
@@ -52,39 +50,6 @@ impl Drop for Reader {
     }
 }
 
-/// Reports what a stream's reader takes, and its end.
-struct Taking {
-    conn: Weak<Conn>,
-    call: u64,
-    read: Read,
-}
-
-impl mailbox::Meter<StreamDown> for Taking {
-    fn took(&mut self, message: &StreamDown) {
-        let granted = self.read.note(message.weight());
-        if let (Some(messages), Some(conn)) = (granted, self.conn.upgrade()) {
-            conn.tell_later(self.call, |news| news.read += messages);
-        }
-    }
-}
-
-impl Drop for Taking {
-    fn drop(&mut self) {
-        if let Some(conn) = self.conn.upgrade() {
-            conn.unread(self.call);
-        }
-    }
-}
-
-/// What the owner of a stream is to be told when there is room on the connection.
-#[derive(Default)]
-struct News {
-    /// Messages that were read.
-    read: u32,
-    /// Nobody reads any more.
-    unread: bool,
-}
-
 /// How a remote call ended without an answer.
 #[derive(Debug)]
 pub(super) enum CallEnd {
@@ -96,13 +61,12 @@ pub(super) enum CallEnd {
 
 /// An open connection to one peer.
 pub(super) struct Conn {
-    out: mpsc::Sender<ForwardRequest>,
+    pub(super) out: mpsc::Sender<ForwardRequest>,
     /// What the owner's side takes of each stream.
     window: ForwardWindow,
     table: Mutex<BTreeMap<u64, Waiter>>,
-    /// By stream; at most one entry for each.
-    news: Mutex<BTreeMap<u64, News>>,
-    has_news: Notify,
+    /// What the owners are to be told of their streams.
+    pub(super) telling: Telling,
     last: AtomicU64,
     /// Asks the keeper to drop the connection.
     pub(super) cut: Notify,
@@ -114,8 +78,7 @@ impl Conn {
             out,
             window,
             table: Mutex::default(),
-            news: Mutex::default(),
-            has_news: Notify::new(),
+            telling: Telling::default(),
             last: AtomicU64::new(0),
             cut: Notify::new(),
         })
@@ -158,11 +121,7 @@ impl Conn {
     }
 
     /// Opens a stream; returns when its first answer has come. The caller bounds the wait.
-    pub(super) async fn open(
-        self: &Arc<Self>,
-        first: ForwardUp,
-        lane: &Lane,
-    ) -> Result<DoorStream, Refusal> {
+    pub(super) async fn open(self: &Arc<Self>, first: ForwardUp) -> Result<Forwarded, Refusal> {
         let (give, down) = mailbox::bounded("forward.down", STREAM_DOWN_BOUND);
         let (opened, opening) = oneshot::channel();
         let credit = Arc::new(Credit::new(self.window));
@@ -188,15 +147,15 @@ impl Conn {
             .await
             .unwrap_or_else(|_| Err(refuse::not_leader(None)))?;
         leave.disarm();
-        let down = down.metered(Taking {
-            conn: Arc::downgrade(self),
+        Ok(Forwarded {
+            conn: self.clone(),
             call,
+            credit,
+            down,
             read: Read::default(),
-        });
-        let (up, ups) = mailbox::bounded("forward.up", STREAM_UP_BOUND);
-        let carrying = carry_up(call, ups, self.out.clone(), credit);
-        lane.spawn("forward stream up", carrying).detach();
-        Ok(DoorStream { up, down })
+            ups: None,
+            stopped: false,
+        })
     }
 
     /// Gives a frame to whoever waits for it.
@@ -251,43 +210,28 @@ impl Conn {
             // A reader that has gone needs no reason.
             let _ = reader.give.try_send(StreamDown::Failed(Box::new(refusal)));
         }
-        self.tell_later(call, |news| news.unread = true);
+        self.note_end(call, Some(true));
     }
 
-    /// The stream's reader has gone. A stream that its owner has ended before is not in the table.
-    fn unread(&self, call: u64) {
+    /// The stream's reader has gone; `stop` says whose fault it is, unless the owner was told that nothing
+    /// follows. A stream that its owner has ended before is not in the table.
+    pub(super) fn unread(&self, call: u64, stop: Option<bool>) {
         let ended = self.table.lock().remove(&call);
         if ended.is_some() {
-            self.tell_later(call, |news| news.unread = true);
+            self.note_end(call, stop);
         }
     }
 
-    fn tell_later(&self, call: u64, change: impl FnOnce(&mut News)) {
-        change(self.news.lock().entry(call).or_default());
-        self.has_news.notify_one();
+    fn note_end(&self, call: u64, stop: Option<bool>) {
+        self.telling.note(call, |news| {
+            news.unread = true;
+            news.stop = news.stop.or(stop);
+        });
     }
 
-    /// Tells the owners what their streams' readers did, for as long as the connection lasts.
+    /// Tells the owners of their streams, for as long as the connection lasts.
     pub(super) async fn tell(&self) {
-        loop {
-            self.has_news.notified().await;
-            while let Some((call, news)) = self.next_news() {
-                let frame = match news.unread {
-                    true => forward_request::Frame::Unread(ForwardUnread {}),
-                    false => forward_request::Frame::Grant(ForwardGrant {
-                        messages: news.read,
-                    }),
-                };
-                let frame = Some(frame);
-                if self.out.send(ForwardRequest { call, frame }).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-
-    fn next_news(&self) -> Option<(u64, News)> {
-        self.news.lock().pop_first()
+        self.telling.tell(&self.out, frames).await;
     }
 
     fn fail(&self, call: u64, refusal: Refusal) {
@@ -332,60 +276,23 @@ impl Drop for Leave<'_> {
         }
         let waiter = self.conn.table.lock().remove(&self.call);
         if matches!(waiter, Some(Waiter::Stream(_))) {
-            let stop = forward_request::Frame::Stop(ForwardStop { our_fault: false });
-            // Without room the owner learns it by what it says next, which finds nobody.
-            let _ = self.conn.out.try_send(ForwardRequest {
-                call: self.call,
-                frame: Some(stop),
-            });
-            self.conn.tell_later(self.call, |news| news.unread = true);
+            // Whoever gave up has waited for us.
+            self.conn.note_end(self.call, Some(true));
         }
     }
 }
 
-/// Carries one stream's messages to the connection, as the owner grants it, until the client stops.
-async fn carry_up(
-    call: u64,
-    mut ups: mailbox::Receiver<StreamUp>,
-    out: mpsc::Sender<ForwardRequest>,
-    credit: Arc<Credit>,
-) {
-    loop {
-        let goes_on = credit.wait().await;
-        if out.is_closed() {
-            return;
-        }
-        let (frame, last) = match ups.recv().await {
-            // Nobody would answer it. The stop still follows.
-            Some(StreamUp::Message(_)) if !goes_on => continue,
-            Some(message @ StreamUp::Message(_)) => {
-                credit.spend(message.weight());
-                let StreamUp::Message(request) = message else {
-                    return;
-                };
-                let up = ForwardUp {
-                    request: Some(*request),
-                    ..ForwardUp::default()
-                };
-                (forward_request::Frame::Up(up), false)
-            }
-            Some(StreamUp::Stop { our_fault }) => (
-                forward_request::Frame::Stop(ForwardStop { our_fault }),
-                true,
-            ),
-            None => (
-                forward_request::Frame::Stop(ForwardStop { our_fault: false }),
-                true,
-            ),
-        };
-        let sent = out
-            .send(ForwardRequest {
-                call,
-                frame: Some(frame),
-            })
-            .await;
-        if last || sent.is_err() {
-            return;
-        }
-    }
+/// What is noted of a stream, as frames.
+fn frames(call: u64, news: News) -> Vec<ForwardRequest> {
+    use forward_request::Frame;
+    let read = match news {
+        News { unread: true, .. } => Some(Frame::Unread(ForwardUnread {})),
+        News { read: 0, .. } => None,
+        News { read, .. } => Some(Frame::Grant(ForwardGrant { messages: read })),
+    };
+    let stop = news
+        .stop
+        .map(|our_fault| Frame::Stop(ForwardStop { our_fault }));
+    let frames = read.into_iter().chain(stop).map(Some);
+    frames.map(|frame| ForwardRequest { call, frame }).collect()
 }

@@ -110,17 +110,6 @@ impl Credit {
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
-
-    /// Waits until a message may be sent; `false` when none ever may.
-    pub(super) async fn wait(&self) -> bool {
-        loop {
-            match self.room() {
-                Room::Some => return true,
-                Room::Closed => return false,
-                Room::None => self.changed().await,
-            }
-        }
-    }
 }
 
 /// Weights that an idle stream keeps room for.
@@ -198,10 +187,10 @@ mod tests {
     async fn whoever_waits_goes_on_with_a_grant_and_ends_with_the_stream() {
         let credit = credit(1, 100);
         credit.spend(1);
-        let (went_on, ()) = tokio::join!(credit.wait(), async { credit.grant(1) });
-        assert!(went_on);
+        let ((), ()) = tokio::join!(credit.changed(), async { credit.grant(1) });
+        assert_eq!(credit.room(), Room::Some);
         credit.spend(1);
-        let (went_on, ()) = tokio::join!(credit.wait(), async { credit.close() });
-        assert!(!went_on);
+        let ((), ()) = tokio::join!(credit.changed(), async { credit.close() });
+        assert_eq!(credit.room(), Room::Closed);
     }
 }

@@ -1,13 +1,16 @@
 //! Claims about the way to the owners: hints, hops, streams, strangers.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use domain::control::ControlParts;
 use domain::control::command::Addresses;
 use domain::control::state::{Cell, Node};
 use domain::ids::{CellId, MachineVersion, NodeId, NodeName, SiteId};
+use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 use pb::api::v1::{
     AttachRequest, AttachResponse, ErrorReason, FloorView, MarkRequest, MarkResponse, SendRequest,
@@ -16,15 +19,14 @@ use pb::raft::v1::{
     ForwardCall, ForwardUp, NodeStatusResponse, forward_answer, forward_call, forward_down,
     forward_up,
 };
-use ports::{CallAnswer, Door, Leadership, Opened, StreamDown, StreamUp};
+use ports::{CallAnswer, ClientSide, Door, Leadership, Opened, StreamDown, StreamUp};
 use raft::Directory;
-use runtime::{Env, StopSource, mailbox, memory};
+use runtime::{Env, Lane, StopSource, mailbox, memory};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::service::Routes;
 
 use super::link::Speaker;
-use super::piped::DoorStream;
 use super::presence::{Place, Presence};
 use super::serve::Forwards;
 use super::{Doors, DoorsParts};
@@ -47,6 +49,66 @@ impl OwnAccount for Nothing {
 
     fn floor(&self, _cell: u32) -> Option<FloorView> {
         None
+    }
+}
+
+/// A stream whose owner has `ups` and `downs` of these queues at their far ends.
+pub(super) fn owned(
+    up: mailbox::Sender<StreamUp>,
+    mut down: mailbox::Receiver<StreamDown>,
+    lane: &Lane,
+) -> Opened {
+    let lane = lane.clone();
+    Opened::new(move |mut ups| {
+        let pulling = async move {
+            while let Some(message) = ups.next().await
+                && up.send(message).await.is_ok()
+            {}
+        };
+        lane.spawn("test owner", pulling).detach();
+        Box::pin(futures::stream::poll_fn(move |context| {
+            down.poll_recv(context)
+        }))
+    })
+}
+
+/// A client of a stream, read by a connection that takes one message ahead.
+pub(super) struct Client {
+    pub(super) up: mailbox::Sender<StreamUp>,
+    pub(super) down: mailbox::Receiver<StreamDown>,
+}
+
+struct Sent(mailbox::Receiver<StreamUp>);
+
+impl Stream for Sent {
+    type Item = StreamUp;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamUp>> {
+        self.0.poll_recv(context)
+    }
+}
+
+impl ClientSide for Sent {}
+
+impl Client {
+    pub(super) fn of(opened: Opened, lane: &Lane) -> Self {
+        let (up, ups) = mailbox::bounded("test.up", 1);
+        let (give, down) = mailbox::bounded("test.down", 1);
+        let mut downs = opened.join(Box::pin(Sent(ups)));
+        let reading = async move {
+            let gone = give.clone();
+            let passing = async {
+                while let Some(message) = downs.next().await
+                    && give.send(message).await.is_ok()
+                {}
+            };
+            tokio::select! { biased;
+                () = gone.closed() => {}
+                () = passing => {}
+            }
+        };
+        lane.spawn("test connection", reading).detach();
+        Self { up, down }
     }
 }
 
@@ -94,7 +156,7 @@ impl Door for Fake {
             }
         };
         self.env.edge.spawn("echo", answering).detach();
-        Ok(DoorStream { up, down }.opened())
+        Ok(owned(up, down, &self.env.edge))
     }
 }
 
@@ -302,7 +364,7 @@ async fn a_stream_goes_both_ways_over_the_hop_and_ends_with_its_owner() {
     let leader = bench.owner(true, None);
     bench.node(2, "c", Some(leader)).await;
     let opened = doors.open(attach()).await.unwrap();
-    let mut stream = DoorStream::of(opened, 16, &bench.env.edge);
+    let mut stream = Client::of(opened, &bench.env.edge);
     assert!(matches!(
         stream.down.recv().await,
         Some(StreamDown::Message(_))
@@ -337,7 +399,7 @@ async fn a_stream_learns_that_its_path_broke() {
     let leader = bench.owner(true, None);
     bench.node(2, "c", Some(leader)).await;
     let opened = doors.open(attach()).await.unwrap();
-    let mut stream = DoorStream::of(opened, 16, &bench.env.edge);
+    let mut stream = Client::of(opened, &bench.env.edge);
     assert!(matches!(
         stream.down.recv().await,
         Some(StreamDown::Message(_))
@@ -496,7 +558,7 @@ async fn a_node_that_is_removed_is_cut_off_and_refused() {
     bench.node(2, "c", Some(leader.clone())).await;
     assert!(doors.call(mark()).await.is_ok());
     let opened = doors.open(attach()).await.unwrap();
-    let mut stream = DoorStream::of(opened, 16, &bench.env.edge);
+    let mut stream = Client::of(opened, &bench.env.edge);
     assert!(stream.down.recv().await.is_some());
     bench.control.send_modify(|parts| {
         let nodes = &mut Arc::make_mut(parts).nodes;

@@ -10,15 +10,14 @@ use pb::api::v1::{
 };
 use pb::raft::v1::{ForwardCall, ForwardUp, forward_down, forward_up};
 use ports::{CallAnswer, Door, Opened, StreamDown, StreamUp};
+use runtime::Lane;
 use runtime::mailbox::{self, SendError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Doors;
-use super::conn::STREAM_UP_BOUND;
 use super::credit::WINDOW;
-use super::doors_test::{Bench, MAIN};
-use super::piped::DoorStream;
+use super::doors_test::{Bench, Client, MAIN, owned};
 use crate::refuse;
 
 /// Messages that wait at the owner of these tests, each way.
@@ -28,12 +27,12 @@ const QUIET: Duration = Duration::from_millis(1);
 
 /// The owner's ends of one stream.
 struct Ends {
-    down: mailbox::WeighedSender<StreamDown>,
+    down: mailbox::Sender<StreamDown>,
     ups: mailbox::Receiver<StreamUp>,
 }
 
 /// An owner that hands the ends of its streams to the test.
-struct Handing(mpsc::Sender<Ends>);
+struct Handing(mpsc::Sender<Ends>, Lane);
 
 #[async_trait::async_trait]
 impl Door for Handing {
@@ -43,12 +42,12 @@ impl Door for Handing {
 
     async fn open(&self, _first: ForwardUp) -> Result<Opened, Refusal> {
         let (up, ups) = mailbox::bounded("test.up", OWN_BOUND);
-        let (mut downs, down) = mailbox::weighed("test.down", OWN_BOUND, 1 << 30);
+        let (downs, down) = mailbox::bounded("test.down", OWN_BOUND);
         // The first answer opens the stream.
-        assert!(downs.try_send(item(0), 1).is_ok());
+        assert!(downs.try_send(item(0)).is_ok());
         let ends = Ends { down: downs, ups };
         assert!(self.0.send(ends).await.is_ok());
-        Ok(DoorStream { up, down }.opened())
+        Ok(owned(up, down, &self.1))
     }
 }
 
@@ -63,13 +62,13 @@ impl Hop {
         let mut bench = Bench::new();
         let (hand, ends) = mpsc::channel(8);
         let edge = bench.node_with(1, "c", None).await;
-        let owner: Arc<dyn Door> = Arc::new(Handing(hand));
+        let owner: Arc<dyn Door> = Arc::new(Handing(hand, bench.env.edge.clone()));
         bench.node_with(2, "c", Some((true, owner))).await;
         Self { bench, edge, ends }
     }
 
     /// A stream over the hop: the client's end, whose first answer was read, and the owner's.
-    async fn stream(&mut self) -> (DoorStream, Ends) {
+    async fn stream(&mut self) -> (Client, Ends) {
         let request = Some(forward_up::Request::Attach(AttachRequest::default()));
         let first = ForwardUp {
             group: MAIN,
@@ -78,7 +77,8 @@ impl Hop {
         };
         let deadline = Instant::now() + QUIET * 1_000;
         let opening = self.edge.open_at(2, &first, deadline);
-        let mut stream = opening.await.unwrap();
+        let opened = opening.await.unwrap().opened();
+        let mut stream = Client::of(opened, &self.bench.env.edge);
         assert_eq!(number_of(stream.down.recv().await), Some(0));
         (stream, self.ends.recv().await.unwrap())
     }
@@ -132,18 +132,13 @@ fn sent(message: Option<StreamUp>) -> Option<usize> {
 
 /// Says numbered items until the owner's own bound refuses one although nobody has anything to do; how
 /// many were said.
-async fn say_until_full(
-    down: &mut mailbox::WeighedSender<StreamDown>,
-    make: fn(u64) -> StreamDown,
-) -> u64 {
+async fn say_until_full(down: &mailbox::Sender<StreamDown>, make: fn(u64) -> StreamDown) -> u64 {
     for number in 1.. {
-        let message = make(number);
-        let weight = message.weight();
-        let Err(SendError::Full(message)) = down.try_send(message, weight) else {
+        let Err(SendError::Full(message)) = down.try_send(make(number)) else {
             continue;
         };
         sleep(QUIET).await;
-        if down.try_send(message, weight).is_err() {
+        if down.try_send(message).is_err() {
             return number - 1;
         }
     }
@@ -151,9 +146,9 @@ async fn say_until_full(
 }
 
 /// Items and sends go through a stream both ways.
-async fn goes_on(stream: &mut DoorStream, ends: &mut Ends) {
+async fn goes_on(stream: &mut Client, ends: &mut Ends) {
     for number in 1..=3 * u64::from(WINDOW.messages) {
-        assert!(ends.down.try_send(item(number), 1).is_ok());
+        assert!(ends.down.try_send(item(number)).is_ok());
         let heard = timeout(QUIET, stream.down.recv()).await.unwrap();
         assert_eq!(number_of(heard), Some(number));
         let number = usize::try_from(number).unwrap();
@@ -166,17 +161,18 @@ async fn goes_on(stream: &mut DoorStream, ends: &mut Ends) {
 #[tokio::test(start_paused = true)]
 async fn who_never_reads_holds_a_window_at_its_edge_and_the_owners_bound_and_is_told_so_last() {
     let mut hop = Hop::new().await;
-    let (mut stream, mut ends) = hop.stream().await;
+    let (mut stream, ends) = hop.stream().await;
     let (mut other, mut others) = hop.stream().await;
-    let said = say_until_full(&mut ends.down, item).await;
+    let said = say_until_full(&ends.down, item).await;
     // The first answer was read and its grant is still to come.
     let at_edge = u64::from(WINDOW.messages) - 1;
-    assert_eq!(stream.down.len() as u64, at_edge);
     assert_eq!(said, at_edge + OWN_BOUND as u64);
-    ends.down
-        .last(StreamDown::Failed(Box::new(slow_consumer())));
     goes_on(&mut other, &mut others).await;
     for number in 1..=said {
+        if number == said {
+            let slow = StreamDown::Failed(Box::new(slow_consumer()));
+            ends.down.try_send(slow).unwrap();
+        }
         let heard = timeout(QUIET, stream.down.recv()).await.unwrap();
         assert_eq!(number_of(heard), Some(number));
     }
@@ -206,12 +202,12 @@ async fn large_messages_that_nobody_reads_are_bounded_by_their_bytes() {
         })))
     }
     let mut hop = Hop::new().await;
-    let (mut stream, mut ends) = hop.stream().await;
-    let said = say_until_full(&mut ends.down, large).await;
+    let (mut stream, ends) = hop.stream().await;
+    let said = say_until_full(&ends.down, large).await;
     assert_eq!(
-        stream.down.len(),
-        5,
-        "256 KiB and the message that filled them"
+        said,
+        5 + OWN_BOUND as u64,
+        "256 KiB, the message that filled them, and what waits at the owner"
     );
     for number in 1..=said {
         let heard = timeout(QUIET, stream.down.recv()).await.unwrap();
@@ -224,7 +220,8 @@ async fn an_owner_that_is_slow_makes_the_client_wait_and_gets_everything_in_orde
     let mut hop = Hop::new().await;
     let (stream, mut ends) = hop.stream().await;
     let (mut other, mut others) = hop.stream().await;
-    let on_the_way = usize::try_from(WINDOW.messages).unwrap() + STREAM_UP_BOUND;
+    // The window, and one that the client's connection holds.
+    let on_the_way = usize::try_from(WINDOW.messages).unwrap() + 1;
     for number in 0..on_the_way {
         timeout(QUIET, stream.up.send(send(number)))
             .await
@@ -258,17 +255,27 @@ async fn an_owner_that_is_slow_makes_the_client_wait_and_gets_everything_in_orde
 async fn a_reader_that_leaves_a_full_stream_frees_it_at_its_owner() {
     let mut hop = Hop::new().await;
     let (stream, mut ends) = hop.stream().await;
-    say_until_full(&mut ends.down, item).await;
-    drop(stream.down);
+    say_until_full(&ends.down, item).await;
+    drop(stream);
     sleep(QUIET).await;
-    let taken = ends.down.try_send(item(0), 1);
+    let taken = ends.down.try_send(item(0));
     assert!(taken.is_ok(), "what nobody reads is dropped, not kept");
-    // Whose fault it was is said by who sends, however late that is.
-    stream
-        .up
-        .send(StreamUp::Stop { our_fault: true })
-        .await
-        .unwrap();
+    let stop = timeout(QUIET, ends.ups.recv()).await.unwrap();
+    assert!(matches!(stop, Some(StreamUp::Stop { our_fault: false })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_that_is_given_up_ends_at_its_owner_and_is_our_fault() {
+    let mut hop = Hop::new().await;
+    let first = ForwardUp {
+        group: MAIN,
+        request: Some(forward_up::Request::Attach(AttachRequest::default())),
+        ..ForwardUp::default()
+    };
+    let deadline = Instant::now() + QUIET * 1_000;
+    let opened = hop.edge.open_at(2, &first, deadline).await.unwrap();
+    let mut ends = hop.ends.recv().await.unwrap();
+    drop(opened);
     let stop = timeout(QUIET, ends.ups.recv()).await.unwrap();
     assert!(matches!(stop, Some(StreamUp::Stop { our_fault: true })));
 }

@@ -5,8 +5,9 @@
 
 mod conn;
 mod credit;
+mod forwarded;
 pub(crate) mod link;
-mod piped;
+mod news;
 pub(crate) mod presence;
 mod route;
 pub(crate) mod serve;
@@ -36,8 +37,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use self::conn::{CallEnd, Conn};
+use self::forwarded::Forwarded;
 use self::link::{Link, Speaker};
-use self::piped::DoorStream;
 use self::route::{Route, Routes};
 use crate::control::StateWatch;
 use crate::refuse;
@@ -292,7 +293,7 @@ impl Doors {
         peer: u64,
         first: &ForwardUp,
         deadline: Instant,
-    ) -> Result<DoorStream, Refusal> {
+    ) -> Result<Forwarded, Refusal> {
         let Some(conn) = self
             .conn(peer, deadline.min(Instant::now() + RETRY_PAUSE))
             .await
@@ -300,7 +301,7 @@ impl Doors {
             self.shared.routes.forget(first.group, peer);
             return Err(refuse::not_leader(None));
         };
-        let opening = conn.open(first.clone(), &self.shared.env.edge);
+        let opening = conn.open(first.clone());
         timeout_at(deadline, opening)
             .await
             .unwrap_or_else(|_| Err(refuse::not_leader(None)))

@@ -137,6 +137,7 @@ impl ForwardService for Forwards {
                 () = stop.stopped() => {}
                 () = removed(control, edge) => {}
                 () = session.take(incoming) => {}
+                () = session.tell() => {}
             }
             session.end();
         })

@@ -4,7 +4,9 @@
 //! Not here: who connects (`serve`), how much (`credit`), what a stream does (`api::owner`).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use domain::ids::NodeId;
 use futures::StreamExt;
@@ -14,12 +16,13 @@ use pb::raft::v1::{
     ForwardAnswer, ForwardCall, ForwardDown, ForwardGrant, ForwardRequest, ForwardResponse,
     ForwardUp, ForwardWindow, forward_request, forward_response,
 };
-use ports::{Downs, Opened, StreamDown, StreamUp};
+use ports::{ClientSide, Downs, Opened, StreamDown, StreamUp};
 use runtime::{Lane, mailbox};
 use tokio::sync::{Semaphore, mpsc};
 use tonic::Streaming;
 
 use super::credit::{Credit, Read, Room, WINDOW};
+use super::news::{News, Telling};
 use super::presence::{Mark, Place};
 use super::serve::Forwards;
 use crate::refuse;
@@ -131,6 +134,7 @@ pub(super) struct Session {
     forwards: Forwards,
     out: mpsc::Sender<ForwardResponse>,
     streams: Streams,
+    telling: Arc<Telling>,
     calls: Arc<Semaphore>,
     edge: NodeId,
     /// What the edge takes of each stream.
@@ -149,11 +153,19 @@ impl Session {
             forwards: forwards.clone(),
             out,
             streams: Arc::default(),
+            telling: Arc::default(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             edge: edge.node,
             window,
             _mark: forwards.presence.connected(edge),
         }
+    }
+
+    /// Tells the edge what was read, for as long as the connection lasts: whoever reads what it sends never
+    /// waits for what goes to it.
+    pub(super) async fn tell(&self) {
+        let frames = |call, news: News| vec![granted(call, news.read)];
+        self.telling.tell(&self.out, frames).await;
     }
 
     pub(super) async fn take(&self, mut incoming: Streaming<ForwardRequest>) {
@@ -229,10 +241,13 @@ impl Session {
         let stream = streams.get_mut(&call)?;
         match stream.pass(message) {
             Passed::Done => None,
-            Passed::Grant(messages) => Some(granted(call, messages)),
+            Passed::Grant(messages) => {
+                self.telling.note(call, |news| news.read += messages);
+                None
+            }
             Passed::CatchUp(up) => {
-                let (streams, out) = (self.streams.clone(), self.out.clone());
-                self.spawn("forwarded stream up", bring(call, up, streams, out));
+                let (streams, telling) = (self.streams.clone(), self.telling.clone());
+                self.spawn("forwarded stream up", bring(call, up, streams, telling));
                 None
             }
             Passed::TooMany => {
@@ -256,6 +271,7 @@ impl Session {
             credit,
             out: self.out.clone(),
             streams: self.streams.clone(),
+            telling: self.telling.clone(),
             lane: self.forwards.doors.shared.env.edge.clone(),
         };
         let serving = async move {
@@ -307,12 +323,7 @@ impl Session {
 }
 
 /// Brings to an owner that is behind what waits for it, until nothing waits.
-async fn bring(
-    call: u64,
-    up: mailbox::Sender<StreamUp>,
-    streams: Streams,
-    out: mpsc::Sender<ForwardResponse>,
-) {
+async fn bring(call: u64, up: mailbox::Sender<StreamUp>, streams: Streams, telling: Arc<Telling>) {
     while let Ok(place) = up.reserve().await {
         let passed = {
             let mut streams = streams.lock();
@@ -327,11 +338,27 @@ async fn bring(
             place.send(message);
             stream.noted(weight)
         };
-        if let Passed::Grant(messages) = passed
-            && out.send(granted(call, messages)).await.is_err()
-        {
-            return;
+        if let Passed::Grant(messages) = passed {
+            telling.note(call, |news| news.read += messages);
         }
+    }
+}
+
+/// What the edge has sent of one stream.
+struct Sent(mailbox::Receiver<StreamUp>);
+
+impl futures::Stream for Sent {
+    type Item = StreamUp;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamUp>> {
+        self.0.poll_recv(context)
+    }
+}
+
+/// A stream that is dropped before its stop was read ends with its connection.
+impl ClientSide for Sent {
+    fn our_fault(&self) -> bool {
+        true
     }
 }
 
@@ -341,21 +368,19 @@ struct Served {
     credit: Arc<Credit>,
     out: mpsc::Sender<ForwardResponse>,
     streams: Streams,
+    telling: Arc<Telling>,
     lane: Lane,
 }
 
 impl Served {
     /// Serves the stream until its owner ends it; gives the last word.
     async fn serve(&self, opened: Opened) -> Refusal {
-        let (up, mut ups) = mailbox::bounded("stream.up", STREAM_UP_BOUND);
+        let (up, ups) = mailbox::bounded("stream.up", STREAM_UP_BOUND);
         if !self.enter(up) {
-            // The edge has gone while it was opened, or sent too much.
-            let our_fault = self.out.is_closed();
-            let stop = futures::stream::iter([StreamUp::Stop { our_fault }]);
-            return self.end(opened.join(Box::pin(stop))).await;
+            // The edge has gone while it was opened, or sent too much: nobody has joined it.
+            return Refusal::default();
         }
-        let ups = futures::stream::poll_fn(move |context| ups.poll_recv(context));
-        let mut downs = opened.join(Box::pin(ups));
+        let mut downs = opened.join(Box::pin(Sent(ups)));
         loop {
             match self.next(&mut downs).await {
                 Some(Some(StreamDown::Message(message))) => {
@@ -390,7 +415,7 @@ impl Served {
         let passed = stream.catch_up();
         drop(streams);
         if let Passed::CatchUp(up) = passed {
-            let bringing = bring(self.call, up, self.streams.clone(), self.out.clone());
+            let bringing = bring(self.call, up, self.streams.clone(), self.telling.clone());
             self.lane.spawn("forwarded stream up", bringing).detach();
         }
         true
