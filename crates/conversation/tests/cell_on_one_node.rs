@@ -10,12 +10,13 @@ mod group;
 use std::time::Duration;
 
 use conversation::{ActError, AttachEvent, DeskEvent, EndReason, MarkFrom};
-use domain::cell::command::{Accept, Command, OfferRef};
+use domain::cell::command::{Accept, Command, CustomerPresence, OfferRef};
 use domain::cell::event::{Event, OfferMade};
 use domain::cell::refusal::Refusal;
 use domain::cell::reply::Done;
 use domain::ids::{CellId, ConversationId, LogIndex, Sequence, Session};
 use floor::{EDGE, Floor};
+use tokio::time::Instant;
 
 async fn next_text(attachment: &mut conversation::Attachment) -> (u64, String) {
     loop {
@@ -398,6 +399,37 @@ async fn a_lapsed_quorum_is_told_at_once_and_ends_streams_after_an_election_time
     );
     floor.group.quorum(true);
     floor.until(|floor| floor.cell.serves()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_waits_for_all_its_proposals_is_told_of_a_lapsed_quorum_as_soon() {
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    let mut attachment = floor
+        .cell
+        .attach(conversation, Sequence(0), false, EDGE)
+        .await
+        .expect("attached");
+    floor.group.hold(true);
+    let before = floor.group.asked();
+    let presence = || {
+        Command::CustomerPresence(CustomerPresence {
+            conversation,
+            attached: true,
+            our_fault: false,
+        })
+    };
+    // More than a conversation proposes at a time: its actor takes nothing more from its mailbox.
+    let acts: Vec<_> = (0..64).map(|_| floor.cell.begin(presence())).collect();
+    floor
+        .until(|floor| floor.group.asked() >= before + 32)
+        .await;
+    let began = Instant::now();
+    floor.group.quorum(false);
+    while attachment.events.recv().await.is_some() {}
+    assert_eq!(attachment.why(), EndReason::QuorumLost);
+    assert!(began.elapsed() < Duration::from_secs(2));
+    drop(acts);
 }
 
 #[tokio::test(start_paused = true)]
