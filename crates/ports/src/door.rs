@@ -13,6 +13,7 @@ use pb::api::v1::{
     work_request, work_response,
 };
 use pb::raft::v1::{ForwardCall, ForwardUp, forward_answer, forward_down, forward_up};
+use runtime::mailbox;
 
 /// The answer to a unary call.
 pub type CallAnswer = Result<forward_answer::Response, Refusal>;
@@ -38,6 +39,9 @@ pub trait ClientSide: Stream<Item = StreamUp> + Send {
         false
     }
 }
+
+/// A queue of what a client sends: its end without a `Stop` is the client's.
+impl ClientSide for mailbox::Receiver<StreamUp> {}
 
 /// What a client sends, pulled by the owner of its stream as that has room.
 pub type Ups = Pin<Box<dyn ClientSide>>;

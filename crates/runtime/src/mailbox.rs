@@ -2,8 +2,10 @@
 //! Promise: never more than the bound waits; a full mailbox is the sender's to see.
 //! Not here: broadcast and watched values (`tokio::sync`).
 
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures::Stream;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -127,11 +129,6 @@ impl<T> Receiver<T> {
         self.queue.recv().await
     }
 
-    /// As [`Receiver::recv`], for whoever is polled itself.
-    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
-        self.queue.poll_recv(context)
-    }
-
     /// The next message if one waits.
     pub fn try_recv(&mut self) -> Option<T> {
         self.queue.try_recv().ok()
@@ -155,6 +152,15 @@ impl<T> Receiver<T> {
     /// The mailbox's name.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+}
+
+/// As [`Receiver::recv`], for whoever is polled itself.
+impl<T> Stream for Receiver<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.queue.poll_recv(context)
     }
 }
 

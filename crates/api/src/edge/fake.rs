@@ -74,7 +74,7 @@ impl Door for Fake {
             Box::pin(futures::stream::poll_fn(move |context| {
                 // The owner stops reading when its stream is dropped.
                 let _ = &pulling;
-                down.poll_recv(context)
+                down.poll_next_unpin(context)
             }))
         }))
     }
@@ -178,6 +178,6 @@ impl<Up> Stream for Sent<Up> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Up, Status>>> {
-        self.0.poll_recv(context)
+        self.0.poll_next_unpin(context)
     }
 }

@@ -2,11 +2,9 @@
 //! Promise: everything is asked through the door; no wait is longer than the patience.
 //! Not here: the cell (`one_node`), claims.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use pb::api::v1::attach_request::Request as Ask;
 use pb::api::v1::attach_response::Response as Told;
 use pb::api::v1::work_request::Request as Act;
@@ -15,7 +13,7 @@ use pb::api::v1::*;
 use pb::raft::v1::forward_answer::Response as Answer;
 use pb::raft::v1::forward_call::Request as Call;
 use pb::raft::v1::{ForwardUp, forward_down, forward_up};
-use ports::{ClientSide, Door, Opened, StreamDown, StreamUp};
+use ports::{Door, Opened, StreamDown, StreamUp};
 use runtime::{AbortOnDrop, Lane, mailbox};
 use tokio::time::timeout;
 
@@ -41,22 +39,9 @@ impl Pulled {
     }
 }
 
-/// What a client sends.
-struct Sent(mailbox::Receiver<StreamUp>);
-
-impl Stream for Sent {
-    type Item = StreamUp;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamUp>> {
-        self.0.poll_recv(context)
-    }
-}
-
-impl ClientSide for Sent {}
-
 fn join(opened: Opened) -> Joined {
     let (up, ups) = mailbox::bounded("test.up", 64);
-    let mut downs = opened.join(Box::pin(Sent(ups)));
+    let mut downs = opened.join(Box::pin(ups));
     // What a connection takes ahead of its reader.
     let (give, read) = mailbox::bounded("test.down", 64);
     let reading = async move {

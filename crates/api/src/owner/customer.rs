@@ -11,6 +11,7 @@ use conversation::{AttachEvent, Attachment, CellHandle, EndReason, MarkFrom};
 use domain::cell::reply::Done;
 use domain::cell::transcript::{Author as By, Item};
 use domain::ids::{AgentId, ConversationId, NodeId, Sequence};
+use futures::StreamExt;
 use pb::api::v1::attach_request::Request;
 use pb::api::v1::attach_response::Response;
 use pb::api::v1::{
@@ -93,7 +94,7 @@ impl Side for CustomerStream {
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<AttachEvent>> {
-        self.attachment.events.poll_recv(context)
+        self.attachment.events.poll_next_unpin(context)
     }
 
     fn event(&mut self, event: AttachEvent, out: &mut Out) -> Result<(), Refusal> {

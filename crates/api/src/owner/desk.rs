@@ -12,6 +12,7 @@ use domain::cell::refusal::Refusal as Domain;
 use domain::cell::reply::{Done, LoggedIn};
 use domain::cell::transcript::Author as By;
 use domain::ids::{AgentId, ConversationId, NodeId, Sequence, Session};
+use futures::StreamExt;
 use pb::api::v1::work_request::Request;
 use pb::api::v1::work_response::Response;
 use pb::api::v1::{
@@ -145,7 +146,7 @@ impl Side for DeskStream {
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<DeskEvent>> {
-        self.desk.events.poll_recv(context)
+        self.desk.events.poll_next_unpin(context)
     }
 
     /// Says what an event and those that wait behind it mean.

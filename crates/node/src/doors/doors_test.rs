@@ -1,16 +1,14 @@
 //! Claims about the way to the owners: hints, hops, streams, strangers.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use domain::control::ControlParts;
 use domain::control::command::Addresses;
 use domain::control::state::{Cell, Node};
 use domain::ids::{CellId, MachineVersion, NodeId, NodeName, SiteId};
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use parking_lot::Mutex;
 use pb::api::v1::{
     AttachRequest, AttachResponse, ErrorReason, FloorView, MarkRequest, MarkResponse, SendRequest,
@@ -19,7 +17,7 @@ use pb::raft::v1::{
     ForwardCall, ForwardUp, NodeStatusResponse, forward_answer, forward_call, forward_down,
     forward_up,
 };
-use ports::{CallAnswer, ClientSide, Door, Leadership, Opened, StreamDown, StreamUp};
+use ports::{CallAnswer, Door, Leadership, Opened, StreamDown, StreamUp};
 use raft::Directory;
 use runtime::{Env, Lane, StopSource, mailbox, memory};
 use tokio::sync::watch;
@@ -55,7 +53,7 @@ impl OwnAccount for Nothing {
 /// A stream whose owner has `ups` and `downs` of these queues at their far ends.
 pub(super) fn owned(
     up: mailbox::Sender<StreamUp>,
-    mut down: mailbox::Receiver<StreamDown>,
+    down: mailbox::Receiver<StreamDown>,
     lane: &Lane,
 ) -> Opened {
     let lane = lane.clone();
@@ -66,9 +64,7 @@ pub(super) fn owned(
             {}
         };
         lane.spawn("test owner", pulling).detach();
-        Box::pin(futures::stream::poll_fn(move |context| {
-            down.poll_recv(context)
-        }))
+        Box::pin(down)
     })
 }
 
@@ -78,23 +74,11 @@ pub(super) struct Client {
     pub(super) down: mailbox::Receiver<StreamDown>,
 }
 
-struct Sent(mailbox::Receiver<StreamUp>);
-
-impl Stream for Sent {
-    type Item = StreamUp;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamUp>> {
-        self.0.poll_recv(context)
-    }
-}
-
-impl ClientSide for Sent {}
-
 impl Client {
     pub(super) fn of(opened: Opened, lane: &Lane) -> Self {
         let (up, ups) = mailbox::bounded("test.up", 1);
         let (give, down) = mailbox::bounded("test.down", 1);
-        let mut downs = opened.join(Box::pin(Sent(ups)));
+        let mut downs = opened.join(Box::pin(ups));
         let reading = async move {
             let gone = give.clone();
             let passing = async {

@@ -351,7 +351,7 @@ impl futures::Stream for Sent {
     type Item = StreamUp;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamUp>> {
-        self.0.poll_recv(context)
+        self.0.poll_next_unpin(context)
     }
 }
 
