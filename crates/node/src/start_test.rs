@@ -260,7 +260,7 @@ async fn three_nodes_restarted_with_their_directories_are_the_same_cluster() {
             .await
             .expect("they form or find each other again");
         let address = dev.nodes()[1].addresses().api.to_string();
-        let channel = link::client_channel(Arc::clone(&env.network), address)
+        let channel = link::connect(Arc::clone(&env.network), address, None)
             .await
             .unwrap();
         let status = ClusterServiceClient::new(channel)

@@ -110,14 +110,6 @@ fn plan() -> FloorPlan {
     let fra = SiteId::new("fra").expect("a name");
     let help = QueueId::new("help").expect("a name");
     let web = ChannelId::new("web").expect("a name");
-    let channel = ChannelPlan {
-        cost: 25,
-        count_max: None,
-        exclusive: false,
-        gone_ms: 120_000,
-        gone_our_fault_ms: 600_000,
-        short_abandon_ms: 10_000,
-    };
     let agent = |name: &str| AgentPlan {
         display_name: name.to_uppercase(),
         site: fra.clone(),
@@ -145,7 +137,7 @@ fn plan() -> FloorPlan {
         )]),
         skills: BTreeMap::new(),
         languages: BTreeMap::new(),
-        channels: BTreeMap::from([(web, channel)]),
+        channels: BTreeMap::from([(web, ChannelPlan::WEB)]),
         accounts: BTreeMap::from([(AccountId::new("web-cn").expect("a name"), account)]),
         intake: Vec::new(),
         queues: BTreeMap::from([(help, queue_plan())]),

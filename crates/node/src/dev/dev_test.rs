@@ -31,7 +31,7 @@ async fn formed(env: &Env) -> Dev {
 }
 
 async fn status(env: &Env, node: &Node) -> GetStatusResponse {
-    let channel = link::client_channel(env.network.clone(), node.addresses().api.to_string())
+    let channel = link::connect(env.network.clone(), node.addresses().api.to_string(), None)
         .await
         .unwrap();
     ClusterServiceClient::new(channel)
@@ -181,7 +181,7 @@ async fn a_node_without_a_replica_shows_the_floor_of_one_that_has_it_whichever_i
     assert!(!own.queues.is_empty() && own.applied_index > 0, "{own:?}");
     assert_eq!(own.queues.len(), expected.queues.len());
     let api = fourth.addresses().api.to_string();
-    let channel = link::client_channel(env.network.clone(), api).await;
+    let channel = link::connect(env.network.clone(), api, None).await;
     let request = WatchFloorRequest { every_ms: 250 };
     let mut service = FloorServiceClient::new(channel.unwrap());
     let mut floor = service.watch_floor(request).await.unwrap().into_inner();

@@ -18,7 +18,7 @@ use runtime::mailbox;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::credit::{Credit, Read, WINDOW};
-use super::forwarded::Forwarded;
+use super::forwarded::{Client, Forwarded};
 use super::news::{News, Telling};
 use crate::refuse;
 
@@ -153,8 +153,7 @@ impl Conn {
             credit,
             down,
             read: Read::default(),
-            ups: None,
-            stopped: false,
+            client: Client::Awaited,
         })
     }
 

@@ -22,10 +22,17 @@ pub(super) struct Forwarded {
     pub(super) down: mailbox::Receiver<StreamDown>,
     /// What was read of it and not granted yet.
     pub(super) read: Read,
-    /// None before it is joined, and once the client's side has ended.
-    pub(super) ups: Option<Ups>,
-    /// The owner was told that nothing follows.
-    pub(super) stopped: bool,
+    pub(super) client: Client,
+}
+
+/// The client's side of it.
+pub(super) enum Client {
+    /// Nobody has joined it yet.
+    Awaited,
+    /// It may send.
+    On(Ups),
+    /// It has ended, and the owner was told so.
+    Over,
 }
 
 /// What happens next.
@@ -43,7 +50,7 @@ impl Forwarded {
     }
 
     fn joined(mut self, ups: Ups) -> impl Stream<Item = StreamDown> + Send {
-        self.ups = Some(ups);
+        self.client = Client::On(ups);
         futures::stream::unfold(self, |mut stream| async move {
             let message = stream.next().await?;
             Some((message, stream))
@@ -76,15 +83,15 @@ impl Forwarded {
 
     /// What comes first. Without a grant the client is not read.
     async fn moved(&mut self) -> Moved {
-        let room = match &self.ups {
-            Some(_) => self.credit.room(),
-            None => Room::Closed,
+        let room = match &self.client {
+            Client::On(_) => self.credit.room(),
+            Client::Awaited | Client::Over => Room::Closed,
         };
         tokio::select! {
             biased;
             message = self.down.recv() => Moved::Down(message),
             () = self.credit.changed(), if room == Room::None => Moved::Again,
-            up = next(&mut self.ups), if room == Room::Some => Moved::Up(up),
+            up = self.client.next(), if room == Room::Some => Moved::Up(up),
         }
     }
 
@@ -107,27 +114,31 @@ impl Forwarded {
     }
 
     fn stop(&mut self, our_fault: bool) {
-        self.ups = None;
-        self.stopped = true;
+        self.client = Client::Over;
         self.conn
             .telling
             .note(self.call, |news| news.stop = Some(our_fault));
     }
 }
 
-/// The client's next message; pending once its side has ended.
-async fn next(ups: &mut Option<Ups>) -> Option<StreamUp> {
-    match ups {
-        Some(ups) => ups.next().await,
-        None => std::future::pending().await,
+impl Client {
+    /// The next message; pending where none can come.
+    async fn next(&mut self) -> Option<StreamUp> {
+        match self {
+            Self::On(ups) => ups.next().await,
+            Self::Awaited | Self::Over => std::future::pending().await,
+        }
     }
 }
 
 impl Drop for Forwarded {
     fn drop(&mut self) {
-        // A stream that was given up before anybody joined it was cut off by us, or might have been.
-        let our_fault = self.ups.as_ref().is_none_or(|ups| ups.our_fault());
-        let stop = (!self.stopped).then_some(our_fault);
+        let stop = match &self.client {
+            // Given up before anybody joined it: cut off by us, or it might have been.
+            Client::Awaited => Some(true),
+            Client::On(ups) => Some(ups.our_fault()),
+            Client::Over => None,
+        };
         self.conn.unread(self.call, stop);
     }
 }

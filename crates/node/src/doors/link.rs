@@ -216,40 +216,33 @@ pub(crate) async fn channel(
     network: Arc<dyn Network>,
     address: String,
 ) -> Result<Channel, tonic::transport::Error> {
-    endpoint()
-        .connect_with_connector(tower::service_fn(move |_: Uri| {
-            let network = Arc::clone(&network);
-            let address = address.clone();
-            async move {
-                let dialled = Purpose::Forwarding.dial(&*network, &address).await;
-                dialled.map(TokioIo::new)
-            }
-        }))
-        .await
+    connect(network, address, Some(Purpose::Forwarding)).await
 }
 
-/// A client's connection, which says no purpose.
-#[cfg(test)]
-pub(crate) async fn client_channel(
+/// An HTTP/2 connection; a client's says no purpose.
+pub(crate) async fn connect(
     network: Arc<dyn Network>,
     address: String,
+    purpose: Option<Purpose>,
 ) -> Result<Channel, tonic::transport::Error> {
-    endpoint()
-        .connect_with_connector(tower::service_fn(move |_: Uri| {
-            let network = Arc::clone(&network);
-            let address = address.clone();
-            async move { network.dial(&address).await.map(TokioIo::new) }
-        }))
-        .await
-}
-
-fn endpoint() -> Endpoint {
     Endpoint::from_static("http://peer")
         .http2_keep_alive_interval(raft::KEEPALIVE_EVERY)
         .keep_alive_timeout(raft::KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
+        .connect_with_connector(tower::service_fn(move |_: Uri| {
+            let network = Arc::clone(&network);
+            let address = address.clone();
+            async move {
+                let dialled = match purpose {
+                    Some(purpose) => purpose.dial(&*network, &address).await,
+                    None => network.dial(&address).await,
+                };
+                dialled.map(TokioIo::new)
+            }
+        }))
+        .await
 }
 
 /// The innermost reason; tonic's own text says only "transport error".
