@@ -157,6 +157,7 @@ impl Log {
             )),
             sent_ms: 1,
             instance: None,
+            previous: None,
         }
     }
 

@@ -183,6 +183,7 @@ impl Log {
             body: Some(body()),
             sent_ms: 1,
             instance: Some(instance(1)),
+            previous: None,
         }));
         let Done::Opened(opened) = opened else {
             panic!("{opened:?}")

@@ -58,6 +58,7 @@ fn open(n: u64) -> Entry {
         body: Some(Body::clear(&"x".repeat(256))),
         sent_ms: 0,
         instance: None,
+        previous: None,
     });
     Entry {
         at: CellTime(n),

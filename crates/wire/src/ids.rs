@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ::pb::store::v1 as pb;
 use bytes::Bytes;
+use domain::cell::archive::ArchiveDigest;
 use domain::cell::command::{Actor, Instance};
 use domain::ids::{
     Body, CellId, ConversationId, IdError, LogIndex, OfferId, OwnerEpoch, RequestId, Session,
@@ -57,6 +58,18 @@ pub(crate) fn conversation(id: Option<&pb::ConversationId>) -> Result<Conversati
         cell: CellId(id.cell),
         index: LogIndex(id.index),
     })
+}
+
+/// Sixteen bytes of a hash.
+pub(crate) fn archive_digest(
+    stored: &[u8],
+    field: &'static str,
+) -> Result<ArchiveDigest, WireError> {
+    let bytes = stored.try_into().map_err(|_| WireError::BadValue {
+        field,
+        value: stored.len() as u64,
+    })?;
+    Ok(ArchiveDigest(bytes))
 }
 
 pub(crate) fn optional_conversation(id: Option<&pb::ConversationId>) -> Option<ConversationId> {

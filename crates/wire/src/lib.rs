@@ -3,6 +3,7 @@
 //! older formats are brought up to date in one place per message.
 //! Not here: the schemas (`pb`), files and sockets (`store`, `raft`), the public API (`api`).
 
+pub mod archive;
 pub mod cell;
 pub mod control;
 pub mod error;

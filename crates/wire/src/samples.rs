@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use domain::cell::archive::{ArchiveDigest, ArchivedUpto};
 use domain::cell::command::{
     Accept, Actor, Close, Command, CustomerPresence, Decline, Entry, HandOff, Instance, Intent,
     LeaderStarted, Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, Rate, Release,
@@ -140,6 +141,7 @@ fn opens() -> impl Strategy<Value = Open> {
         body: message.1,
         sent_ms: message.2,
         instance: message.3,
+        previous: None,
     })
 }
 
@@ -260,6 +262,15 @@ fn conversation_commands() -> impl Strategy<Value = Command> {
                 conversation,
                 request_id,
                 staff,
+            })
+        }),
+        (any::<(u64, u64, u32, u32)>(), any::<[u8; 16]>()).prop_map(|(numbers, digest)| {
+            Command::ArchivedUpto(ArchivedUpto {
+                upto: LogIndex(numbers.0),
+                count: numbers.1,
+                day: numbers.2,
+                keep_from_day: numbers.3,
+                digest: ArchiveDigest(digest),
             })
         }),
     ]

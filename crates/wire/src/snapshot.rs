@@ -8,8 +8,8 @@ mod cell_to_wire;
 mod chunks;
 mod control_from_wire;
 mod control_to_wire;
-mod conversation_from_wire;
-mod conversation_to_wire;
+pub(crate) mod conversation_from_wire;
+pub(crate) mod conversation_to_wire;
 
 use domain::cell::{Cell, FrozenCell, Part};
 use domain::control::{Control, ControlParts};

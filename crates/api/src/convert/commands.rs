@@ -68,6 +68,7 @@ pub(crate) fn open(request: OpenRequest, site: &str) -> Result<Command, Refusal>
         },
         sent_ms: request.sent_ms,
         instance: instance(&request.device_id, request.device_counter)?,
+        previous: None,
     }))
 }
 

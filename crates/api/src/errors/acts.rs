@@ -96,7 +96,11 @@ pub fn domain(refused: &Domain) -> Refusal {
         | Domain::PlanBehind { .. }
         | Domain::BucketElsewhere { .. }
         | Domain::CellFull { .. }
+        | Domain::ArchiveBehind { .. }
+        | Domain::LookAgain { .. }
         | Domain::LeaseTooEarly { .. } => later(refused),
+        // Only the leader proposes it, so no client reads this.
+        Domain::ArchiveDiffers { .. } => said(R::Internal),
     }
 }
 
@@ -231,7 +235,18 @@ fn later(refused: &Domain) -> Refusal {
             limit,
             retry_after_ms,
         } => said(R::CellFull, *retry_after_ms).with("limit", limit),
-        // Only the leader proposes leases, so no client reads this.
+        Domain::ArchiveBehind {
+            waiting,
+            bytes,
+            retry_after_ms,
+        } => said(R::ArchiveBehind, *retry_after_ms)
+            .with("waiting", waiting)
+            .with("bytes", bytes),
+        // It left while the act was on its way: the same request finds it in the archive.
+        Domain::LookAgain {
+            conversation,
+            retry_after_ms,
+        } => said(R::ArchiveUnreachable, *retry_after_ms).with("conversation", conversation),
         Domain::LeaseTooEarly { retry_after_ms } => said(R::ResourceExhausted, *retry_after_ms),
         _ => said(R::Internal, 0),
     }

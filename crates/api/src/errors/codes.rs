@@ -40,14 +40,18 @@ pub fn code(reason: R) -> Code {
         R::StaleSession | R::StaleOwnerEpoch | R::PlanVersionStale => Code::Aborted,
         R::OfferNotYours | R::NotOwner | R::NotAllowed => Code::PermissionDenied,
         R::RequestIdReused | R::NodeNameTaken => Code::AlreadyExists,
-        R::QueueFull | R::RateLimited | R::CellFull | R::ResourceExhausted | R::SlowConsumer => {
-            Code::ResourceExhausted
-        }
+        R::QueueFull
+        | R::RateLimited
+        | R::CellFull
+        | R::ArchiveBehind
+        | R::ResourceExhausted
+        | R::SlowConsumer => Code::ResourceExhausted,
         R::PlanBehind
         | R::BucketElsewhere
         | R::NotLeader
         | R::QuorumLost
         | R::NodeDraining
+        | R::ArchiveUnreachable
         | R::ClusterForming => Code::Unavailable,
         R::MachineDefect | R::Internal => Code::Internal,
     }

@@ -8,12 +8,12 @@ use tonic_types::StatusExt;
 
 use super::*;
 
-/// Every reason of the schema, `NOT_ALLOWED` being the last.
+/// Every reason of the schema, `ARCHIVE_UNREACHABLE` being the last.
 fn reasons() -> Vec<ErrorReason> {
     let all: Vec<_> = (0..1_000)
         .map_while(|number| ErrorReason::try_from(number).ok())
         .collect();
-    assert!(all.contains(&ErrorReason::NotAllowed));
+    assert!(all.contains(&ErrorReason::ArchiveUnreachable));
     all
 }
 
@@ -341,6 +341,32 @@ fn sixth_cases() -> Vec<Case> {
             R::FieldInvalid,
             &["field", "limit"],
         ),
+        (
+            Domain::ArchiveBehind {
+                waiting: 10_000,
+                bytes: 9,
+                retry_after_ms,
+            },
+            R::ArchiveBehind,
+            &["bytes", "waiting"],
+        ),
+        (
+            Domain::LookAgain {
+                conversation: conversation(),
+                retry_after_ms,
+            },
+            R::ArchiveUnreachable,
+            &["conversation"],
+        ),
+        (
+            Domain::ArchiveDiffers {
+                upto: LogIndex(9),
+                count: 1,
+                said: 2,
+            },
+            R::Internal,
+            &[],
+        ),
     ]
 }
 
@@ -380,6 +406,9 @@ fn covered(refused: &Domain) -> usize {
         Domain::NotAllowed { .. } => 30,
         Domain::LeaseTooEarly { .. } => 31,
         Domain::FieldTooLong { .. } => 32,
+        Domain::ArchiveBehind { .. } => 33,
+        Domain::LookAgain { .. } => 34,
+        Domain::ArchiveDiffers { .. } => 35,
     }
 }
 
@@ -432,6 +461,7 @@ fn unavailable_means_certainly_not_done() {
         R::QuorumLost,
         R::NodeDraining,
         R::ClusterForming,
+        R::ArchiveUnreachable,
     ];
     for reason in reasons() {
         assert_eq!(

@@ -245,19 +245,20 @@ impl Wanted {
                 .is_none_or(|agent| convert::agent_of(&found.phase) == Some(agent))
     }
 
-    /// Looks at the next conversations. None ever leaves the state, so that one that comes meanwhile
-    /// makes others be looked at twice, but none be passed over.
+    /// Looks at the next parts of the state, whole, so that what comes or leaves meanwhile makes none be
+    /// passed over.
     fn scan(&self, state: &State, scan: &mut Scan) {
-        let next = state.conversations().skip(scan.looked);
         let mut looked = 0;
-        for found in next.take(limits::LISTING_SCAN_MAX) {
-            looked += 1;
-            if self.fits(found) {
-                self.keep(place(found), &mut scan.places);
+        while looked < limits::LISTING_SCAN_MAX && scan.parts < state.conversation_parts() {
+            for found in state.conversations_of_part(scan.parts) {
+                looked += 1;
+                if self.fits(found) {
+                    self.keep(place(found), &mut scan.places);
+                }
             }
+            scan.parts += 1;
         }
-        scan.looked += looked;
-        scan.over = looked < limits::LISTING_SCAN_MAX;
+        scan.over = scan.parts == state.conversation_parts();
     }
 
     /// Keeps the first `size + 1` places.
@@ -305,7 +306,8 @@ impl Wanted {
 #[derive(Default)]
 struct Scan {
     places: BTreeSet<Place>,
-    looked: usize,
+    /// Parts of the state that were looked at.
+    parts: usize,
     over: bool,
 }
 

@@ -49,6 +49,7 @@ async fn opened(cell: &CellHandle, customer: &str) -> ConversationId {
         body: None,
         sent_ms: 0,
         instance: None,
+        previous: None,
     });
     match cell.act(open).await {
         Ok(Done::Opened(opened)) => opened.conversation,

@@ -136,6 +136,7 @@ impl Floor {
             body: None,
             sent_ms: 0,
             instance: None,
+            previous: None,
         });
         match self.cell.act(open).await {
             Ok(Done::Opened(opened)) => opened.conversation,

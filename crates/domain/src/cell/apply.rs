@@ -4,6 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::archive::SEALS_MAX;
 use super::command::{Command, Entry, Tick};
 use super::conversation::{Conversation, Phase};
 use super::deadlines::TICK_MAX;
@@ -70,6 +71,7 @@ impl Cell {
         let lines_left = run.reclass();
         let plans_left = run.repin();
         let matches_left = run.matches();
+        run.seal_early();
         run.state.meta.more_due = lines_left || plans_left || matches_left;
         Applied {
             reply,
@@ -190,6 +192,24 @@ impl Run<'_> {
         Ticked {
             fired: fired as u32,
             more_due: self.state.due_subject().is_some(),
+        }
+    }
+
+    /// Seals the oldest of too many ended conversations.
+    fn seal_early(&mut self) {
+        let (cell, index) = (self.state.meta.cell, self.state.meta.applied);
+        for _ in 0..SEALS_MAX {
+            let Some(oldest) = self.state.ended().too_many() else {
+                return;
+            };
+            let conversation = ConversationId {
+                cell,
+                index: oldest,
+            };
+            self.evolve(vec![Event::Sealed {
+                conversation,
+                index,
+            }]);
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::archive::ArchivedUpto;
 use super::homes::HeldBuckets;
 use crate::ids::{
     AccountId, AgentId, Body, CellTime, ConversationId, CustomerKey, DeviceId, LanguageId,
@@ -78,6 +79,9 @@ pub enum Command {
     FinishWrapUp(OwnerAct),
     /// A supervisor puts a quarantined conversation back in its line at its old place.
     Release(Release),
+    /// What was sealed up to an entry leaves the state. Proposed by the leader when a majority of the
+    /// voters' archives, on two sites at least, hold it.
+    ArchivedUpto(ArchivedUpto),
 }
 
 /// A leader's first entry.
@@ -169,6 +173,8 @@ pub struct Open {
     pub sent_ms: u64,
     /// Which client made it.
     pub instance: Option<Instance>,
+    /// The customer's last conversation by the archive, for a customer whom the state does not know.
+    pub previous: Option<ConversationId>,
 }
 
 /// Stores a message.

@@ -246,6 +246,8 @@ pub struct Closed {
     pub by: Author,
     /// The agent who owned it last.
     pub agent: Option<AgentId>,
+    /// The entry that sealed it: nothing of the record changes any more.
+    pub sealed: Option<LogIndex>,
 }
 
 /// How a conversation ended.
@@ -403,6 +405,11 @@ impl Conversation {
     /// Whether what comes next belongs in the next episode.
     pub fn is_full(&self) -> bool {
         self.entries() >= ITEMS_MAX
+    }
+
+    /// Whether it was sealed for the archive: nothing of the record changes any more.
+    pub fn is_sealed(&self) -> bool {
+        matches!(&self.phase, Phase::Closed(closed) if closed.sealed.is_some())
     }
 
     /// Whether it waits in a line and may be offered.

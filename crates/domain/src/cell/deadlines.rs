@@ -39,18 +39,19 @@ pub enum Timer {
     HoldOver,
     /// After-contact work ends by itself.
     WrapUpOver,
-    /// Answers given before the end need not be remembered any longer.
-    RequestsForgotten,
+    /// What has ended is sealed for the archive: answers given before need not be remembered any longer.
+    Seals,
 }
 
 /// The first timer of a conversation, with when it is due.
 pub(crate) fn first_due(state: &State, conversation: &Conversation) -> Option<(CellTime, Timer)> {
+    // What broke once has no deadline: it is sealed when many have ended after it.
     if conversation.quarantined.is_some() {
         return None;
     }
-    if let Phase::Closed(_) = conversation.phase {
-        let at = forgotten_at(state, conversation)?;
-        return Some((at, Timer::RequestsForgotten));
+    if let Phase::Closed(closed) = &conversation.phase {
+        let rests = closed.sealed.is_none();
+        return rests.then(|| (sealed_at(state, conversation, closed.at), Timer::Seals));
     }
     let rules = state.rules(conversation)?;
     let mut first = Earliest(None);
@@ -87,16 +88,18 @@ pub(crate) fn first_due(state: &State, conversation: &Conversation) -> Option<(C
     first.0
 }
 
-/// When the last answer of an ended conversation need not be remembered any longer; with it go those
-/// to the opens of its customer, who has no later conversation.
-fn forgotten_at(state: &State, conversation: &Conversation) -> Option<CellTime> {
+/// When nobody may rate an ended conversation any more, nor ask for an answer that was given in it or to
+/// the opens of its customer, who has no later conversation.
+fn sealed_at(state: &State, conversation: &Conversation, ended_at: CellTime) -> CellTime {
     let customer = state.customer(&conversation.account, &conversation.customer);
     let of_opens = customer
         .filter(|customer| customer.last == Some(conversation.id))
         .map_or(&[][..], |customer| &customer.requests);
     let rows = conversation.requests.iter().chain(of_opens);
-    let youngest = rows.map(|row| row.at).max()?;
-    Some(youngest.plus_ms(REQUEST_KEPT_MS))
+    let youngest = rows.map(|row| row.at).max();
+    ended_at
+        .max(youngest.unwrap_or(ended_at))
+        .plus_ms(REQUEST_KEPT_MS)
 }
 
 /// The earliest of several timers; at the same time the order of `Timer` decides.

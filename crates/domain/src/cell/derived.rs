@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::agent::Agent;
+use super::archive::{Ended, Leaving};
 use super::capacity::{FreeKey, Load, can_take, is_eligible};
 use super::classes::{ClassId, Classes};
 use super::conversation::{Conversation, Held, Phase};
@@ -97,6 +98,8 @@ pub struct Derived {
     pub(crate) pinned: BTreeSet<(PlanVersion, LogIndex)>,
     /// Agents whose own line may have become matchable.
     pub(crate) own_lines_open: BTreeSet<AgentId>,
+    /// What has ended and not left for the archive.
+    pub(crate) ended: Ended,
 }
 
 /// Where a waiting conversation stands.
@@ -133,6 +136,7 @@ pub(crate) struct Spot {
     holder: Option<AgentId>,
     units: Option<u32>,
     offer: Option<u64>,
+    leaving: Option<Leaving>,
 }
 
 impl Spot {
@@ -178,6 +182,7 @@ impl Spot {
             units: taken.map(|(_, units)| units),
             holder,
             offer,
+            leaving: Leaving::of(conversation),
         }
     }
 }
@@ -287,6 +292,9 @@ impl State {
         if let Some(offer) = spot.offer {
             self.derived.offers.remove(&offer);
         }
+        if let Some(leaving) = &spot.leaving {
+            self.derived.ended.take_out(spot.key.index, leaving);
+        }
         if let Some(index) = spot
             .holder
             .as_ref()
@@ -333,6 +341,9 @@ impl State {
         }
         if let Some(offer) = spot.offer {
             self.derived.offers.insert(offer, spot.key.index);
+        }
+        if let Some(leaving) = &spot.leaving {
+            self.derived.ended.put_in(spot.key.index, leaving);
         }
         if let Some(agent) = &spot.holder {
             let index = entry(&mut self.derived.agents, agent);
@@ -511,6 +522,10 @@ impl State {
             }
             let spot = Spot::of(self, conversation);
             self.put_in(&spot);
+        }
+        let customers: Vec<_> = self.customers.iter().map(|(at, _)| at.clone()).collect();
+        for at in customers {
+            self.note_customer(at);
         }
         for agent in &agents {
             self.reindex_agent(&agent.name);

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::agent::Agent;
+use super::archive::ArchivedUpto;
 use super::conversation::{Conversation, Ending, Gone, PassedOver, Phase, Rating};
 use super::floor::OfferOutcome;
 use super::homes::HeldBuckets;
@@ -113,11 +114,13 @@ pub enum Event {
         /// The reason that was given, may be empty.
         reason: Box<str>,
     },
-    /// Answers that nobody may ask for any more were forgotten, with those to the customer's opens.
-    /// Nobody.
-    RequestsForgotten {
-        /// The conversation, which has ended.
+    /// An ended conversation was sealed for the archive; answers that nobody may ask for any more were
+    /// forgotten, with those to the customer's opens. The archive's writer; twice is once.
+    Sealed {
+        /// The conversation.
         conversation: ConversationId,
+        /// The entry that sealed it.
+        index: LogIndex,
     },
     /// Pauses for declines that have ended were forgotten. Nobody.
     PassesLapsed {
@@ -262,6 +265,9 @@ pub enum Event {
     },
     /// Something that a person should see. Floor streams, alarms.
     Alarm(Alarm),
+    /// Sealed conversations left the state, because archives have them. Nobody: who reads one reads the
+    /// archive from now on.
+    Archived(ArchivedUpto),
 }
 
 /// An offer.

@@ -94,6 +94,15 @@ pub enum Violation {
         /// What.
         what: String,
     },
+    /// A record changed after it was sealed.
+    #[error("{conversation} changed after it was sealed for the archive")]
+    SealBroken {
+        /// The conversation.
+        conversation: ConversationId,
+    },
+    /// What is said to be archived is still here, or has gaps.
+    #[error("the ranges that have left for the archives do not add up")]
+    Archive,
     /// An entry that took units left more in use than there are.
     #[error("{agent} has {used} units in use of {capacity}")]
     OverCapacity {
@@ -112,6 +121,7 @@ pub enum Violation {
 /// Names the first thing that does not hold.
 pub fn check_invariants(state: &State) -> Result<(), Violation> {
     check_records(state)?;
+    check_archive(state)?;
     check_plans(state)?;
     check_indexes(state)?;
     let work = plain::work(state);
@@ -136,8 +146,16 @@ pub fn check_step(before: &State, after: &State) -> Result<(), Violation> {
     }
     for old in before.conversations() {
         let Some(new) = after.conversation(old.id) else {
+            if has_left(old, after) {
+                continue;
+            }
             return ran_back(format!("{}", old.id));
         };
+        if old.is_sealed() && new != old {
+            return Err(Violation::SealBroken {
+                conversation: old.id,
+            });
+        }
         if new.owner_epoch < old.owner_epoch {
             return ran_back(format!("owner epoch of {}", old.id));
         }
@@ -169,6 +187,33 @@ pub fn check_step(before: &State, after: &State) -> Result<(), Violation> {
         }
     }
     Ok(())
+}
+
+/// Whether a conversation left the state as it may: sealed, and by an entry that the archives hold.
+fn has_left(old: &Conversation, after: &State) -> bool {
+    let Phase::Closed(closed) = &old.phase else {
+        return false;
+    };
+    closed
+        .sealed
+        .is_some_and(|sealed| sealed <= after.meta.archive.upto)
+}
+
+/// What is remembered of the archives: ranges without gap or overlap, and nothing of them still here.
+fn check_archive(state: &State) -> Result<(), Violation> {
+    let archive = &state.meta.archive;
+    let joined = archive
+        .ranges
+        .windows(2)
+        .all(|two| two[0].upto == two[1].after && two[0].day < two[1].day);
+    let last = archive.ranges.last();
+    let ends = last.is_none_or(|range| range.upto == archive.upto && range.after < range.upto);
+    let left_behind = state.sealed_between(LogIndex(0), archive.upto, 1);
+    if joined && ends && left_behind.is_empty() {
+        Ok(())
+    } else {
+        Err(Violation::Archive)
+    }
 }
 
 fn check_records(state: &State) -> Result<(), Violation> {
@@ -443,6 +488,9 @@ fn check_indexes(state: &State) -> Result<(), Violation> {
     }
     if have.offers != want.offers {
         return differs("offers");
+    }
+    if have.ended != want.ended {
+        return differs("ended");
     }
     if gauges(state) != gauges(&fresh) || queue_lines(state) != queue_lines(&fresh) {
         return differs("queues");

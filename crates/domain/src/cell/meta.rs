@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::archive::ArchiveRecord;
 use super::homes::HeldBuckets;
 use super::version::FIRST_VERSION;
 use crate::ids::{CellId, CellTime, LogIndex, MachineVersion, PlanVersion};
@@ -47,6 +48,8 @@ pub struct Meta {
     pub aliases: BTreeMap<PlanVersion, PlanVersion>,
     /// Leaders.
     pub leader: LeaderRecord,
+    /// What has left the state for the archives.
+    pub archive: ArchiveRecord,
 }
 
 /// What is remembered of leaders' starts.
@@ -118,6 +121,7 @@ impl Meta {
             plan: PlanVersion(0),
             aliases: BTreeMap::new(),
             leader: LeaderRecord::default(),
+            archive: ArchiveRecord::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod refusal;
 pub mod reply;
 
 pub mod agent;
+pub mod archive;
 pub mod conversation;
 pub mod floor;
 pub mod homes;
@@ -35,6 +36,7 @@ mod defects;
 mod draft;
 mod evolve;
 mod fingerprint;
+mod left;
 mod matching;
 mod share;
 

@@ -218,6 +218,35 @@ pub enum Refusal {
         /// Try again after this many milliseconds; the id stays.
         retry_after_ms: u64,
     },
+    /// Too much that has ended waits for the archives.
+    #[error("{waiting} ended conversations of {bytes} bytes wait to be archived")]
+    ArchiveBehind {
+        /// How many.
+        waiting: u64,
+        /// Their weight in bytes.
+        bytes: u64,
+        /// Try again after this many milliseconds; the id stays.
+        retry_after_ms: u64,
+    },
+    /// The conversation has left, or may have left, the state for the archive while the command was on its
+    /// way: the same command again is answered from there.
+    #[error("conversation {conversation} has gone to the archive")]
+    LookAgain {
+        /// The id that was asked for.
+        conversation: ConversationId,
+        /// Try again after this many milliseconds; the id stays.
+        retry_after_ms: u64,
+    },
+    /// What a leader says was archived is not what was sealed. No client sees this.
+    #[error("{count} conversations were sealed up to {upto}, and {said} are said to be archived")]
+    ArchiveDiffers {
+        /// The index that was named.
+        upto: LogIndex,
+        /// How many were sealed.
+        count: u64,
+        /// How many were said.
+        said: u64,
+    },
     /// Wrap-up may not end yet in this queue.
     #[error("wrap-up of conversation {conversation} ends in {remaining_ms} ms, not earlier")]
     WrapUpNotOver {

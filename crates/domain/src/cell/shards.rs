@@ -56,6 +56,17 @@ impl<K: ShardKey, V: Clone> Shards<K, V> {
         }
     }
 
+    /// Takes a value out.
+    pub fn remove(&mut self, key: &K) -> Option<Arc<V>> {
+        let at = self.at(key);
+        if !self.shards[at].contains_key(key) {
+            return None;
+        }
+        let removed = Arc::make_mut(&mut self.shards[at]).remove(key);
+        self.len -= usize::from(removed.is_some());
+        removed
+    }
+
     /// How many values there are.
     pub fn len(&self) -> usize {
         self.len

@@ -6,18 +6,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::pb::store::v1::{self as pb, entry::Command as Stored};
+use domain::cell::archive::ArchivedUpto;
 use domain::cell::command::{
     Accept, Close, Command, CustomerPresence, Decline, Entry, HandOff, Intent, LeaderStarted,
     Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, Rate, Release, Send,
     SetIntent, Target, Tick, Transfer,
 };
 use domain::cell::homes::{BucketSet, HeldBuckets};
-use domain::ids::{CellTime, OwnerEpoch, PlanVersion, Session};
+use domain::ids::{CellTime, LogIndex, OwnerEpoch, PlanVersion, Session};
 use domain::plan::VersionedPlan;
 
 use crate::error::{WireError, machine_version};
 use crate::ids::{
-    actor, bad_enum, body, conversation, instance, name, need, offer, optional_name, request_id,
+    actor, archive_digest, bad_enum, body, conversation, instance, name, need, offer,
+    optional_conversation, optional_name, request_id,
 };
 
 type Read<T> = Result<T, WireError>;
@@ -59,6 +61,17 @@ fn command(stored: &Stored) -> Read<Command> {
         Stored::Transfer(asked) => Command::Transfer(transfer(asked)?),
         Stored::FinishWrapUp(act) => Command::FinishWrapUp(owner_act(act)?),
         Stored::Release(asked) => Command::Release(release(asked)?),
+        Stored::ArchivedUpto(next) => Command::ArchivedUpto(archived_upto(next)?),
+    })
+}
+
+fn archived_upto(stored: &pb::ArchivedUpto) -> Read<ArchivedUpto> {
+    Ok(ArchivedUpto {
+        upto: LogIndex(stored.upto),
+        count: stored.count,
+        day: stored.day,
+        digest: archive_digest(&stored.digest, "archived_upto.digest")?,
+        keep_from_day: stored.keep_from_day,
     })
 }
 
@@ -127,6 +140,7 @@ fn open(stored: &pb::Open) -> Read<Open> {
         body: stored.body.as_ref().map(body),
         sent_ms: stored.sent_ms,
         instance: instance(stored.instance.as_ref())?,
+        previous: optional_conversation(stored.previous.as_ref()),
     })
 }
 

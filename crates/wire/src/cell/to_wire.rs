@@ -3,6 +3,7 @@
 //! Not here: the way back (`from_wire`).
 
 use ::pb::store::v1::{self as pb, entry::Command as Stored};
+use domain::cell::archive::ArchivedUpto;
 use domain::cell::command::{
     Accept, Close, Command, CustomerPresence, Decline, Entry, HandOff, Intent, LeaderStarted,
     Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, Rate, Release, Send,
@@ -60,6 +61,17 @@ fn command(command: &Command) -> Stored {
         Command::Transfer(asked) => Stored::Transfer(transfer(asked)),
         Command::FinishWrapUp(act) => Stored::FinishWrapUp(owner_act(act)),
         Command::Release(asked) => Stored::Release(release(asked)),
+        Command::ArchivedUpto(next) => Stored::ArchivedUpto(archived_upto(next)),
+    }
+}
+
+fn archived_upto(next: &ArchivedUpto) -> pb::ArchivedUpto {
+    pb::ArchivedUpto {
+        upto: next.upto.0,
+        count: next.count,
+        day: next.day,
+        digest: next.digest.0.to_vec().into(),
+        keep_from_day: next.keep_from_day,
     }
 }
 
@@ -106,6 +118,7 @@ fn open(open: &Open) -> pb::Open {
         body: open.body.as_ref().map(body_to_wire),
         sent_ms: open.sent_ms,
         instance: open.instance.as_ref().map(instance_to_wire),
+        previous: open.previous.map(conversation_to_wire),
     }
 }
 

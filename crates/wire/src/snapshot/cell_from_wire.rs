@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ::pb::store::v1::{self as pb, cell_record::Record as Body};
 use domain::cell::Part;
 use domain::cell::agent::{Agent, ChannelPause};
+use domain::cell::archive::{ArchiveRecord, ArchivedRange};
 use domain::cell::floor::{
     CustomerRecord, EndedOffer, OfferOutcome, QueueRecord, SpikeSecond, Totals,
 };
@@ -22,7 +23,8 @@ use super::conversation_from_wire::conversation;
 use crate::cell::from_wire::{adopt_plan, held_buckets, intent, lease_state};
 use crate::error::{WireError, check_format, check_machine};
 use crate::ids::{
-    bad_enum, conversation as conversation_id, name, need, offer, optional_conversation, request_id,
+    archive_digest, bad_enum, conversation as conversation_id, name, need, offer,
+    optional_conversation, request_id,
 };
 use crate::plan::{agent_from_wire, queue_from_wire};
 
@@ -64,6 +66,16 @@ fn part(record: &Body) -> Read<Part> {
     })
 }
 
+fn archived(stored: &pb::ArchivedRange) -> Read<ArchivedRange> {
+    Ok(ArchivedRange {
+        after: LogIndex(stored.after),
+        upto: LogIndex(stored.upto),
+        day: stored.day,
+        count: stored.count,
+        digest: archive_digest(&stored.digest, "archived.digest")?,
+    })
+}
+
 fn head(stored: &pb::CellHead) -> Read<Meta> {
     check_format(stored.format, CELL_FORMAT)?;
     let version = check_machine(stored.machine_version)?;
@@ -96,6 +108,10 @@ fn head(stored: &pb::CellHead) -> Read<Meta> {
                     ms: added.added_ms,
                 })
                 .collect(),
+        },
+        archive: ArchiveRecord {
+            upto: LogIndex(stored.archived_upto),
+            ranges: stored.archived.iter().map(archived).collect::<Read<_>>()?,
         },
     })
 }

@@ -5,6 +5,7 @@
 use ::pb::store::v1::{self as pb, cell_record::Record as Body};
 use domain::cell::Part;
 use domain::cell::agent::{Agent, ChannelPause};
+use domain::cell::archive::ArchivedRange;
 use domain::cell::floor::{CustomerRecord, EndedOffer, OfferOutcome, QueueRecord, Totals};
 use domain::cell::meta::Meta;
 use domain::cell::reply::Done;
@@ -69,6 +70,18 @@ fn head(meta: &Meta) -> pb::CellHead {
                 added_ms: added.ms,
             })
             .collect(),
+        archived_upto: meta.archive.upto.0,
+        archived: meta.archive.ranges.iter().map(archived).collect(),
+    }
+}
+
+fn archived(range: &ArchivedRange) -> pb::ArchivedRange {
+    pb::ArchivedRange {
+        after: range.after.0,
+        upto: range.upto.0,
+        day: range.day,
+        count: range.count,
+        digest: range.digest.0.to_vec().into(),
     }
 }
 

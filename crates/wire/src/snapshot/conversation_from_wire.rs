@@ -25,7 +25,7 @@ use crate::ids::{
 };
 use crate::plan::from_wire::{urgency, wrap_up};
 
-pub(super) fn conversation(stored: &pb::Conversation) -> Read<Conversation> {
+pub(crate) fn conversation(stored: &pb::Conversation) -> Read<Conversation> {
     Ok(Conversation {
         id: conversation_id(stored.id.as_ref())?,
         tenant: name(&stored.tenant, "conversation.tenant")?,
@@ -190,6 +190,7 @@ fn closed(stored: &pb::PhaseClosed) -> Read<Closed> {
         how,
         by: author(stored.by.as_ref())?,
         agent: optional_name(stored.agent.as_ref(), "closed.agent")?,
+        sealed: stored.sealed.map(LogIndex),
     })
 }
 

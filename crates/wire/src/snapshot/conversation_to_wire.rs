@@ -18,7 +18,7 @@ use crate::ids::{
 };
 use crate::plan::to_wire::{urgency, wrap_up};
 
-pub(super) fn conversation(found: &Conversation) -> pb::Conversation {
+pub(crate) fn conversation(found: &Conversation) -> pb::Conversation {
     let passed_over = found.passed_over.iter().map(|passed| pb::PassedOver {
         agent: passed.agent.to_string(),
         until_ms: passed.until.0,
@@ -156,6 +156,7 @@ fn closed(closed: &Closed) -> pb::PhaseClosed {
         how: how.into(),
         by: Some(author(&closed.by)),
         agent: closed.agent.as_ref().map(ToString::to_string),
+        sealed: closed.sealed.map(|index| index.0),
     }
 }
 

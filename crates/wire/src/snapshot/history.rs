@@ -152,6 +152,7 @@ impl History {
             body: (!pick.is_multiple_of(3)).then(|| Body::clear("你好")),
             sent_ms: pick,
             instance: None,
+            previous: None,
         }))
     }
 

@@ -3,8 +3,8 @@
 //! Not here: after-contact work's own end (`own`).
 
 use super::{
-    author_of, check_length, check_sound, check_voice, copy_of, find_last, heal, request,
-    wrong_state,
+    author_of, check_length, check_sound, check_unsealed, check_voice, copy_of, find_last, heal,
+    request, wrong_state,
 };
 use crate::cell::command::{Actor, Close, Rate};
 use crate::cell::conversation::{
@@ -144,6 +144,7 @@ fn end_saying(
         how,
         by,
         agent: agent.clone(),
+        sealed: None,
     };
     draft.phase(conversation, Phase::Closed(closed), epoch);
     if agent.is_some() {
@@ -226,6 +227,7 @@ pub(super) fn rate(draft: &mut Draft<'_>, rate: &Rate) -> Result<Done, Refusal> 
     if !conversation.phase.is_over() {
         return Err(wrong_state(conversation));
     }
+    check_unsealed(conversation)?;
     if conversation.rating.is_some() {
         return Err(Refusal::NotAllowed {
             actor: "customer",

@@ -83,9 +83,13 @@ fn fire(draft: &mut Draft<'_>, conversation: &Conversation, timer: Timer, tick: 
             super::lease::owner_lost(draft, conversation, active)
         }
         (Timer::HoldOver, Phase::OnHold(_)) => super::lease::hold_over(draft, conversation),
-        (Timer::RequestsForgotten, _) => draft.push(Event::RequestsForgotten {
-            conversation: conversation.id,
-        }),
+        (Timer::Seals, _) => {
+            let index = draft.index();
+            draft.push(Event::Sealed {
+                conversation: conversation.id,
+                index,
+            });
+        }
         (Timer::WrapUpOver, Phase::WrapUp(_)) => super::own::end_wrap_up(draft, conversation),
         _ => {}
     }

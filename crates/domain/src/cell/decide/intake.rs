@@ -160,6 +160,7 @@ fn begin(
             retry_after_ms: RETRY_MS,
         });
     }
+    state.check_room_for_ended()?;
     let plan = state.plan().ok_or(Refusal::PlanBehind {
         version: state.meta.plan.0,
         retry_after_ms: RETRY_MS,
@@ -379,7 +380,7 @@ fn new_conversation(
             .iter()
             .map(|topic| topic.as_str().into())
             .collect(),
-        previous: record.and_then(|record| record.last),
+        previous: record.and_then(|record| record.last).or(open.previous),
         continued_to: None,
         created_at: meta.now,
         created_wall_ms: meta.wall_ms,

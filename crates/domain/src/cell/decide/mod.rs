@@ -21,6 +21,7 @@ pub(crate) use quarantine::quarantine;
 
 use std::sync::Arc;
 
+use super::archive::{ArchivedUpto, LOOK_AGAIN_MS};
 use super::command::{Actor, Command};
 use super::conversation::{Conversation, ITEMS_MAX, MESSAGE_BYTES_MAX, Phase};
 use super::draft::{Draft, Request};
@@ -65,7 +66,15 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Result<Done, R
         Command::Transfer(transfer) => transfer::transfer(draft, transfer),
         Command::FinishWrapUp(act) => own::finish_wrap_up(draft, act),
         Command::Release(release) => own::release(draft, release),
+        Command::ArchivedUpto(next) => archived(draft, next),
     }
+}
+
+fn archived(draft: &mut Draft<'_>, next: &ArchivedUpto) -> Result<Done, Refusal> {
+    for event in super::archive::archived(draft.state, next)? {
+        draft.push(event);
+    }
+    Ok(Done::Nothing)
 }
 
 /// The conversation that a command concerns, noted before its step begins: the record that the
@@ -106,11 +115,26 @@ pub(crate) fn subject_of(state: &State, command: &Command) -> Option<LogIndex> {
         .map(|found| found.id.index)
 }
 
-/// A conversation by its id.
+/// A conversation by its id. One that is not here and was opened before something left may have left too.
 pub(crate) fn find(state: &State, id: ConversationId) -> Result<&Arc<Conversation>, Refusal> {
-    state
-        .conversation(id)
-        .ok_or(Refusal::ConversationNotFound { conversation: id })
+    state.conversation(id).ok_or_else(|| {
+        if state.may_have_left(id) {
+            Refusal::LookAgain {
+                conversation: id,
+                retry_after_ms: LOOK_AGAIN_MS,
+            }
+        } else {
+            Refusal::ConversationNotFound { conversation: id }
+        }
+    })
+}
+
+/// Refuses a change of what was sealed.
+pub(crate) fn check_unsealed(conversation: &Conversation) -> Result<(), Refusal> {
+    if conversation.is_sealed() {
+        return Err(wrong_state(conversation));
+    }
+    Ok(())
 }
 
 /// A conversation by its id, or the one in which it goes on.

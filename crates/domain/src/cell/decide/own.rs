@@ -4,8 +4,8 @@
 
 use super::send::with_room;
 use super::{
-    author_of, check_body, check_remark_fits, check_session, check_sound, check_voice, copy_of,
-    find, find_last, heal, request, wrong_state,
+    author_of, check_body, check_remark_fits, check_session, check_sound, check_unsealed,
+    check_voice, copy_of, find, find_last, heal, request, wrong_state,
 };
 use crate::cell::capacity::{Load, units_free};
 use crate::cell::command::{Actor, CustomerPresence, Note, OwnerAct, Release};
@@ -70,6 +70,7 @@ pub(super) fn note(draft: &mut Draft<'_>, note: &Note) -> Result<Done, Refusal> 
         Actor::Bot { .. } => check_voice(draft.state, conversation, &note.author)?,
         Actor::Staff { .. } => {}
     }
+    check_unsealed(conversation)?;
     check_sound(conversation)?;
     check_body(&note.body)?;
     check_remark_fits(conversation, &note.body)?;
@@ -315,6 +316,7 @@ pub(super) fn end_wrap_up(draft: &mut Draft<'_>, conversation: &Conversation) {
         how: Ending::Closed,
         by: closed_by(conversation),
         agent: Some(wrap_up.agent.clone()),
+        sealed: None,
     };
     draft.phase(
         conversation,
@@ -351,7 +353,7 @@ pub(super) fn release(draft: &mut Draft<'_>, release: &Release) -> Result<Done, 
     if let Some(done) = copy_of(conversation, &actor, &release.request_id, hash)? {
         return Ok(done);
     }
-    if conversation.quarantined.is_none() {
+    if conversation.quarantined.is_none() || conversation.is_sealed() {
         return Err(wrong_state(conversation));
     }
     draft.push(Event::Released {

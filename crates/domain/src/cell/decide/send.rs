@@ -246,6 +246,7 @@ fn go_on(draft: &mut Draft<'_>, conversation: &Conversation) -> Conversation {
         how: Ending::Continued,
         by,
         agent: agent.clone(),
+        sealed: None,
     };
     draft.phase(conversation, Phase::Closed(closed), epoch);
     draft.push(Event::Opened {

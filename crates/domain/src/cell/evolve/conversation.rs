@@ -28,6 +28,7 @@ impl State {
             };
             self.customers.insert(at.clone(), Arc::new(record));
         }
+        self.keep_customer(&at);
         if let Some(record) = self.customers.get_mut(&at) {
             record.open = Some(conversation.id);
             record.last = Some(conversation.id);
@@ -42,7 +43,7 @@ impl State {
     }
 
     /// Changes a record and moves it in every index that its phase, queue or place decides.
-    pub(super) fn change(&mut self, index: LogIndex, change: impl FnOnce(&mut Conversation)) {
+    pub(crate) fn change(&mut self, index: LogIndex, change: impl FnOnce(&mut Conversation)) {
         let Some(found) = self.conversations.get(&index) else {
             return;
         };
@@ -267,6 +268,9 @@ impl State {
         let Some(found) = self.conversations.get(&id.index) else {
             return;
         };
+        if found.is_sealed() {
+            return;
+        }
         if let Phase::Offered(offer) = &found.phase {
             let (offer, agent) = (offer.id, offer.agent.clone());
             self.remember_ended(id, offer, &agent, OfferOutcome::Rescinded, now);
@@ -280,6 +284,7 @@ impl State {
                     how: Ending::Closed,
                     by: Author::Machine,
                     agent: Some(wrap_up.agent),
+                    sealed: None,
                 }),
                 Phase::Closed(closed) => Phase::Closed(closed),
                 _ => Phase::Queued(Waiting {

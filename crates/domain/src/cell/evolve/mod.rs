@@ -42,7 +42,10 @@ pub(crate) fn evolve(state: &mut State, event: &Event) {
             passed,
             reason,
         } => state.pass_over(*conversation, passed, reason),
-        Event::RequestsForgotten { conversation } => state.forget_requests(*conversation),
+        Event::Sealed {
+            conversation,
+            index,
+        } => state.seal(*conversation, *index),
         Event::PassesLapsed { conversation, upto } => state.forget_passes(*conversation, *upto),
         Event::CustomerPresence { conversation, gone } => state.set_gone(*conversation, *gone),
         Event::Warned {
@@ -72,7 +75,8 @@ pub(crate) fn evolve(state: &mut State, event: &Event) {
         | Event::Reclassed { .. }
         | Event::Repinned { .. }
         | Event::LeaderStarted { .. }
-        | Event::SpikeChanged { .. } => evolve_cell(state, event),
+        | Event::SpikeChanged { .. }
+        | Event::Archived(_) => evolve_cell(state, event),
         Event::OwnerChanged { .. } | Event::Ended { .. } | Event::Alarm(_) => {}
     }
 }
@@ -105,6 +109,7 @@ fn evolve_cell(state: &mut State, event: &Event) {
             state.leader_started(*series, *full, *without_leader_ms, *moved_ms);
         }
         Event::SpikeChanged { queue, since } => state.set_spike(queue, *since),
+        Event::Archived(next) => state.archived(next),
         _ => {}
     }
 }
@@ -135,7 +140,7 @@ impl State {
     }
 
     /// Drops the rows of an ended conversation, and of its customer, that are ten minutes old.
-    fn forget_requests(&mut self, id: ConversationId) {
+    pub(crate) fn forget_requests(&mut self, id: ConversationId) {
         let now = self.meta.now;
         let Some(found) = self.conversations.get_mut(&id.index) else {
             return;

@@ -206,11 +206,11 @@ fn ten_minutes_after_its_end_a_conversation_remembers_messages_and_no_other_requ
 }
 
 #[test]
-fn a_rating_after_that_is_forgotten_ten_minutes_later() {
+fn a_rating_within_that_time_makes_it_rest_for_another_ten_minutes() {
     let mut floor = Floor::new();
     let id = floor.open("zoe");
     floor.close_by(id, Actor::Customer).unwrap();
-    floor.wait_ms(REQUEST_KEPT_MS + 5);
+    floor.wait_ms(REQUEST_KEPT_MS - 5);
     let rate = Rate {
         conversation: id,
         request_id: floor.fresh(),
@@ -218,8 +218,11 @@ fn a_rating_after_that_is_forgotten_ten_minutes_later() {
         comment: String::new(),
     };
     floor.ask(Command::Rate(rate)).unwrap();
-    assert_eq!(floor.conversation(id).requests.len(), 1);
-    floor.wait_ms(REQUEST_KEPT_MS);
+    assert_eq!(floor.conversation(id).requests.len(), 2, "close and rating");
+    floor.wait_ms(REQUEST_KEPT_MS - 1);
+    assert!(!floor.conversation(id).is_sealed());
+    floor.wait_ms(1);
+    assert!(floor.conversation(id).is_sealed());
     assert!(floor.conversation(id).requests.is_empty());
 }
 

@@ -22,7 +22,7 @@ pub(super) const KINDS: [&str; 13] = [
     "a pass ends",
     "a hold is over",
     "wrap-up is over",
-    "requests are forgotten",
+    "what has ended is sealed",
     "an agent's pause is over",
 ];
 
@@ -55,7 +55,7 @@ fn kind(before: &State, event: &Event) -> Option<&'static str> {
             ..
         } => "a hold is over",
         Event::PassesLapsed { .. } => "a pass ends",
-        Event::RequestsForgotten { .. } => "requests are forgotten",
+        Event::Sealed { .. } => "what has ended is sealed",
         Event::PhaseChanged {
             conversation,
             phase,

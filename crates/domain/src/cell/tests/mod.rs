@@ -8,6 +8,7 @@ mod overtakes;
 mod support;
 
 mod agent_test;
+mod archive_test;
 mod bounds_test;
 mod capacity_test;
 mod conversation_test;

@@ -177,6 +177,7 @@ fn resolve(floor: &mut Floor, step: &Step) -> Command {
             after_restart_of_all: step.b.is_multiple_of(7),
         }),
         23 | 24 => people(floor, step, chosen.agent),
+        27 if step.b.is_multiple_of(2) => Command::ArchivedUpto(floor.archived_command()),
         27 => Command::MatchMore,
         _ => Command::tick(),
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::cell::archive::{ArchiveDigest, ArchivedUpto};
 use crate::cell::command::*;
 use crate::cell::conversation::{Conversation, Phase};
 use crate::cell::event::{Event, OfferMade};
@@ -230,6 +231,7 @@ impl Floor {
             body: Some(Body::clear("hello")),
             sent_ms: 0,
             instance: None,
+            previous: None,
         }
     }
 
@@ -509,6 +511,19 @@ impl Floor {
             after_restart_of_all: false,
         };
         self.apply(Command::LeaderStarted(started))
+    }
+
+    /// Everything that is sealed is archived.
+    pub fn archived_command(&self) -> ArchivedUpto {
+        let (state, upto) = (self.state(), self.state().meta().applied);
+        let after = state.meta().archive.upto;
+        ArchivedUpto {
+            upto,
+            count: state.sealed_between(after, upto, usize::MAX).len() as u64,
+            day: (self.at / 86_400_000) as u32,
+            digest: ArchiveDigest([self.index as u8; 16]),
+            keep_from_day: 0,
+        }
     }
 
     pub fn used(&self, name: &str) -> u32 {
