@@ -71,6 +71,9 @@ pub trait Disk: Send + Sync + 'static {
     /// The names of the files in `dir`, sorted; directories are left out.
     async fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
+    /// The names of the directories in `dir`, sorted.
+    async fn list_dirs(&self, dir: &Path) -> io::Result<Vec<String>>;
+
     /// Makes creations, renames and removals in `dir` durable.
     async fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 

@@ -1,8 +1,11 @@
-//! What a node keeps on disk: log and votes of all its Raft groups, snapshots, its identity.
+//! What a node keeps on disk: log and votes of all its Raft groups, snapshots, closed conversations,
+//! its identity.
 //! Promise: what was reported durable is there after a crash, or the damage is named and refused.
 //! Not here: consensus (`raft`), meaning of payloads (`wire`, `domain`).
 
+pub mod archive;
 mod data_dir;
+mod frame;
 mod snapshot;
 mod wal;
 

@@ -453,6 +453,21 @@ impl Disk for MemoryDisk {
         })
     }
 
+    async fn list_dirs(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.step("list", dir, |state| {
+            let below = state
+                .names
+                .keys()
+                .filter_map(|path| path.strip_prefix(dir).ok());
+            let mut dirs: Vec<String> = below
+                .filter(|path| path.components().count() > 1)
+                .filter_map(|path| Some(path.iter().next()?.to_string_lossy().into_owned()))
+                .collect();
+            dirs.dedup();
+            Ok(dirs)
+        })
+    }
+
     async fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.step("sync the directory", dir, |state| {
             state.sync_dir(dir);

@@ -2,7 +2,7 @@
 //! Promise: one hop to a thread and one back per operation; a slow bulk operation delays no commit.
 //! Not here: formats, retries (a failed sync is never repeated: the kernel may have dropped the pages).
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, FileType, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -130,7 +130,13 @@ impl Disk for RealDisk {
     }
 
     async fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.run("list", dir, files_of).await
+        self.run("list", dir, |dir| names_in(dir, FileType::is_file))
+            .await
+    }
+
+    async fn list_dirs(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.run("list", dir, |dir| names_in(dir, FileType::is_dir))
+            .await
     }
 
     async fn sync_dir(&self, dir: &Path) -> io::Result<()> {
@@ -186,11 +192,11 @@ fn options(create: Create) -> OpenOptions {
     options
 }
 
-fn files_of(dir: &Path) -> io::Result<Vec<String>> {
+fn names_in(dir: &Path, wanted: fn(&FileType) -> bool) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() {
+        if wanted(&entry.file_type()?) {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }

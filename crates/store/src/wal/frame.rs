@@ -1,21 +1,23 @@
-//! Frames: what stands in a segment, byte by byte.
-//! Promise: a frame is valid only with its checksum, which is seeded with the segment's salt, so that
-//! no payload can imitate one; every frame names its format version and its batch.
-//! Not here: which frames follow which (`recover`, `writer`).
-//!
-//! All numbers little-endian. A frame is padded with zeros to 8 bytes:
-//! `crc32c u32 | length u32 | version u8 | kind u8 | magic u16 | group u32 | batch u64 | body`.
-//! The checksum covers everything behind itself up to `length`.
+//! Frames of the log: what stands in a segment, byte by byte.
+//! Promise: what was put is what is read; a body that cannot be read is no frame.
+//! Not here: checksums and padding (`crate::frame`), which frames follow which (`recover`, `writer`).
 
 use bytes::{Buf, Bytes};
 
 use super::types::{Chain, EntryId};
 use crate::GroupId;
+use crate::frame::{Form, FrameHead};
+
+pub use crate::frame::{HEAD_BYTES, NoFrame, padded};
 
 /// The version written, and the newest one read.
 pub const FORMAT: u8 = 1;
-/// Bytes before the body.
-pub const HEAD_BYTES: usize = 24;
+/// The files of the log.
+pub const LOG: Form = Form {
+    version: FORMAT,
+    file_magic: *b"antiplog",
+    frame_magic: MAGIC,
+};
 /// A batch's head: its body is the length of the batch.
 pub const BATCH_HEAD_BYTES: usize = HEAD_BYTES + 8;
 /// A marker has no body.
@@ -79,15 +81,6 @@ pub struct Frame {
     pub bytes: usize,
 }
 
-/// Why bytes are no frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoFrame {
-    /// They fit no checksum.
-    Invalid,
-    /// A valid frame of a later version.
-    Newer(u8),
-}
-
 /// What every frame of one batch shares.
 #[derive(Clone, Copy)]
 pub struct Stamp {
@@ -134,51 +127,24 @@ impl Stamp {
     }
 
     fn seal(self, out: &mut Vec<u8>, start: usize, group: GroupId, kind: u8) {
-        let length = out.len() - start;
-        let frame = &mut out[start..];
-        frame[4..8].copy_from_slice(&(length as u32).to_le_bytes());
-        frame[8] = FORMAT;
-        frame[9] = kind;
-        frame[10..12].copy_from_slice(&MAGIC.to_le_bytes());
-        frame[12..16].copy_from_slice(&group.0.to_le_bytes());
-        frame[16..24].copy_from_slice(&self.batch.to_le_bytes());
-        let crc = crc32c::crc32c_append(self.salt, &frame[4..]);
-        frame[..4].copy_from_slice(&crc.to_le_bytes());
-        out.resize(start + padded(length), 0);
+        let head = FrameHead {
+            kind,
+            group: group.0,
+            batch: self.batch,
+        };
+        LOG.seal(self.salt, out, start, head);
     }
-}
-
-/// Bytes that a frame of `length` takes in the file.
-pub fn padded(length: usize) -> usize {
-    length.next_multiple_of(8)
 }
 
 /// Reads the frame at `offset`.
 pub fn parse(salt: u32, bytes: &Bytes, offset: usize) -> Result<Frame, NoFrame> {
-    let mut head = bytes
-        .get(offset..)
-        .filter(|rest| rest.len() >= HEAD_BYTES)
-        .ok_or(NoFrame::Invalid)?;
-    let whole = head;
-    let (crc, length) = (head.get_u32_le(), head.get_u32_le() as usize);
-    let (version, kind, magic) = (head.get_u8(), head.get_u8(), head.get_u16_le());
-    let (group, batch) = (GroupId(head.get_u32_le()), head.get_u64_le());
-    if magic != MAGIC || length < HEAD_BYTES || length > whole.len() {
-        return Err(NoFrame::Invalid);
-    }
-    if crc32c::crc32c_append(salt, &whole[4..length]) != crc {
-        return Err(NoFrame::Invalid);
-    }
-    if version > FORMAT {
-        return Err(NoFrame::Newer(version));
-    }
-    let body = bytes.slice(offset + HEAD_BYTES..offset + length);
-    let body = Body::get(kind, body).ok_or(NoFrame::Invalid)?;
+    let raw = LOG.parse(salt, bytes, offset)?;
+    let body = Body::get(raw.head.kind, raw.body).ok_or(NoFrame::Invalid)?;
     Ok(Frame {
-        group,
-        batch,
+        group: GroupId(raw.head.group),
+        batch: raw.head.batch,
         body,
-        bytes: padded(length),
+        bytes: raw.bytes,
     })
 }
 

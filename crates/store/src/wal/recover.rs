@@ -14,11 +14,12 @@ use super::core::{Core, Group};
 use super::frame::{
     BATCH_HEAD_BYTES, Base, Body, Frame, MARKER_BYTES, NoFrame, Stamp, guess_entry, parse,
 };
-use super::segment::{self, SEGMENT_HEAD_BYTES, Segment, SegmentHead};
+use super::segment::{self, SEGMENT_HEAD_BYTES, Segment};
 use super::state::Place;
 use super::types::{Notice, OpenError};
 use super::writer::Preparer;
 use crate::GroupId;
+use crate::frame::FileHead;
 
 /// The first segment of a log is small: it is the only one whose zeros are waited for.
 const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
@@ -440,11 +441,11 @@ async fn open_one(disk: &dyn Disk, path: &Path, number: u32) -> Result<Option<Se
         )
         .await?;
     match segment::read_head(&file.read_at(0, SEGMENT_HEAD_BYTES).await?, number) {
-        SegmentHead::Valid { salt } => Ok(Some(
+        FileHead::Valid { salt } => Ok(Some(
             segment::open(disk, path.to_owned(), number, salt).await?,
         )),
-        SegmentHead::Newer(found) => Err(newer(path, found)),
-        SegmentHead::Invalid => Ok(None),
+        FileHead::Newer(found) => Err(newer(path, found)),
+        FileHead::Invalid => Ok(None),
     }
 }
 

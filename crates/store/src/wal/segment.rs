@@ -6,15 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use runtime::{Create, Disk, DiskFile, DiskLane, Open};
 
-use super::frame::FORMAT;
+use super::frame::LOG;
+use crate::frame::{FILE_HEAD_BYTES, FileHead};
 
-/// Bytes before the first frame:
-/// `magic 8 | version u8 | 3 zeros | salt u32 | number u64 | crc32c u32 | 4 zeros`.
-pub const SEGMENT_HEAD_BYTES: usize = 32;
-const MAGIC: &[u8; 8] = b"antiplog";
+/// Bytes before the first frame.
+pub const SEGMENT_HEAD_BYTES: usize = FILE_HEAD_BYTES;
 /// Zeros written at once; also the most that other bulk work waits for.
 const FILL_BYTES: usize = 1 << 20;
 /// Zeros after which the file is synced, so that one large sync does not hold up the log's.
@@ -33,13 +32,6 @@ pub struct Segment {
     pub file: Arc<dyn DiskFile>,
     /// For reads, off the commit path.
     pub reader: Arc<dyn DiskFile>,
-}
-
-/// What the head of a segment says.
-pub enum SegmentHead {
-    Valid { salt: u32 },
-    Newer(u8),
-    Invalid,
 }
 
 /// Where a segment lives.
@@ -89,7 +81,8 @@ async fn fill(disk: &dyn Disk, path: &Path, number: u32, salt: u32, bytes: u64) 
         )
         .await?;
     file.truncate(0).await?;
-    file.write_at(0, head(number, salt)).await?;
+    file.write_at(0, LOG.file_head(salt, u64::from(number)))
+        .await?;
     let zeros = Bytes::from(vec![0; FILL_BYTES]);
     let mut at = SEGMENT_HEAD_BYTES as u64;
     while at < bytes {
@@ -136,31 +129,6 @@ pub async fn open(disk: &dyn Disk, path: PathBuf, number: u32, salt: u32) -> io:
 }
 
 /// Reads the head of segment `number`.
-pub fn read_head(content: &Bytes, number: u32) -> SegmentHead {
-    let Some(mut head) = content.get(..SEGMENT_HEAD_BYTES) else {
-        return SegmentHead::Invalid;
-    };
-    let crc = crc32c::crc32c(&head[..24]);
-    let magic_fits = head.starts_with(MAGIC);
-    head.advance(8);
-    let version = head.get_u8();
-    head.advance(3);
-    let (salt, named) = (head.get_u32_le(), head.get_u64_le());
-    match magic_fits && crc == head.get_u32_le() {
-        true if version > FORMAT => SegmentHead::Newer(version),
-        true if named == u64::from(number) => SegmentHead::Valid { salt },
-        _ => SegmentHead::Invalid,
-    }
-}
-
-fn head(number: u32, salt: u32) -> Bytes {
-    let mut head = Vec::with_capacity(SEGMENT_HEAD_BYTES);
-    head.extend_from_slice(MAGIC);
-    head.extend_from_slice(&[FORMAT, 0, 0, 0]);
-    head.extend_from_slice(&salt.to_le_bytes());
-    head.extend_from_slice(&u64::from(number).to_le_bytes());
-    let crc = crc32c::crc32c(&head);
-    head.extend_from_slice(&crc.to_le_bytes());
-    head.resize(SEGMENT_HEAD_BYTES, 0);
-    head.into()
+pub fn read_head(content: &Bytes, number: u32) -> FileHead {
+    LOG.read_file_head(content, u64::from(number))
 }
