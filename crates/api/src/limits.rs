@@ -52,6 +52,8 @@ pub const RETRY_LEADER_MS: u64 = 150;
 pub const RETRY_QUORUM_MS: u64 = 1_000;
 /// Retry hint where a bound was reached.
 pub const RETRY_BUSY_MS: u64 = 250;
+/// The pause advised where an archive is being indexed or mended.
+pub const RETRY_ARCHIVE_MS: u64 = 1_000;
 /// Retry hint of a node that goes away: its clients go elsewhere, at once but not all together.
 pub const RETRY_DRAINING_MS: u64 = 100;
 
@@ -74,6 +76,11 @@ pub const AGENTS_PAGE: Page = Page {
 pub const EARLIER_PAGE: Page = Page {
     usual: 20,
     most: 100,
+};
+/// Archived conversations: default and most.
+pub const ARCHIVE_PAGE: Page = Page {
+    usual: 50,
+    most: ports::ARCHIVE_PAGE_MAX,
 };
 /// Bytes of text after which a transcript page ends early.
 pub const TRANSCRIPT_PAGE_BYTES: usize = 2 * 1024 * 1024;

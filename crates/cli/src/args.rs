@@ -313,7 +313,9 @@ pub enum ConversationCommand {
         #[command(flatten)]
         reach: ReachArgs,
     },
-    /// Show one conversation: where it stands, why it went there, what was said.
+    /// Search the archive: ended conversations, newest first.
+    Search(SearchArgs),
+    /// Show one conversation, of the archive too: where it stands, why it went there, what was said.
     Show {
         /// The conversation; the beginning of its id is enough.
         id: String,
@@ -340,6 +342,46 @@ pub enum ConversationCommand {
         #[command(flatten)]
         reach: ReachArgs,
     },
+}
+
+/// What is looked for in the archive.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// Only of this customer; needs --account.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        requires = "account"
+    )]
+    pub customer: String,
+    /// The channel account on which the customer wrote.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub account: String,
+    /// Only those in which this agent took part.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        conflicts_with = "customer"
+    )]
+    pub agent: String,
+    /// Only those that ended within so many days.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub days: Option<u32>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub limit: u32,
+    /// Go on behind a search that was cut short: its `nextPageToken`, with the same filters.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "TOKEN"
+    )]
+    pub after: String,
+    #[command(flatten)]
+    pub reach: ReachArgs,
 }
 
 /// How fast dialogues are played.

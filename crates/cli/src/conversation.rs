@@ -38,6 +38,7 @@ pub async fn run(args: ConversationArgs, terminal: Terminal) -> Result<Exit, Fai
             };
             list(&reach, request).await
         }
+        ConversationCommand::Search(args) => crate::archive::search(args).await,
         ConversationCommand::Show { id, reach } => {
             let reach = Reach::of(&reach)?;
             let id = prefix::conversation(&reach, id).await?;
@@ -152,7 +153,7 @@ async fn list(reach: &Reach, request: api::ListConversationsRequest) -> Result<E
     Ok(Exit::Ok)
 }
 
-fn flagged(one: &api::ConversationSummary) -> String {
+pub fn flagged(one: &api::ConversationSummary) -> String {
     let word = state_word(one.state());
     match one.quarantined {
         true => format!("{word} (set aside)"),

@@ -6,6 +6,7 @@
 mod terminal;
 
 mod agent;
+mod archive;
 mod args;
 mod bench;
 mod conversation;

@@ -49,6 +49,8 @@ impl Supervisor {
         list_conversations(api::ListConversationsRequest) -> api::ListConversationsResponse, Reads;
         /// Shows one conversation with the receipts of its routing decisions.
         get_conversation(api::GetConversationRequest) -> api::GetConversationResponse, Reads;
+        /// Finds archived conversations, newest first, one page.
+        search_archive(api::SearchArchiveRequest) -> api::SearchArchiveResponse, Reads;
         /// Ends a conversation on a supervisor's word.
         end_conversation(api::EndConversationRequest) -> api::EndConversationResponse, Changes;
     }

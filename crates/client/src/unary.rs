@@ -61,6 +61,7 @@ without_id!(
     api::ShowOfferRequest,
     api::MarkConversationRequest,
     api::ListEarlierConversationsRequest,
+    api::SearchArchiveRequest,
     api::ListQueuesRequest,
     api::GetQueueRequest,
     api::ListAgentsRequest,

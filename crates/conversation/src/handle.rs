@@ -17,7 +17,7 @@ use domain::plan::VersionedPlan;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use ports::Group;
+use ports::{Archive, Group};
 use runtime::{Env, Stop, Task, mailbox};
 use tokio::sync::{oneshot, watch};
 
@@ -27,6 +27,7 @@ use crate::error::{ActError, RETRY_FULL_MS};
 use crate::hub::{ActorRef, Serving};
 use crate::leader;
 use crate::leases::Leases;
+use crate::left::{Archives, Asked};
 use crate::limits::Openers;
 use crate::replica::View;
 use crate::stream::{Attachment, DESK_EVENTS_MAX, Desk, MarkFrom, Outlet};
@@ -52,6 +53,8 @@ pub struct CellParts {
     pub faults: Arc<dyn leader::Faults>,
     /// After how long without a quorum streams are told, in milliseconds: one election time-out.
     pub interrupted_after_ms: u64,
+    /// Where conversations go that leave the state.
+    pub archives: Archives,
     /// Ends the cell's tasks.
     pub stop: Stop,
 }
@@ -63,6 +66,7 @@ pub(crate) struct Core {
     pub(crate) view: View,
     pub(crate) leases: Mutex<Leases>,
     pub(crate) faults: Arc<dyn leader::Faults>,
+    pub(crate) archive: Arc<dyn Archive>,
     openers: Mutex<Openers>,
     direct: tokio::sync::Semaphore,
 }
@@ -101,7 +105,7 @@ impl Core {
 /// A cell on this node. Cheap to clone.
 #[derive(Clone)]
 pub struct CellHandle {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
 }
 
 /// Starts the duties of a cell that no control group knows: its machine version and buckets stay.
@@ -120,12 +124,14 @@ pub fn start_known(
         view: parts.view,
         leases: Mutex::new(Leases::default()),
         faults: parts.faults,
+        archive: parts.archives.kept,
         openers: Mutex::new(Openers::default()),
         direct: tokio::sync::Semaphore::new(DIRECT_MAX),
     });
     let duties = leader::Duties {
         core: core.clone(),
         plan: parts.plan,
+        archived: parts.archives.safe,
         registry,
         cell: parts.cell,
         interrupted_after_ms: parts.interrupted_after_ms,
@@ -186,7 +192,8 @@ impl CellHandle {
     fn hand_over(&self, command: Command) -> Result<Answered, NotHanded> {
         let (term, subject) = self.judge(&command)?;
         let command = Box::new(command);
-        match subject.and_then(|conversation| self.known_actor(conversation, term)) {
+        let here = subject.filter(|subject| subject.is_here);
+        match here.and_then(|subject| self.known_actor(subject.id, term)) {
             Some(actor) => give(&actor, command),
             None => Err(NotHanded::NoActor {
                 command,
@@ -196,23 +203,30 @@ impl CellHandle {
     }
 
     /// The term to act in, and the conversation whose actor takes the command.
-    fn judge(&self, command: &Command) -> Result<(u64, Option<ConversationId>), ActError> {
+    fn judge(&self, command: &Command) -> Result<(u64, Option<Subject>), ActError> {
         let term = self.term()?;
         let (allowed, subject) = self.core.view.with(|cell, _| {
             let allowed = cell.check_version(command);
-            (allowed, concern::subject(cell, command))
+            let subject = concern::subject(cell, command).map(|id| Subject {
+                id,
+                is_here: concern::exists(cell, id),
+            });
+            (allowed, subject)
         });
         allowed?;
         Ok((term, subject))
     }
 
     /// An act whose conversation has no actor yet, or that has no conversation.
-    async fn act_from_nothing(&self, command: Command) -> Result<Done, ActError> {
+    async fn act_from_nothing(&self, mut command: Command) -> Result<Done, ActError> {
         let (term, subject) = self.judge(&command)?;
-        if let Command::Open(open) = &command {
+        if let Command::Open(open) = &mut command {
             self.admit(open)?;
+            if let Some(done) = self.look_for_earlier(open).await? {
+                return Ok(done);
+            }
         }
-        let Some(conversation) = subject else {
+        let Some(subject) = subject else {
             let _permit = self
                 .core
                 .direct
@@ -221,6 +235,13 @@ impl CellHandle {
                     retry_after_ms: RETRY_FULL_MS,
                 })?;
             return self.core.propose(term, command).await;
+        };
+        let (conversation, command) = match subject.is_here {
+            true => (subject.id, command),
+            false => match self.ask_archive(subject.id, command).await? {
+                Asked::Answered(done) => return Ok(done),
+                Asked::GoesOn(next, command) => (next, command),
+            },
         };
         let mut command = Box::new(command);
         for _ in 0..ACTOR_TRIES {
@@ -304,6 +325,11 @@ impl CellHandle {
             .core
             .view
             .with(|cell, _| concern::last_sequence(cell, conversation));
+        if last.is_none() {
+            self.core.group.linearize().await?;
+            let left = self.left(conversation).await?;
+            return Attachment::of_left(left, cursor);
+        }
         if last.is_none_or(|last| cursor > last) {
             // A leader that was deposed without knowing it must not call a good cursor bad.
             self.core.group.linearize().await?;
@@ -412,6 +438,14 @@ impl CellHandle {
         let _ = actor.mailbox.try_send(ToActor::Mark { from, typing, read });
         Ok(())
     }
+}
+
+/// The conversation that a command is about.
+#[derive(Clone, Copy)]
+struct Subject {
+    id: ConversationId,
+    /// The state has it.
+    is_here: bool,
 }
 
 /// Where an actor's answer arrives.

@@ -5,12 +5,14 @@
 
 use std::sync::{Arc, OnceLock};
 
+use domain::cell::conversation::Conversation;
 use domain::cell::event::Event;
 use domain::cell::transcript::Item;
 use domain::ids::{AgentId, ConversationId, Sequence};
 use runtime::mailbox;
 
 use crate::actor::ToActor;
+use crate::error::ActError;
 use crate::hub::{ActorRef, Hub};
 
 /// Events that wait for one customer's stream: a burst of one conversation. 24 bytes each.
@@ -71,11 +73,39 @@ pub struct Attachment {
     pub backlog: Vec<Arc<Item>>,
     /// What follows. When it closes, [`Attachment::why`] tells the reason.
     pub events: mailbox::Receiver<AttachEvent>,
-    pub(crate) leave: Leave,
+    /// The conversation itself where it has left the state: nothing follows the backlog.
+    pub left: Option<Arc<Conversation>>,
+    pub(crate) held: Held,
     pub(crate) why: Arc<OnceLock<EndReason>>,
 }
 
+/// What keeps a stream attached.
+pub(crate) enum Held {
+    /// The actor of the conversation.
+    ByActor(Leave),
+    /// Nothing follows: the stream is open for as long as its reader wants.
+    Open {
+        _sender: mailbox::Sender<AttachEvent>,
+    },
+}
+
 impl Attachment {
+    /// A stream of a conversation that has left the state.
+    ///
+    /// # Errors
+    /// A cursor ahead of the transcript is refused.
+    pub(crate) fn of_left(left: Arc<Conversation>, cursor: Sequence) -> Result<Self, ActError> {
+        left.check_cursor(cursor)?;
+        let (sender, events) = mailbox::bounded("attached", 1);
+        Ok(Self {
+            backlog: left.items_after(cursor, usize::MAX).to_vec(),
+            events,
+            left: Some(left),
+            held: Held::Open { _sender: sender },
+            why: Arc::default(),
+        })
+    }
+
     /// Why the events ended.
     pub fn why(&self) -> EndReason {
         self.why.get().copied().unwrap_or(EndReason::Failed)
@@ -83,7 +113,9 @@ impl Attachment {
 
     /// From now on, however it is detached: with `our_fault` the customer's lease gets the longer grace.
     pub fn blame(&mut self, our_fault: bool) {
-        self.leave.our_fault = our_fault;
+        if let Held::ByActor(leave) = &mut self.held {
+            leave.our_fault = our_fault;
+        }
     }
 }
 

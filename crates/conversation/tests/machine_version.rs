@@ -82,6 +82,7 @@ impl Running {
             plan: newest,
             faults: Arc::new(NoFault),
             interrupted_after_ms: 300,
+            archives: conversation::Archives::none(),
             stop: stop.token(),
         };
         let (cell, task) = start_known(parts, known.clone());

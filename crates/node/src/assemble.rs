@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::service::Routes;
 
+use crate::archive::NodeArchive;
 use crate::cells::{Cells, CellsParts};
 use crate::cluster::{ClusterView, NodeFloor};
 use crate::config::Config;
@@ -146,20 +147,7 @@ fn inner(
         node: NodeId(identity.node_id),
         site: SiteId::new(&identity.site).map_err(std::io::Error::other)?,
     });
-    let cells = Cells::new(CellsParts {
-        env: env.clone(),
-        node: identity.node_id,
-        dir: kept.dir.clone(),
-        host: control.host.clone(),
-        wal: kept.wal.clone(),
-        snapshots: kept.snapshots.clone(),
-        doors: doors.clone(),
-        presence: presence.clone(),
-        control: control.state.clone(),
-        plan: control.plan.clone(),
-        interrupted_after_ms: crate::doors::millis(control.profile.election_max()),
-        stop: stop.token(),
-    });
+    let cells = cells_of(env, kept, control, (&doors, &presence), stop);
     let proposer = Proposer::new(
         Arc::new(control.group.clone()),
         control.state.clone(),
@@ -190,6 +178,40 @@ fn inner(
         proposer,
         streams,
         account,
+    })
+}
+
+fn cells_of(
+    env: &Env,
+    kept: &Kept,
+    control: &ControlParts,
+    (doors, presence): (&Doors, &Presence),
+    stop: &StopSource,
+) -> Cells {
+    let identity = &kept.identity;
+    Cells::new(CellsParts {
+        env: env.clone(),
+        node: identity.node_id,
+        dir: kept.dir.clone(),
+        host: control.host.clone(),
+        wal: kept.wal.clone(),
+        snapshots: kept.snapshots.clone(),
+        doors: doors.clone(),
+        presence: presence.clone(),
+        control: control.state.clone(),
+        plan: control.plan.clone(),
+        interrupted_after_ms: crate::doors::millis(control.profile.election_max()),
+        archive: NodeArchive {
+            env: env.clone(),
+            node: identity.node_id,
+            store: kept.archive.clone(),
+            doors: doors.clone(),
+            control: control.state.clone(),
+            options: kept.archive_options,
+            looked: Arc::default(),
+            stop: stop.token(),
+        },
+        stop: stop.token(),
     })
 }
 

@@ -12,13 +12,14 @@ use conversation::{CellHandle, CellParts, CellReplica, View};
 use domain::control::state::Cell;
 use domain::ids::{CellId, PlanVersion};
 use parking_lot::RwLock;
-use pb::api::v1::GroupView;
+use pb::api::v1::{ArchiveView, GroupView};
 use ports::{Group, GroupStatus};
 use raft::{GroupHandle, GroupOptions, GroupSpec, Host, Member};
 use runtime::{Env, Stop, Task};
 use store::{GroupId, SnapshotStore, Wal};
 use tokio::time::{Instant, timeout_at};
 
+use crate::archive::{CellArchive, Keeper, NodeArchive};
 use crate::control::{PlanWatch, StateWatch};
 use crate::doors::Doors;
 use crate::doors::presence::Presence;
@@ -56,6 +57,7 @@ pub(crate) struct CellsParts {
     pub(crate) control: StateWatch,
     pub(crate) plan: PlanWatch,
     pub(crate) interrupted_after_ms: u64,
+    pub(crate) archive: NodeArchive,
     pub(crate) stop: Stop,
 }
 
@@ -64,6 +66,7 @@ pub(crate) struct LocalCell {
     pub(crate) name: String,
     pub(crate) group: GroupHandle<CellReplica>,
     pub(crate) view: View,
+    pub(crate) archive: CellArchive,
     _duties: Task<()>,
 }
 
@@ -147,7 +150,14 @@ impl Cells {
             options: GroupOptions::default(),
         };
         let handle = parts.host.start_group(spec, replica).await?;
-        let (cell_handle, duties) = self.serve(id, &handle, &view);
+        let archive = CellArchive::new(parts.archive.clone(), id, view.clone());
+        let keeper = Keeper::new(archive.clone(), handle.clone());
+        parts
+            .env
+            .edge
+            .spawn("archive keeper", keeper.run())
+            .detach();
+        let (cell_handle, duties) = self.serve(id, &handle, (&view, &archive));
         let owner = api::CellOwner::new(id, cell_handle);
         parts
             .doors
@@ -157,6 +167,7 @@ impl Cells {
             name: cell.name.clone(),
             group: handle,
             view,
+            archive,
             _duties: duties,
         };
         self.shared.cells.write().insert(id, Arc::new(local));
@@ -172,7 +183,7 @@ impl Cells {
         &self,
         id: CellId,
         group: &GroupHandle<CellReplica>,
-        view: &View,
+        (view, archive): (&View, &CellArchive),
     ) -> (CellHandle, Task<()>) {
         let parts = &self.shared.parts;
         let parts_of_cell = CellParts {
@@ -183,6 +194,7 @@ impl Cells {
             plan: parts.plan.clone(),
             faults: Arc::new(parts.presence.clone()),
             interrupted_after_ms: parts.interrupted_after_ms,
+            archives: archive.for_cell(),
             stop: parts.stop.clone(),
         };
         let registry = ControlRegistry::new(parts.control.clone());
@@ -291,6 +303,12 @@ impl Cells {
             view
         };
         self.all().into_iter().map(view).collect()
+    }
+
+    /// How the archive of this node is.
+    pub(crate) fn archive_view(&self) -> Option<ArchiveView> {
+        let all: Vec<CellArchive> = self.all().iter().map(|cell| cell.archive.clone()).collect();
+        Some(self.shared.parts.archive.view(&all))
     }
 
     /// Hands over every cell that this node leads and waits until another one leads.

@@ -3,6 +3,7 @@
 //! nothing outside its `Env` is touched and nothing is spawned outside its lanes.
 //! Not here: consensus (`raft`), decisions (`domain`), what clients see (`api`).
 
+mod archive;
 mod assemble;
 mod cells;
 mod cluster;

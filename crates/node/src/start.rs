@@ -13,6 +13,7 @@ use pb::api::v1::NodeView;
 use ports::Group;
 use raft::{GroupHandle, Host};
 use runtime::{Env, Listener, StopSource};
+use store::archive::{Archive, ArchiveOptions};
 use store::{DataDir, Identity, SnapshotStore, Wal, WalOptions};
 use tokio::sync::watch;
 
@@ -108,6 +109,12 @@ impl Node {
         }
     }
 
+    /// Its cells, for tests that look inside.
+    #[cfg(test)]
+    pub(crate) fn cells(&self) -> &Cells {
+        &self.running.cells
+    }
+
     /// Goes away in order; returns within `drain.deadline_ms` and a second. A second call returns
     /// at once.
     pub async fn shutdown(&self) {
@@ -137,6 +144,8 @@ pub(crate) struct Kept {
     pub(crate) seeds: Vec<NodeView>,
     pub(crate) wal: Wal,
     pub(crate) snapshots: SnapshotStore,
+    pub(crate) archive: Archive,
+    pub(crate) archive_options: ArchiveOptions,
 }
 
 /// Starts a node: a founder after `init`, a member after it joined, or a new one that joins first.
@@ -236,6 +245,8 @@ async fn open(config: &Config, env: &Env, advertised: &Advertised) -> Result<Kep
         );
     }
     let snapshots = SnapshotStore::open(env, &data.snapshot_dir()).await?;
+    let archive_options = archive_options(config);
+    let archive = crate::archive::open(env, &dir, archive_options).await?;
     Ok(Kept {
         dir,
         data,
@@ -243,7 +254,17 @@ async fn open(config: &Config, env: &Env, advertised: &Advertised) -> Result<Kep
         seeds,
         wal,
         snapshots,
+        archive,
+        archive_options,
     })
+}
+
+fn archive_options(config: &Config) -> ArchiveOptions {
+    ArchiveOptions {
+        archive_days: config.storage.archive_days,
+        archive_max_bytes: u64::from(config.storage.archive_max_gib) << 30,
+        ..ArchiveOptions::default()
+    }
 }
 
 fn wal_options(config: &Config) -> WalOptions {

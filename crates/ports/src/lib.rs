@@ -2,10 +2,14 @@
 //! Promise: actors, router and API know these and never Raft, a log or a socket.
 //! Not here: any implementation (`raft`, `node`).
 
+mod archive;
 mod door;
 mod group;
 mod machine;
 
+pub use archive::{
+    ARCHIVE_PAGE_MAX, Archive, ArchiveBy, ArchiveError, ArchivePage, ArchiveQuery, NoArchive,
+};
 pub use door::{
     CallAnswer, ClientSide, Cluster, Door, Downs, Opened, Operator, StreamDown, StreamUp, Ups,
 };

@@ -56,6 +56,10 @@ pub struct Commit {
 /// Files and directories.
 #[async_trait]
 pub trait Disk: Send + Sync + 'static {
+    /// Whether paths are those of the operating system, so that a library with its own files can use
+    /// them beside this disk.
+    fn has_paths(&self) -> bool;
+
     /// Makes `dir` and its parents, if missing; durable when it returns.
     async fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
 

@@ -31,5 +31,7 @@ pub fn decode(bytes: &[u8]) -> Result<Conversation, WireError> {
     let stored = pb::ArchivedConversation::decode(bytes)?;
     check_format(stored.format, ARCHIVE_FORMAT)?;
     let found = need(stored.conversation.as_ref(), "conversation")?;
-    conversation_from_wire::conversation(found)
+    let mut found = conversation_from_wire::conversation(found)?;
+    found.rebuild_known();
+    Ok(found)
 }

@@ -60,6 +60,7 @@ pub fn is_read(request: &Asked) -> bool {
             | Asked::GetAgent(_)
             | Asked::ListConversations(_)
             | Asked::GetConversation(_)
+            | Asked::SearchArchive(_)
             | Asked::GetFloorPlan(_)
             | Asked::NodeStatus(_)
     )

@@ -130,6 +130,23 @@ impl FloorService for Floors {
         .map(Response::new)
     }
 
+    async fn search_archive(
+        &self,
+        request: Request<SearchArchiveRequest>,
+    ) -> Answer<SearchArchiveResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        for (field, name) in [
+            ("customer", &request.customer),
+            ("account", &request.account),
+            ("agent", &request.agent),
+            ("page_token", &request.page_token),
+        ] {
+            check::name_or_empty(field, name).map_err(status)?;
+        }
+        ask!(self.0, self.cell(), patience, SearchArchive(request)).map(Response::new)
+    }
+
     async fn end_conversation(
         &self,
         request: Request<EndConversationRequest>,

@@ -90,6 +90,11 @@ pub fn message_too_large(bytes: usize, limit: usize) -> Refusal {
     .with("limitBytes", limit)
 }
 
+/// No archive can be read at present.
+pub fn archive_unreachable(why: impl std::fmt::Display) -> Refusal {
+    refusal(ErrorReason::ArchiveUnreachable, why.to_string()).retry(limits::RETRY_ARCHIVE_MS)
+}
+
 /// The stream sent something that does not fit its protocol.
 pub fn stream_protocol(problem: impl Into<String>) -> Refusal {
     refusal(ErrorReason::StreamProtocol, problem)

@@ -4,7 +4,6 @@
 
 use conversation::MarkFrom;
 use domain::cell::command::Command;
-use domain::cell::refusal::Refusal as Domain;
 use domain::cell::reply::Done;
 use domain::ids::{NodeId, Sequence};
 use pb::api::v1::*;
@@ -14,7 +13,6 @@ use pb::raft::v1::{WorkAnswer, forward_answer};
 use ports::CallAnswer;
 
 use super::customer::display_name;
-use super::lists::not_found;
 use super::{CellOwner, desk};
 use crate::convert::{self, Speakers};
 use crate::errors::{act_error, domain as refused_by_domain, internal};
@@ -74,6 +72,10 @@ impl CellOwner {
                 .get_conversation(&request)
                 .await
                 .map(Response::GetConversation),
+            Request::SearchArchive(request) => self
+                .search_archive(&request)
+                .await
+                .map(Response::SearchArchive),
             _ => Err(internal(
                 "a call has reached a cell that is not a cell's to answer",
             )),
@@ -154,7 +156,7 @@ impl CellOwner {
         }
     }
 
-    /// A page of a transcript. Items are taken under the state's lock and converted outside of it.
+    /// A page of a transcript, of the archive too.
     async fn transcript(
         &self,
         request: &GetTranscriptRequest,
@@ -162,38 +164,25 @@ impl CellOwner {
         let id = check::conversation(&request.conversation_id)?;
         let size = limits::TRANSCRIPT_PAGE.size(request.page_size);
         let after = Sequence(request.after);
-        let page = self.look(|cell| {
-            let state = cell.state();
-            let found = state.conversation(id).ok_or_else(|| not_found(id))?;
-            let last = found.last_sequence();
-            if after > last {
-                return Err(refused_by_domain(&Domain::CursorFromTheFuture {
-                    given: after,
-                    last,
-                }));
-            }
-            let items = found.items_after(after, size).to_vec();
-            let notes = if request.with_notes && after.0 == 0 {
-                found.remarks.clone()
-            } else {
-                Vec::new()
-            };
-            Ok((
-                convert::conversation_summary(state, found),
-                items,
-                notes,
-                last,
-                Speakers::of(found),
-            ))
-        });
-        let (conversation, items, notes, last, mut speakers) = page.await??;
+        let found = self.find(id).await?;
+        found
+            .check_cursor(after)
+            .map_err(|refusal| refused_by_domain(&refusal))?;
+        let last = found.last_sequence();
+        let items = found.items_after(after, size);
+        let notes = match request.with_notes && after.0 == 0 {
+            true => &found.remarks[..],
+            false => &[],
+        };
+        let mut speakers = Speakers::of(&found);
+        let conversation = self.summary(&found);
         let mut bytes = 0;
         let page = items.iter().take_while(|item| {
             let fits = bytes < limits::TRANSCRIPT_PAGE_BYTES;
             bytes += item.message().map_or(0, |message| message.body.bytes.len());
             fits
         });
-        let items: Vec<Item> = page
+        let shown: Vec<Item> = page
             .map(|item| {
                 convert::item(item, &mut speakers, |agent| {
                     display_name(&self.handle, agent)
@@ -208,10 +197,10 @@ impl CellOwner {
                 })
             })
             .collect();
-        let more = items.last().map_or(after.0, |item| item.sequence) < last.0;
+        let more = shown.last().map_or(after.0, |item| item.sequence) < last.0;
         Ok(GetTranscriptResponse {
             conversation: Some(conversation),
-            items,
+            items: shown,
             more,
             notes,
         })

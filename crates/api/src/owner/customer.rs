@@ -45,11 +45,12 @@ pub(super) async fn open(
     let mut attachment = attached.map_err(|error| act_error(&error))?;
     // Until a client has joined it, it is lost on our way.
     attachment.blame(true);
-    let speakers = owner
+    let here = owner
         .handle
         .view()
         .with(|cell, _| cell.conversation(id).map(|found| Speakers::of(found)));
-    let Some(speakers) = speakers else {
+    let left = attachment.left.clone();
+    let Some(speakers) = here.or_else(|| left.as_deref().map(Speakers::of)) else {
         let gone = domain::cell::refusal::Refusal::ConversationNotFound { conversation: id };
         return Err(refused_by_domain(&gone));
     };
@@ -189,9 +190,10 @@ impl CustomerStream {
     fn summary(&self) -> Option<ConversationSummary> {
         self.handle.view().with(|cell, _| {
             let state = cell.state();
-            state
+            let found = state
                 .conversation(self.id)
-                .map(|found| convert::conversation_summary(state, found))
+                .or(self.attachment.left.as_ref());
+            found.map(|found| convert::conversation_summary(state, found))
         })
     }
 

@@ -3,6 +3,7 @@
 //! Not here: counting (`domain`), forms (`convert`).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use domain::cell::conversation::{Conversation, Phase};
 use domain::cell::refusal::Refusal as Domain;
@@ -137,43 +138,42 @@ impl CellOwner {
         request: &GetConversationRequest,
     ) -> Result<GetConversationResponse, Refusal> {
         let id = check::conversation(&request.conversation_id)?;
-        self.look(|cell| {
-            let state = cell.state();
-            let found = state.conversation(id).ok_or_else(|| not_found(id))?;
-            Ok(GetConversationResponse {
-                conversation: Some(convert::conversation_summary(state, found)),
-                receipts: found
-                    .receipts
-                    .iter()
-                    .map(|receipt| convert::receipt(receipt))
-                    .collect(),
-                applied_index: cell.applied().0,
-            })
+        let found = self.find(id).await?;
+        let receipts = found.receipts.iter();
+        Ok(GetConversationResponse {
+            conversation: Some(self.summary(&found)),
+            receipts: receipts.map(|receipt| convert::receipt(receipt)).collect(),
+            applied_index: self.handle.view().with(|_, applied| applied.0),
         })
-        .await?
     }
 
-    /// Earlier conversations of the customer, newest first: the chain of episodes.
+    /// A conversation, of the archive too; linearizable.
+    pub(super) async fn find(&self, id: ConversationId) -> Result<Arc<Conversation>, Refusal> {
+        self.handle
+            .conversation(id)
+            .await
+            .map_err(|error| act_error(&error))
+    }
+
+    /// What people read of a conversation, with names as they are now.
+    pub(super) fn summary(&self, found: &Conversation) -> ConversationSummary {
+        self.handle
+            .view()
+            .with(|cell, _| convert::conversation_summary(cell.state(), found))
+    }
+
+    /// Earlier conversations of the customer, newest first: the chain of episodes, into the archive.
     pub(super) async fn list_earlier(
         &self,
         request: &ListEarlierConversationsRequest,
     ) -> Result<ListEarlierConversationsResponse, Refusal> {
         let id = check::conversation(&request.conversation_id)?;
         let size = limits::EARLIER_PAGE.size(request.page_size);
-        self.look(|cell| {
-            let state = cell.state();
-            let found = state.conversation(id).ok_or_else(|| not_found(id))?;
-            let mut conversations = Vec::new();
-            let mut earlier = found.previous;
-            while conversations.len() < size
-                && let Some(before) = earlier.and_then(|id| state.conversation(id))
-            {
-                conversations.push(convert::conversation_summary(state, before));
-                earlier = before.previous;
-            }
-            Ok(ListEarlierConversationsResponse { conversations })
+        let earlier = self.handle.earlier(id, size).await;
+        let earlier = earlier.map_err(|error| act_error(&error))?;
+        Ok(ListEarlierConversationsResponse {
+            conversations: earlier.iter().map(|found| self.summary(found)).collect(),
         })
-        .await?
     }
 }
 
@@ -331,8 +331,4 @@ fn place(found: &Conversation) -> Place {
             index,
         },
     }
-}
-
-pub(super) fn not_found(conversation: ConversationId) -> Refusal {
-    refused_by_domain(&Domain::ConversationNotFound { conversation })
 }

@@ -3,6 +3,7 @@
 //! Not here: the edge (`edge`), the way between both (`node`), decisions (`domain`).
 
 mod acts;
+mod archive;
 mod calls;
 mod customer;
 mod desk;

@@ -195,6 +195,7 @@ impl Node {
             plan: plan.subscribe(),
             faults: Arc::new(NoFaults),
             interrupted_after_ms: 300,
+            archives: conversation::Archives::none(),
             stop: stop.token(),
         });
         task.detach();

@@ -139,6 +139,7 @@ fn nodes(status: &api::GetStatusResponse, terminal: Terminal) -> String {
         "UP>",
         "STREAMS>",
         "MEMORY>",
+        "ARCHIVE>",
         "ROUND TRIP>",
         "CLOCK>",
         "VERSION",
@@ -157,6 +158,7 @@ fn nodes(status: &api::GetStatusResponse, terminal: Terminal) -> String {
             known(span(node.up_ms)),
             known(node.streams.to_string()),
             known(format!("{} MiB", node.resident_mib)),
+            known(archive(node.archive.as_ref())),
             known(format!(
                 "{}.{} ms",
                 node.round_trip_us / 1_000,
@@ -167,6 +169,20 @@ fn nodes(status: &api::GetStatusResponse, terminal: Terminal) -> String {
         ]);
     }
     format!("\n{}\n{}", terminal.heading("NODES"), indented(&table))
+}
+
+/// Ended conversations that the node keeps, and what is not as it should be.
+fn archive(view: Option<&api::ArchiveView>) -> String {
+    let Some(view) = view else {
+        return "-".to_owned();
+    };
+    let state = match (view.complete, view.indexing) {
+        (false, _) => " (fetching)",
+        (true, true) => " (indexing)",
+        (true, false) => "",
+    };
+    let mib = view.bytes >> 20;
+    format!("{} in {mib} MiB{state}", grouped(view.conversations))
 }
 
 fn groups(status: &api::GetStatusResponse, terminal: Terminal) -> String {

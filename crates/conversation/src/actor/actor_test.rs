@@ -87,6 +87,7 @@ async fn a_panic_in_one_actor_harms_no_other_and_is_reported() {
         plan: newest,
         faults: Arc::new(NoFault),
         interrupted_after_ms: 300,
+        archives: crate::left::Archives::none(),
         stop: stop.token(),
     });
     task.detach();

@@ -30,7 +30,7 @@ use crate::error::{ActError, RETRY_FULL_MS};
 use crate::handle::Core;
 use crate::hub::{ActorEnd, ActorRef, Serving};
 use crate::leader::Edge;
-use crate::stream::{AttachEvent, Attachment, DeskEvent, EndReason, Leave, MarkFrom};
+use crate::stream::{AttachEvent, Attachment, DeskEvent, EndReason, Held, Leave, MarkFrom};
 
 type Outcome = Result<Committed<Reply>, ProposeError>;
 type Proposal = BoxFuture<'static, (For, Outcome)>;
@@ -372,7 +372,8 @@ impl ConversationActor {
         let attachment = Attachment {
             backlog: read.items,
             events: reader.events,
-            leave,
+            left: None,
+            held: Held::ByActor(leave),
             why: reader.why,
         };
         if answer.send(Ok(attachment)).is_err() {

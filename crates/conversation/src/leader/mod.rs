@@ -8,6 +8,7 @@ mod step;
 
 use std::sync::Arc;
 
+use domain::cell::archive::ArchivedUpto;
 use domain::cell::homes::HeldBuckets;
 use domain::ids::{CellId, MachineVersion, NodeId, SiteId};
 use domain::plan::VersionedPlan;
@@ -58,6 +59,7 @@ impl Registry for Unregistered {
 pub(crate) struct Duties {
     pub(crate) core: Arc<Core>,
     pub(crate) plan: watch::Receiver<Option<VersionedPlan>>,
+    pub(crate) archived: watch::Receiver<Option<ArchivedUpto>>,
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) cell: CellId,
     pub(crate) interrupted_after_ms: u64,

@@ -339,6 +339,7 @@ impl<'a> Term<'a> {
             .borrow_and_update()
             .as_ref()
             .map_or(PlanVersion(0), |plan| plan.version);
+        let archived = *self.duties.archived.borrow();
         self.duties.core.view.with(|cell, _| Facts {
             now,
             deadline: cell.next_deadline(),
@@ -348,6 +349,7 @@ impl<'a> Term<'a> {
             version: cell.version(),
             known: self.known,
             buckets_due: self.buckets.is_some(),
+            archived_due: archived.is_some_and(|next| next.upto > cell.state().meta().archive.upto),
         })
     }
 
@@ -368,6 +370,10 @@ impl<'a> Term<'a> {
                 },
                 Duty::AdoptPlan => match plan.borrow().clone() {
                     Some(newest) => Command::AdoptPlan(newest),
+                    None => continue,
+                },
+                Duty::Archived => match *self.duties.archived.borrow() {
+                    Some(next) => Command::ArchivedUpto(next),
                     None => continue,
                 },
             };

@@ -24,6 +24,8 @@ pub(crate) struct Facts {
     pub(crate) known: MachineVersion,
     /// The cell is to hold buckets of which it does not know.
     pub(crate) buckets_due: bool,
+    /// Archives hold more than has left.
+    pub(crate) archived_due: bool,
 }
 
 /// Kinds of duties; one entry of each at a time.
@@ -39,6 +41,8 @@ pub(crate) enum Duty {
     AdoptPlan,
     /// Fire due deadlines.
     Tick,
+    /// Let go what archives hold.
+    Archived,
 }
 
 /// Duties that are due and not under way, in the order in which they are proposed.
@@ -58,6 +62,9 @@ pub(crate) fn due(facts: Facts, under_way: &[Duty]) -> Vec<Duty> {
     }
     if facts.deadline.is_some_and(|deadline| deadline <= facts.now) {
         duties.push(Duty::Tick);
+    }
+    if facts.archived_due {
+        duties.push(Duty::Archived);
     }
     duties.retain(|duty| !under_way.contains(duty));
     duties
@@ -116,6 +123,7 @@ mod tests {
         version: FIRST_VERSION,
         known: FIRST_VERSION,
         buckets_due: false,
+        archived_due: false,
     };
 
     #[test]
@@ -167,6 +175,16 @@ mod tests {
             ..IDLE
         };
         assert_eq!(due(facts, &[]), [Duty::RaiseVersion]);
+    }
+
+    #[test]
+    fn what_archives_hold_is_let_go_after_everything_that_somebody_waits_for() {
+        let facts = Facts {
+            archived_due: true,
+            deadline: Some(CellTime(1_000)),
+            ..IDLE
+        };
+        assert_eq!(due(facts, &[]), [Duty::Tick, Duty::Archived]);
     }
 
     #[test]

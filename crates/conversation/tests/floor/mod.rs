@@ -91,6 +91,7 @@ impl Floor {
             plan: newest,
             faults: faults.clone(),
             interrupted_after_ms: 300,
+            archives: conversation::Archives::none(),
             stop: stop.token(),
         });
         task.detach();

@@ -417,8 +417,8 @@ impl Conversation {
         matches!(self.phase, Phase::Queued(_)) && self.quarantined.is_none()
     }
 
-    /// Fills what is derived from the stored fields.
-    pub(crate) fn rebuild_known(&mut self) {
+    /// Fills what is derived from the stored fields: before that no message of it is known again.
+    pub fn rebuild_known(&mut self) {
         self.known = self
             .items
             .iter()

@@ -8,12 +8,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::apply::DEFECT_RETRY_MS;
-use super::command::Command;
+use super::command::{Command, Open};
 use super::conversation::{Conversation, Phase};
 use super::decide::{self, wrong_state};
 use super::draft::Draft;
 use super::refusal::Refusal;
-use super::reply::Reply;
+use super::reply::{Done, Opened, Reply};
 use super::state::State;
 use super::transcript::{Author, ItemKind};
 use crate::ids::{AgentId, CellTime, ConversationId};
@@ -48,6 +48,26 @@ impl State {
             })
         })
     }
+}
+
+/// The first answer to an `open` whose message the copy of a conversation that has left holds.
+///
+/// # Errors
+/// When the same id came with another text.
+pub fn opened_before(left: &Conversation, open: &Open) -> Result<Option<Done>, Refusal> {
+    let Some(body) = &open.body else {
+        return Ok(None);
+    };
+    let sent = decide::recall_message(left, &open.request_id, &Author::Customer, body)?;
+    Ok(sent.map(|sent| {
+        Done::Opened(Opened {
+            conversation: sent.conversation,
+            queue: left.queue.clone(),
+            sequence: Some(sent.sequence),
+            existing: true,
+            text: Arc::default(),
+        })
+    }))
 }
 
 impl Command {

@@ -44,5 +44,6 @@ mod share;
 mod tests;
 
 pub use apply::{Applied, Cell};
+pub use left::opened_before;
 pub use parts::{FrozenCell, LoadError, Part};
 pub use state::State;

@@ -119,7 +119,8 @@ fn addresses(config: &Config, found: &mut Vec<ConfigProblem>) {
 
 fn bounds(config: &Config, found: &mut Vec<ConfigProblem>) {
     let limits = &config.limits;
-    let each: [(&str, u64, RangeInclusive<u64>); 4] = [
+    let storage = &config.storage;
+    let each: [(&str, u64, RangeInclusive<u64>); 6] = [
         (
             "limits.connections",
             u64::from(limits.connections),
@@ -134,6 +135,16 @@ fn bounds(config: &Config, found: &mut Vec<ConfigProblem>) {
             "limits.log_segment_mib",
             u64::from(limits.log_segment_mib),
             1..=1_024,
+        ),
+        (
+            "storage.archive_days",
+            u64::from(storage.archive_days),
+            1..=3_650,
+        ),
+        (
+            "storage.archive_max_gib",
+            u64::from(storage.archive_max_gib),
+            1..=65_536,
         ),
         ("drain.deadline_ms", config.drain.deadline_ms, 100..=9_000),
     ];

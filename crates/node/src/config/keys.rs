@@ -28,6 +28,8 @@ pub(super) const KEYS: &[(&str, &str, Kind)] = &[
     ("limits", "connections", Kind::Number),
     ("limits", "connection_age_s", Kind::Number),
     ("limits", "log_segment_mib", Kind::Number),
+    ("storage", "archive_days", Kind::Number),
+    ("storage", "archive_max_gib", Kind::Number),
     ("drain", "deadline_ms", Kind::Number),
     ("log", "level", Kind::Text),
     ("log", "format", Kind::Text),

@@ -37,6 +37,8 @@ pub struct Config {
     pub listen: ListenConfig,
     /// Bounds.
     pub limits: LimitsConfig,
+    /// What is kept, and for how long.
+    pub storage: StorageConfig,
     /// Going away.
     pub drain: DrainConfig,
     /// The node's log for people.
@@ -140,6 +142,26 @@ impl Default for LimitsConfig {
             connections: 4_096,
             connection_age_s: 3_600,
             log_segment_mib: 64,
+        }
+    }
+}
+
+/// What a node keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Days for which ended conversations are kept in the archive, counted from the day of their end.
+    /// The same on every node: what one drops, no other restores.
+    pub archive_days: u32,
+    /// GiB of the archive above which its oldest days are dropped, sooner than `archive_days` says.
+    pub archive_max_gib: u32,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            archive_days: 90,
+            archive_max_gib: 64,
         }
     }
 }

@@ -47,6 +47,13 @@ connection_age_s = 3600
 # MiB of one segment of the log, 1 to 1024.
 log_segment_mib = 64
 
+[storage]
+# Days for which ended conversations are kept in the archive, 1 to 3650. The same on every node: what
+# one drops, no other restores.
+archive_days = 90
+# GiB of the archive above which its oldest days are dropped, 1 to 65536.
+archive_max_gib = 64
+
 [drain]
 # Milliseconds from the signal to go away until open connections are cut, 100 to 9000.
 deadline_ms = 8000

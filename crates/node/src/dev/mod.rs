@@ -5,6 +5,8 @@
 mod wan;
 
 #[cfg(test)]
+mod archive_test;
+#[cfg(test)]
 mod dev_test;
 #[cfg(test)]
 mod talk_test;

@@ -12,9 +12,9 @@ use super::{Dev, DevOptions, dev};
 use crate::start::Node;
 
 /// A virtual minute: far above every deadline on the way.
-const WAIT: Duration = Duration::from_secs(60);
+pub(crate) const WAIT: Duration = Duration::from_secs(60);
 
-fn client_of(env: &Env, addresses: &[String]) -> Client {
+pub(crate) fn client_of(env: &Env, addresses: &[String]) -> Client {
     let (network, random, lane) = (env.network.clone(), env.random.fork(), env.edge.clone());
     let seams = Seams {
         dial: Arc::new(move |address: String| {
@@ -27,7 +27,7 @@ fn client_of(env: &Env, addresses: &[String]) -> Client {
     Client::connect_with(addresses.to_vec(), Options::default(), seams).unwrap()
 }
 
-async fn formed(env: &Env, wan: bool) -> Dev {
+pub(crate) async fn formed(env: &Env, wan: bool) -> Dev {
     let dev = dev(
         env.clone(),
         DevOptions {
@@ -139,7 +139,7 @@ async fn read_until(conversation: &mut Conversation, text: &str) {
     timeout(WAIT, reading).await.expect("the message arrives");
 }
 
-async fn opened(client: &Client) -> String {
+pub(crate) async fn opened(client: &Client) -> String {
     let request = OpenRequest {
         account: "web-us".to_owned(),
         customer: "ann".to_owned(),
@@ -155,7 +155,7 @@ async fn opened(client: &Client) -> String {
         .conversation_id
 }
 
-async fn texts(client: &Client, conversation: &str) -> Vec<String> {
+pub(crate) async fn texts(client: &Client, conversation: &str) -> Vec<String> {
     let transcript = client.customer().transcript(conversation).await.unwrap();
     let message = |item: client::api::Item| match item.content {
         Some(Content::Message(message)) => Some(message.text),

@@ -48,6 +48,10 @@ impl OwnAccount for Nothing {
     fn floor(&self, _cell: u32) -> Option<FloorView> {
         None
     }
+
+    fn archive(&self, _cell: u32) -> Option<crate::archive::CellArchive> {
+        None
+    }
 }
 
 /// A stream whose owner has `ups` and `downs` of these queues at their far ends.

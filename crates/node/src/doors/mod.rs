@@ -206,7 +206,7 @@ impl Doors {
     }
 
     /// Asks one node about itself; `None` when it does not answer in time or has nothing to say.
-    async fn ask_node(
+    pub(crate) async fn ask_node(
         &self,
         node: u64,
         group: u32,

@@ -197,6 +197,16 @@ impl Forwards {
                 let floor = floor.ok_or_else(|| refuse::not_leader(None))?;
                 return Ok(forward_answer::Response::FloorView(floor));
             }
+            Some(
+                request @ (forward_call::Request::ArchiveHolds(_)
+                | forward_call::Request::ArchiveGet(_)
+                | forward_call::Request::ArchiveCopy(_)),
+            ) => {
+                let archive = self.account.archive(call.group);
+                let archive = archive.ok_or_else(|| refuse::not_leader(None))?;
+                let answer = crate::archive::answer(&archive, request).await;
+                return answer.ok_or_else(refuse::no_answer);
+            }
             _ => {}
         }
         let wait = Duration::from_millis(call.deadline_ms);

@@ -25,6 +25,7 @@ use store::{Health, Wal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::archive::CellArchive;
 use crate::cells::Cells;
 use crate::control::{CONTROL_GROUP, CONTROL_NAME, ControlMachine, StateWatch};
 
@@ -39,6 +40,8 @@ pub(crate) trait OwnAccount: Send + Sync + 'static {
     fn account(&self) -> NodeStatusResponse;
     /// The counters of its own replica of a cell, if it has one.
     fn floor(&self, cell: u32) -> Option<FloorView>;
+    /// The archive of its own replica of a cell, if it has one.
+    fn archive(&self, cell: u32) -> Option<CellArchive>;
 }
 
 /// What a node knows of itself.
@@ -86,6 +89,7 @@ impl OwnAccount for Account {
             streams: u32::try_from(self.streams.count()).unwrap_or(u32::MAX),
             resident_mib: resident::mib(),
             problems: self.problems(),
+            archive: self.cells.archive_view(),
             ..base
         };
         let status = self.group.status();
@@ -100,6 +104,11 @@ impl OwnAccount for Account {
 
     fn floor(&self, cell: u32) -> Option<FloorView> {
         Some(self.cells.get(CellId(cell))?.floor().counted())
+    }
+
+    fn archive(&self, cell: u32) -> Option<CellArchive> {
+        let local = self.cells.get(CellId(cell))?;
+        Some(local.archive.clone())
     }
 }
 

@@ -406,6 +406,10 @@ impl FileState {
 
 #[async_trait]
 impl Disk for MemoryDisk {
+    fn has_paths(&self) -> bool {
+        false
+    }
+
     async fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         // Directories have no being of their own here: a file's path is enough.
         self.step("make the directory", dir, |_| Ok(()))

@@ -99,6 +99,10 @@ impl RealDisk {
 
 #[async_trait]
 impl Disk for RealDisk {
+    fn has_paths(&self) -> bool {
+        true
+    }
+
     async fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         self.run("make the directory", dir, make_durably).await
     }

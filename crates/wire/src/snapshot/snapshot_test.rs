@@ -45,6 +45,21 @@ proptest! {
     }
 
     #[test]
+    fn an_archived_conversation_comes_back_with_the_same_bytes_and_knows_its_messages(
+        numbers in vec(any::<u64>(), 0..300),
+    ) {
+        let history = after(&numbers);
+        for found in history.cell.state().conversations() {
+            let bytes = crate::archive::encode(found);
+            let read = crate::archive::decode(&bytes).expect("is whole");
+            prop_assert_eq!(&read, &**found);
+            prop_assert_eq!(crate::archive::encode(&read), bytes.clone());
+            // Cut anywhere it is refused or read, and never a panic.
+            let _ = crate::archive::decode(&bytes[..bytes.len() / 2]);
+        }
+    }
+
+    #[test]
     fn a_cell_from_a_snapshot_goes_on_as_the_one_that_was_never_stopped(
         before in vec(any::<u64>(), 0..200),
         later in vec(any::<u64>(), 0..100),

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::send::{recall_message, store};
+use super::send::store;
 use super::{
     RETRY_MS, check_body, check_length, check_sound, check_voice, copy_of, find_last, request,
     wrong_state,
@@ -17,6 +17,7 @@ use crate::cell::event::{Event, Object, Tally};
 use crate::cell::fingerprint::{Fingerprint, of_open};
 use crate::cell::floor::CustomerRecord;
 use crate::cell::known::KnownMessages;
+use crate::cell::left::opened_before;
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::{Done, Opened};
 use crate::cell::requests::{Principal, recall};
@@ -84,27 +85,14 @@ fn known_message(
     record: Option<&CustomerRecord>,
     open: &Open,
 ) -> Result<Option<Done>, Refusal> {
-    let (Some(record), Some(body)) = (record, &open.body) else {
-        return Ok(None);
-    };
-    let mut next = record.last;
+    let mut next = record.and_then(|record| record.last);
     for _ in 0..EPISODES_MAX {
         let Some(conversation) = next.and_then(|id| state.conversation(id)) else {
             break;
         };
         next = conversation.previous;
-        let sent = recall_message(conversation, &open.request_id, &Author::Customer, body)?;
-        if let Some(sent) = sent {
-            let queue = conversation.queue.clone();
-            let sequence = Some(sent.sequence);
-            let opened = Opened {
-                conversation: sent.conversation,
-                queue,
-                sequence,
-                existing: true,
-                text: Arc::default(),
-            };
-            return Ok(Some(Done::Opened(opened)));
+        if let Some(done) = opened_before(conversation, open)? {
+            return Ok(Some(done));
         }
     }
     Ok(None)

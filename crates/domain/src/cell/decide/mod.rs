@@ -18,6 +18,7 @@ mod transfer;
 pub(crate) use due::due;
 pub(crate) use offer::spikes_over;
 pub(crate) use quarantine::quarantine;
+pub(crate) use send::recall_message;
 
 use std::sync::Arc;
 

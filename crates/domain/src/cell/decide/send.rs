@@ -106,7 +106,7 @@ fn first_answer(
 }
 
 /// The first answer to a message of this conversation.
-pub(super) fn recall_message(
+pub(crate) fn recall_message(
     conversation: &Conversation,
     id: &crate::ids::RequestId,
     author: &Author,

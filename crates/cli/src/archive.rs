@@ -1,0 +1,70 @@
+//! `antiphon conversation search`: ended conversations, from the archive.
+//! Promise: newest first; what was cut short says how to go on.
+//! Not here: showing one of them, which `conversation show` does for open ones too.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use client::api;
+
+use crate::args::{Output, SearchArgs};
+use crate::conversation::flagged;
+use crate::failure::{Exit, Failure};
+use crate::json;
+use crate::reach::Reach;
+use crate::table::{clock, columns, indented, or_dash, short, span};
+
+const DAY_MS: u64 = 86_400_000;
+/// A queue, a customer or an agent has room for so many characters.
+const CELL_CHARS: usize = 24;
+
+pub async fn search(args: SearchArgs) -> Result<Exit, Failure> {
+    let reach = Reach::of(&args.reach)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_ms = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+    let back_ms = args.days.map(|days| u64::from(days) * DAY_MS);
+    let request = api::SearchArchiveRequest {
+        customer: args.customer,
+        account: args.account,
+        agent: args.agent,
+        from_ms: back_ms.map_or(0, |back| now_ms.saturating_sub(back)),
+        to_ms: 0,
+        page_size: args.limit,
+        page_token: args.after,
+    };
+    let found = reach.client.supervisor().search_archive(request).await?;
+    if reach.output == Output::Json {
+        json::print("SearchArchiveResponse", &found)?;
+        return Ok(Exit::Ok);
+    }
+    let mut table = columns(&[
+        "CONVERSATION",
+        "STATE",
+        "QUEUE",
+        "WAITED>",
+        "AGE>",
+        "CUSTOMER",
+        "AGENT",
+        "ITEMS>",
+    ]);
+    for one in &found.conversations {
+        table.add_row([
+            one.conversation_id.clone(),
+            flagged(one),
+            short(&one.queue, CELL_CHARS),
+            clock(one.waited_ms),
+            span(one.age_ms),
+            short(&one.customer, CELL_CHARS),
+            or_dash(&one.agent),
+            one.last_sequence.to_string(),
+        ]);
+    }
+    out!("{}", indented(&table));
+    eprintln!("{} conversations of the archive", found.conversations.len());
+    if !found.next_page_token.is_empty() {
+        eprintln!(
+            "there are more; try: the same command with --after {}",
+            found.next_page_token
+        );
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,214 @@
+//! Conversations that have left the state: what is asked of them is answered from the archive.
+//! Promise: a copy of what was asked before has its first answer; nobody is told that something does not
+//! exist before the archives were asked.
+//! Not here: the archives (`ports::Archive`), judging (`domain`).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::cell::archive::ArchivedUpto;
+use domain::cell::command::{Command, Open};
+use domain::cell::conversation::Conversation;
+use domain::cell::opened_before;
+use domain::cell::refusal::Refusal;
+use domain::cell::reply::Done;
+use domain::ids::{AccountId, ConversationId, CustomerKey};
+use ports::{Archive, ArchiveBy, ArchiveQuery, NoArchive};
+use tokio::sync::watch;
+
+use crate::concern;
+use crate::error::ActError;
+use crate::handle::CellHandle;
+
+/// Episodes that are followed from the one that a command names: of 2,000 messages each.
+const EPISODES_MAX: usize = 64;
+/// An archive that cannot be read is asked again after this long, in milliseconds.
+const ARCHIVE_RETRY_MS: u64 = 500;
+
+/// The archives of a cell's replicas, as its leader uses them.
+#[derive(Clone)]
+pub struct Archives {
+    /// Where conversations are that have left the state.
+    pub kept: Arc<dyn Archive>,
+    /// What enough archives are known to hold, while this node leads.
+    pub safe: watch::Receiver<Option<ArchivedUpto>>,
+}
+
+impl Archives {
+    /// None: nothing ever leaves the state.
+    pub fn none() -> Self {
+        Self {
+            kept: Arc::new(NoArchive),
+            safe: watch::channel(None).1,
+        }
+    }
+}
+
+/// What came of asking the archive.
+pub(crate) enum Asked {
+    /// It has the answer.
+    Answered(Done),
+    /// The conversation goes on in one that the state has: the command is for that.
+    GoesOn(ConversationId, Command),
+}
+
+/// The key under which an archive finds the conversations of a customer.
+pub fn archive_key(account: &AccountId, customer: &CustomerKey) -> Bytes {
+    // Names hold no zero byte, so no two pairs have one key.
+    Bytes::from(format!("{account}\0{customer}"))
+}
+
+impl CellHandle {
+    /// A conversation, from the state or from the archive.
+    ///
+    /// # Errors
+    /// See [`ActError`]; never `OutcomeUnknown`.
+    pub async fn conversation(&self, id: ConversationId) -> Result<Arc<Conversation>, ActError> {
+        let here = self.read(|cell| cell.conversation(id).cloned()).await?;
+        match here {
+            Some(found) => Ok(found),
+            None => self.left(id).await,
+        }
+    }
+
+    /// The conversations before one, newest first, at most `limit`: the chain of episodes.
+    ///
+    /// # Errors
+    /// See [`ActError`]; never `OutcomeUnknown`.
+    pub async fn earlier(
+        &self,
+        id: ConversationId,
+        limit: usize,
+    ) -> Result<Vec<Arc<Conversation>>, ActError> {
+        let mut found = Vec::new();
+        let mut next = self.conversation(id).await?.previous;
+        while found.len() < limit
+            && let Some(id) = next
+        {
+            let here = self.view().with(|cell, _| cell.conversation(id).cloned());
+            let before = match here {
+                Some(before) => before,
+                None => match self.left(id).await {
+                    Ok(before) => before,
+                    // Older than what archives keep.
+                    Err(ActError::Refused(Refusal::ConversationNotFound { .. })) => break,
+                    Err(error) => return Err(error),
+                },
+            };
+            next = before.previous;
+            found.push(before);
+        }
+        Ok(found)
+    }
+
+    /// A page of archived conversations.
+    ///
+    /// # Errors
+    /// When no archive can be read at present, or the token is of none.
+    pub async fn archived(
+        &self,
+        query: ArchiveQuery,
+    ) -> Result<(Vec<Arc<Conversation>>, Option<Vec<u8>>), ports::ArchiveError> {
+        let cell = self.view().with(|cell, _| cell.state().meta().cell);
+        let page = self.core.archive.find(cell.0, query).await?;
+        let mut found = Vec::with_capacity(page.records.len());
+        for bytes in &page.records {
+            found.push(Arc::new(decode(bytes)?));
+        }
+        Ok((found, page.next))
+    }
+
+    /// The copy of a conversation that has left the state.
+    pub(crate) async fn left(&self, id: ConversationId) -> Result<Arc<Conversation>, ActError> {
+        let missing = || Refusal::ConversationNotFound { conversation: id }.into();
+        let may = self.view().with(|cell, _| cell.state().may_have_left(id));
+        if !may {
+            return Err(missing());
+        }
+        let found = self.core.archive.conversation(id.cell.0, id.index.0).await;
+        match found.and_then(|bytes| bytes.map(|bytes| decode(&bytes)).transpose()) {
+            Ok(Some(left)) => Ok(Arc::new(left)),
+            Ok(None) => Err(missing()),
+            Err(error) => {
+                tracing::warn!(conversation = %id, %error, "a conversation that has left cannot be read");
+                let retry_after_ms = ARCHIVE_RETRY_MS;
+                Err(Refusal::LookAgain {
+                    conversation: id,
+                    retry_after_ms,
+                }
+                .into())
+            }
+        }
+    }
+
+    /// Answers a command for a conversation that the state does not have.
+    pub(crate) async fn ask_archive(
+        &self,
+        mut id: ConversationId,
+        mut command: Command,
+    ) -> Result<Asked, ActError> {
+        // A leader that was deposed without knowing it must not end an id for good.
+        self.core.group.linearize().await?;
+        for _ in 0..EPISODES_MAX {
+            if self.view().with(|cell, _| concern::exists(cell, id)) {
+                return Ok(Asked::GoesOn(id, command));
+            }
+            let left = self.left(id).await?;
+            let reply = self
+                .view()
+                .with(|cell, _| cell.state().answer_for_left(&left, &command));
+            let next = left
+                .continued_to
+                .filter(|_| matches!(reply, Err(Refusal::ConversationClosed { .. })));
+            let Some(next) = next else {
+                return Ok(Asked::Answered(reply?));
+            };
+            let Some(of_next) = command.for_episode(next) else {
+                return Err(Refusal::ConversationClosed { conversation: id }.into());
+            };
+            (id, command) = (next, of_next);
+        }
+        Err(Refusal::ConversationClosed { conversation: id }.into())
+    }
+
+    /// For a customer whom the state does not know: the first answer to a copy, or the last conversation.
+    /// An archive that cannot be read keeps nobody from opening.
+    pub(crate) async fn look_for_earlier(&self, open: &mut Open) -> Result<Option<Done>, ActError> {
+        let unknown = self.view().with(|cell, _| {
+            let state = cell.state();
+            state.meta().archive.upto.0 > 0
+                && state.customer(&open.account, &open.customer).is_none()
+        });
+        if !unknown {
+            return Ok(None);
+        }
+        let query = ArchiveQuery {
+            by: ArchiveBy::Customer(archive_key(&open.account, &open.customer)),
+            from_ms: 0,
+            to_ms: u64::MAX,
+            after: None,
+            size: 1,
+        };
+        let last = match self.archived(query).await {
+            Ok((found, _)) => found.into_iter().next(),
+            Err(error) => {
+                tracing::warn!(%error, "a customer's earlier conversations cannot be read");
+                None
+            }
+        };
+        let Some(last) = last else {
+            return Ok(None);
+        };
+        if let Some(done) = opened_before(&last, open)? {
+            return Ok(Some(done));
+        }
+        open.previous = Some(last.id);
+        Ok(None)
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<Conversation, ports::ArchiveError> {
+    wire::archive::decode(bytes).map_err(|error| ports::ArchiveError::Unreachable {
+        reason: error.to_string(),
+    })
+}
