@@ -21,6 +21,10 @@ use store::archive::{
 };
 use tokio::time::{Duration, Instant};
 
+/// The node's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const CONVERSATIONS: u64 = 100_000;
 const MESSAGES: u64 = 10;
 const MESSAGE_BYTES: usize = 100;
@@ -177,7 +181,7 @@ fn resident_mib() -> u64 {
         .nth(1)
         .and_then(|pages| pages.parse().ok())
         .unwrap_or(0);
-    pages * 4_096 >> 20
+    (pages * 4_096) >> 20
 }
 
 fn bytes_below(dir: &Path) -> u64 {

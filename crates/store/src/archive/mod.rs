@@ -172,6 +172,8 @@ mod archive_test;
 #[cfg(test)]
 mod damage_test;
 #[cfg(test)]
+mod lying_test;
+#[cfg(test)]
 mod model_test;
 #[cfg(test)]
 mod sled_test;

@@ -14,7 +14,8 @@ use super::index::{Change, Index, IndexFault, OpenIndex, Pair};
 const DIR: &str = "index";
 /// Broken indexes kept for whoever wants to look into them.
 const SET_ASIDE_MAX: usize = 2;
-/// Memory for pages of the map. With less, lookups read more from disk.
+/// Memory for pages of the map. Whatever is asked for, sled 0.34 takes some 105 MB with pages of 4,000
+/// bytes once a million and a half conversations are in it, and no more with four millions.
 const CACHE_BYTES: u64 = 16 << 20;
 
 /// Indexes in sled.
