@@ -11,6 +11,7 @@
 mod cluster;
 mod drain;
 mod frozen;
+mod metrics;
 mod offers;
 mod refusals;
 mod replay;

@@ -2,6 +2,7 @@
 //! Promise: a cluster that a failed test leaves behind prints what its nodes said.
 //! Not here: starting processes (`cluster`).
 
+pub mod canaries;
 pub mod people;
 pub mod raw;
 

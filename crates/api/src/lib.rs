@@ -7,6 +7,7 @@ pub mod convert;
 pub mod edge;
 pub mod errors;
 pub mod limits;
+pub mod metrics;
 pub mod owner;
 pub mod plan_changes;
 pub mod server;

@@ -23,9 +23,10 @@ use tonic_web::GrpcWebLayer;
 use self::oversized::OversizedLayer;
 use crate::edge::{Agents, Clusters, Conversations, Edge, Floors};
 use crate::limits;
+use crate::metrics::CountedLayer;
 
 /// The only package that reflection shows.
-const PUBLIC_PACKAGE: &str = "antiphon.api.v1";
+pub(crate) const PUBLIC_PACKAGE: &str = "antiphon.api.v1";
 /// The process is there and answers.
 const LIVENESS: &str = "liveness";
 /// The node takes clients' calls.
@@ -125,6 +126,7 @@ pub fn routes(edge: &Edge, health: &Health) -> Result<Routes, RoutesError> {
     let router = routes
         .into_axum_router()
         .layer(OversizedLayer)
+        .layer(CountedLayer(edge.rpc().clone()))
         .layer(GrpcWebLayer::new());
     Ok(Routes::from(router).prepare())
 }

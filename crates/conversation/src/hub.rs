@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::actor::ToActor;
 use crate::concern;
+use crate::metrics::Waiting;
 use crate::replica::Owners;
 use crate::stream::{DESK_EVENTS_MAX, DeskEvent, EndReason, Outlet};
 
@@ -206,6 +207,19 @@ impl Hub {
         {
             shard.remove(&id);
         }
+    }
+
+    /// What waits in the actors' mailboxes now.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let mut waiting = Waiting::default();
+        for shard in &self.actors {
+            for actor in shard.lock().values() {
+                let depth = actor.mailbox.len();
+                waiting.sum += depth;
+                waiting.max = waiting.max.max(depth);
+            }
+        }
+        waiting
     }
 
     /// Live actors now.

@@ -16,6 +16,7 @@ mod leader;
 mod leases;
 mod left;
 mod limits;
+pub mod metrics;
 mod replica;
 mod stream;
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use domain::cell::Cell;
 use domain::cell::event::Event;
 use domain::cell::reply::Reply;
-use domain::ids::{AgentId, CellId, ConversationId, LogIndex};
+use domain::ids::{AgentId, CellId, CellTime, ConversationId, LogIndex};
 use parking_lot::{Mutex, RwLock};
 use ports::{Frozen, Machine, Position, RestoreError};
 use tokio::sync::watch;
@@ -75,6 +75,18 @@ impl View {
     /// Conversations with a live actor here.
     pub fn actors(&self) -> usize {
         self.shared.hub.actors()
+    }
+
+    /// Cell time at this moment, which goes on while no entry comes.
+    pub fn now(&self) -> CellTime {
+        let applied = self.shared.cell.read().now();
+        let clock = *self.shared.clock.lock();
+        applied.max(clock.stamp(self.shared.mono_ms()))
+    }
+
+    /// What waits in the mailboxes of those actors.
+    pub fn waiting(&self) -> crate::metrics::Waiting {
+        self.shared.hub.waiting()
     }
 
     /// Actors that have failed since the start.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Edge, EdgeParts, Health, Streams};
+use api::metrics::RpcMetrics;
+use api::{Edge, EdgeParts, Health, RoutesError, Streams};
 use domain::ids::{NodeId, SiteId};
 use ports::Group;
 use raft::{Directory, GroupHandle, GroupOptions, GroupSpec, Host, Member, Profile};
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::service::Routes;
 
+use crate::admin::Admin;
 use crate::archive::NodeArchive;
 use crate::cells::{Cells, CellsParts};
 use crate::cluster::{ClusterView, NodeFloor};
@@ -36,6 +38,7 @@ use crate::homes::ControlHomes;
 use crate::join::Advertised;
 use crate::listener::{Bounds, Callers, Served, Server};
 use crate::marks::{self, Ground};
+use crate::metrics::{Metrics, Placed};
 use crate::start::{Addresses, Bound, Kept, Running};
 use crate::status::{Account, Gatherer, Notes};
 
@@ -83,6 +86,7 @@ async fn start_control(
     let (machine, state, plan) = control_machine();
     let spec = GroupSpec {
         group,
+        name: CONTROL_NAME.into(),
         wal: kept.wal.clone(),
         snapshots: kept.snapshots.clone(),
         options: GroupOptions::default(),
@@ -246,6 +250,7 @@ struct Facing {
     gatherer: Arc<Gatherer>,
     health: Health,
     api: Server,
+    rpc: Arc<RpcMetrics>,
 }
 
 async fn serve_clients(
@@ -267,6 +272,7 @@ async fn serve_clients(
         doors: inner.doors.clone(),
         floor: floor.clone(),
     });
+    let rpc = Arc::new(RpcMetrics::new().map_err(RoutesError::from)?);
     let edge = Edge::new(EdgeParts {
         door: Arc::new(inner.doors.clone()),
         cluster: cluster.clone(),
@@ -274,6 +280,7 @@ async fn serve_clients(
         floor,
         homes: Arc::new(ControlHomes::new(control.state.clone())),
         streams: inner.streams.clone(),
+        rpc: rpc.clone(),
     });
     let health = Health::new().await;
     let connections = usize::try_from(config.limits.connections).unwrap_or(usize::MAX);
@@ -289,7 +296,34 @@ async fn serve_clients(
         gatherer,
         health,
         api,
+        rpc,
     })
+}
+
+/// The side for whoever looks after the node, if it is wanted.
+fn serve_admin(
+    (config, env): (&Config, &Env),
+    listener: Option<Box<dyn Listener>>,
+    (kept, account): (&Kept, &Arc<Account>),
+    rpc: Arc<RpcMetrics>,
+    ready: watch::Receiver<bool>,
+) -> Option<Server> {
+    let identity = &kept.identity;
+    let metrics = Metrics {
+        account: account.clone(),
+        rpc,
+        dir: kept.dir.clone(),
+        place: Placed {
+            cluster: config.cluster.name.clone(),
+            site: identity.site.clone(),
+            node: identity.node_name.clone(),
+        },
+    };
+    let callers = Callers::Clients(Served {
+        routes: Admin::new(metrics, ready).routes(),
+        lane: env.edge.clone(),
+    });
+    listener.map(|listener| Server::start(listener, callers, Bounds::admin(), &env.random))
 }
 
 /// Starts everything over ports that are bound and a directory that is open.
@@ -304,14 +338,23 @@ pub(crate) async fn assemble(
     let inner = inner(env, &kept, &control, &stop)?;
     let peer = serve_peers(env, bound.peer, &control, &inner);
     let facing = serve_clients((config, env), bound.api, (&kept, &control, &inner)).await?;
+    let ready = watch::Sender::new(false);
+    let admin = serve_admin(
+        (config, env),
+        bound.admin,
+        (&kept, &inner.account),
+        facing.rpc,
+        ready.subscribe(),
+    );
     let running = Arc::new(Running {
         addresses: bound.addresses,
         cluster: facing.cluster,
-        ready: watch::Sender::new(false),
+        ready,
         failure: watch::Sender::new(None),
         health: facing.health,
         api: facing.api,
         peer,
+        admin,
         streams: inner.streams,
         control: control.group.clone(),
         cells: inner.cells.clone(),

@@ -145,6 +145,7 @@ impl Cells {
         let (replica, view) = conversation::replica(id);
         let spec = GroupSpec {
             group,
+            name: cell.name.as_str().into(),
             wal: parts.wal.clone(),
             snapshots: parts.snapshots.clone(),
             options: GroupOptions::default(),

@@ -10,6 +10,7 @@ use raft::GroupHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::control::CONTROL_NAME;
+use crate::listener::Server;
 use crate::start::Running;
 
 /// Handing over takes one election; more than this means that nobody can take over.
@@ -52,6 +53,7 @@ impl Running {
         self.control.shutdown().await;
         self.host.stop();
         self.peer.cut();
+        self.admin.iter().for_each(Server::cut);
         self.doors.close();
         self.wal.close().await;
         drop(self.data.lock().take());

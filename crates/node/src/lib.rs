@@ -3,6 +3,7 @@
 //! nothing outside its `Env` is touched and nothing is spawned outside its lanes.
 //! Not here: consensus (`raft`), decisions (`domain`), what clients see (`api`).
 
+mod admin;
 mod archive;
 mod assemble;
 mod cells;
@@ -19,6 +20,7 @@ mod homes;
 mod join;
 mod listener;
 mod marks;
+mod metrics;
 mod refuse;
 mod start;
 mod status;
@@ -34,6 +36,7 @@ pub use config::Config;
 pub use domain::control::command::Profile;
 pub use error::NodeError;
 pub use found::{InitOptions, init};
+pub use metrics::manual as metrics_manual;
 pub use start::{Addresses, Node, run};
 
 /// The program's version, as nodes tell each other.

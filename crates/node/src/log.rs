@@ -1,17 +1,17 @@
 //! The node's log for people: text or JSON lines on standard error.
-//! Promise: each JSON line names site and node where the process is one node.
-//! Not here: what is logged; metrics.
+//! Promise: each line says of which site and node it is, also where a process is several nodes; no line holds
+//! what customers or agents wrote, whatever the level.
+//! Not here: what is logged; metrics, traces (`telemetry`).
 
-use std::fmt;
+mod json;
 
-use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::{
-    Format, FormatEvent, FormatFields, Json, JsonFields, Writer,
-};
-use tracing_subscriber::fmt::{FmtContext, MakeWriter};
+use tracing::{Span, Subscriber};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use self::json::JsonLines;
 
 use crate::config::{Config, LogFormat};
 
@@ -33,6 +33,28 @@ pub struct Place {
     /// The node.
     pub node: String,
 }
+
+impl Place {
+    /// That of a node that is configured so.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            site: config.site.name.clone(),
+            node: config.node_name(),
+        }
+    }
+
+    /// The span in which one of several nodes of a process logs. It is on at every level, so that also the
+    /// only line of a quiet log says where it comes from.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        let Self { site, node } = self;
+        tracing::error_span!(target: PLACE, parent: None, "node", site, node)
+    }
+}
+
+/// The target of spans that say where a line comes from.
+const PLACE: &str = "place";
 
 /// A subscriber that writes to `out`; the caller makes it the process's own. `terminal` says
 /// whether people read it there.
@@ -58,7 +80,9 @@ where
         .parse()
         .ok()
         .filter(|_| !config.log.level.contains("openraft"));
-    let filter = quiet.into_iter().fold(filter, EnvFilter::add_directive);
+    let said = format!("{PLACE}=error").parse().ok();
+    let added = quiet.into_iter().chain(said);
+    let filter = added.fold(filter, EnvFilter::add_directive);
     let json = match config.log.format {
         LogFormat::Auto => !terminal,
         LogFormat::Text => false,
@@ -66,50 +90,13 @@ where
     };
     let base = tracing_subscriber::fmt::layer().with_writer(out);
     let layer = if json {
-        let lines = Lines {
-            inner: Format::default().json().flatten_event(true),
-            place,
-        };
         base.fmt_fields(JsonFields::new())
-            .event_format(lines)
+            .event_format(JsonLines { place })
             .boxed()
     } else {
         base.with_ansi(terminal).with_target(false).boxed()
     };
     Ok(Box::new(Registry::default().with(filter).with(layer)))
-}
-
-/// JSON lines that begin with site and node.
-struct Lines {
-    inner: Format<Json>,
-    place: Place,
-}
-
-impl<S, N> FormatEvent<S, N> for Lines
-where
-    S: Subscriber + for<'l> LookupSpan<'l>,
-    N: for<'w> FormatFields<'w> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut line = String::new();
-        self.inner
-            .format_event(context, Writer::new(&mut line), event)?;
-        if self.place.node.is_empty() {
-            return out.write_str(&line);
-        }
-        // Names hold no control characters, so quoting by `Debug` is quoting by JSON.
-        let (site, node) = (&self.place.site, &self.place.node);
-        write!(
-            out,
-            "{{\"site\":{site:?},\"node\":{node:?},{}",
-            line.strip_prefix('{').unwrap_or(&line)
-        )
-    }
 }
 
 #[cfg(test)]
@@ -135,22 +122,74 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_json_line_names_site_and_node() {
+    fn place(node: &str) -> Place {
+        Place {
+            site: "fra".to_owned(),
+            node: node.to_owned(),
+        }
+    }
+
+    /// What is logged, line by line.
+    fn logged(level: &str, place: Place, say: impl FnOnce()) -> Vec<serde_json::Value> {
         let memory = Memory::default();
         let out = memory.clone();
-        let place = Place {
-            site: "fra".to_owned(),
-            node: "fra-n1".to_owned(),
+        let mut config = Config::default();
+        config.log.level = level.to_owned();
+        let subscriber = subscriber(&config, place, false, move || out.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, say);
+        let text = String::from_utf8(memory.0.lock().clone()).unwrap();
+        let lines = text.lines().map(serde_json::from_str);
+        lines.collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn a_json_line_says_when_what_and_where() {
+        let lines = logged("info", place("fra-n1"), || {
+            tracing::info!(count = 3, what = "a \"b\"\n", "hello");
+        });
+        let [line] = &lines[..] else {
+            panic!("{lines:?}")
         };
-        let subscriber = subscriber(&Config::default(), place, false, move || out.clone()).unwrap();
-        tracing::subscriber::with_default(subscriber, || tracing::info!(count = 3, "hello"));
-        let line = String::from_utf8(memory.0.lock().clone()).unwrap();
-        assert!(
-            line.starts_with("{\"site\":\"fra\",\"node\":\"fra-n1\",\"timestamp\":"),
-            "{line}"
-        );
-        assert!(line.contains("\"message\":\"hello\",\"count\":3"), "{line}");
+        assert!(line["ts"].as_str().unwrap().ends_with('Z'), "{line}");
+        for (key, value) in [
+            ("level", "INFO"),
+            ("target", "node::log::tests"),
+            ("message", "hello"),
+            ("site", "fra"),
+            ("node", "fra-n1"),
+            ("what", "a \"b\"\n"),
+        ] {
+            assert_eq!(line[key], value, "{key}");
+        }
+        assert_eq!(line["count"], 3);
+        assert_eq!(line.as_object().unwrap().len(), 8, "{line}");
+    }
+
+    #[test]
+    fn nodes_of_one_process_are_told_apart_also_in_a_log_of_errors_alone() {
+        let lines = logged("error", Place::default(), || {
+            for node in ["fra-n1", "fra-n2"] {
+                place(node).span().in_scope(|| tracing::error!("broken"));
+            }
+        });
+        let nodes: Vec<_> = lines.iter().map(|line| &line["node"]).collect();
+        assert_eq!(nodes, ["fra-n1", "fra-n2"]);
+        assert!(lines.iter().all(|line| line["site"] == "fra"));
+    }
+
+    #[test]
+    fn a_group_that_is_a_cell_is_named_so_and_no_field_hides_the_place() {
+        let lines = logged("raft=info,node=info", place("fra-n1"), || {
+            tracing::info!(group = "main", node = 7, level = "low", "one");
+            tracing::info!(group = "control", "other");
+        });
+        assert_eq!(lines[0]["cell"], "main");
+        assert_eq!(lines[0]["node"], "fra-n1");
+        assert_eq!(lines[0]["about_node"], 7);
+        assert_eq!(lines[0]["level"], "INFO");
+        assert_eq!(lines[0]["about_level"], "low");
+        assert_eq!(lines[1]["group"], "control");
+        assert!(lines[1].get("cell").is_none());
     }
 
     #[test]

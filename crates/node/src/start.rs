@@ -48,6 +48,8 @@ pub(crate) struct Running {
     pub(crate) health: Health,
     pub(crate) api: Server,
     pub(crate) peer: Server,
+    /// It answers until the node has gone: what happens meanwhile is seen from there.
+    pub(crate) admin: Option<Server>,
     pub(crate) streams: Streams,
     pub(crate) control: GroupHandle<ControlMachine>,
     pub(crate) cells: Cells,
@@ -66,6 +68,8 @@ pub struct Addresses {
     pub api: SocketAddr,
     /// For other nodes.
     pub peer: SocketAddr,
+    /// For whoever looks after the node, if it listens there.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Node {
@@ -132,6 +136,7 @@ impl Node {
 pub(crate) struct Bound {
     pub(crate) api: Box<dyn Listener>,
     pub(crate) peer: Box<dyn Listener>,
+    pub(crate) admin: Option<Box<dyn Listener>>,
     pub(crate) addresses: Addresses,
     pub(crate) advertised: Advertised,
 }
@@ -186,6 +191,12 @@ async fn bind(config: &Config, env: &Env) -> Result<Bound, NodeError> {
     };
     let (api, api_address) = listen("listen.api", config.listen.api).await?;
     let (peer, peer_address) = listen("listen.peer", config.listen.peer).await?;
+    let admin = match config.listen.admin() {
+        Ok(Some(address)) => Some(listen("listen.admin", address).await?),
+        // What cannot be read was refused as a problem of the configuration.
+        Ok(None) | Err(_) => None,
+    };
+    let (admin, admin_address) = admin.unzip();
     let or_own = |set: &str, own: SocketAddr| {
         if set.is_empty() {
             own.to_string()
@@ -197,8 +208,15 @@ async fn bind(config: &Config, env: &Env) -> Result<Bound, NodeError> {
         api: or_own(&config.listen.advertise_api, api_address),
         peer: or_own(&config.listen.advertise_peer, peer_address),
     };
-    for (key, address) in [("listen.api", api_address), ("listen.peer", peer_address)] {
-        if !address.ip().is_loopback() {
+    let listened = [
+        ("listen.api", Some(api_address)),
+        ("listen.peer", Some(peer_address)),
+        ("listen.admin", admin_address),
+    ];
+    for (key, address) in listened {
+        if let Some(address) = address
+            && !address.ip().is_loopback()
+        {
             tracing::warn!(key, %address, "OPEN TO OTHER MACHINES WITHOUT CREDENTIALS: whoever reaches this port may do everything");
         }
     }
@@ -208,7 +226,9 @@ async fn bind(config: &Config, env: &Env) -> Result<Bound, NodeError> {
         addresses: Addresses {
             api: api_address,
             peer: peer_address,
+            admin: admin_address,
         },
+        admin,
         advertised,
     })
 }

@@ -129,6 +129,7 @@ async fn node(
     env.raft.spawn("server", serving).detach();
     let spec = GroupSpec {
         group: GroupId(1),
+        name: "bench".into(),
         wal,
         snapshots,
         options: GroupOptions {

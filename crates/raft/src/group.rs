@@ -23,6 +23,7 @@ use ports::{
 use runtime::AbortOnDrop;
 use store::{GroupId, SnapshotStore, Wal};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use crate::host::Host;
 use crate::log::Log;
@@ -65,6 +66,8 @@ impl Default for GroupOptions {
 pub struct GroupSpec {
     /// Its number, the same on every node.
     pub group: GroupId,
+    /// What people call it, for logs.
+    pub name: Arc<str>,
     /// The node's log.
     pub wal: Wal,
     /// The node's snapshots.
@@ -184,6 +187,8 @@ async fn start<M: Machine>(
     let log = spec.wal.group(spec.group);
     let place = SnapshotPlace {
         group: spec.group,
+        name: spec.name,
+        at: host.transport.env.raft.place().clone(),
         store: spec.snapshots,
         log: log.clone(),
         compute: host.transport.env.compute.clone(),
@@ -343,6 +348,12 @@ impl<M: Machine> GroupHandle<M> {
         self.running.shared.halted.subscribe()
     }
 
+    /// What the replica counts of itself.
+    #[must_use]
+    pub fn counted(&self) -> &crate::metrics::Metrics {
+        &self.running.shared.metrics
+    }
+
     /// Takes a snapshot now and purges the log behind it.
     ///
     /// # Errors
@@ -420,6 +431,7 @@ impl<M: Machine> Group<M::Reply> for GroupHandle<M> {
             term,
             node_id: running.node,
         };
+        let begun = Instant::now();
         let write = running
             .raft
             .write(Command(payload))
@@ -432,10 +444,13 @@ impl<M: Machine> Group<M::Reply> for GroupHandle<M> {
         }
         match arrives.await {
             Ok(Ok(written)) => match written.data {
-                Some(reply) => Ok(Committed {
-                    index: written.log_id.index,
-                    reply,
-                }),
+                Some(reply) => {
+                    running.shared.metrics.append.count(begun.elapsed());
+                    Ok(Committed {
+                        index: written.log_id.index,
+                        reply,
+                    })
+                }
                 None => Err(ProposeError::OutcomeUnknown),
             },
             Ok(Err(ClientWriteError::ForwardToLeader(forward))) => Err(ProposeError::NotLeader {

@@ -8,6 +8,7 @@ mod directory;
 mod group;
 mod host;
 mod log;
+pub mod metrics;
 mod profile;
 mod replica;
 mod serve;

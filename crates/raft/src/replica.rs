@@ -28,6 +28,7 @@ use runtime::Compute;
 use store::{Chain, GroupId, GroupLog, SnapshotStore, SnapshotWriter};
 use tokio::sync::watch;
 
+use crate::metrics::Metrics;
 use crate::types::{Entry, LeaderId, LogId, SnapshotMeta, StoredMembership, Types};
 use crate::wire;
 
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) installed: Mutex<Option<(u64, Chain)>>,
     /// A snapshot that was written and that openraft has not heard of.
     pub(crate) written: Mutex<Option<Written>>,
+    /// What the replica counts of itself.
+    pub(crate) metrics: Metrics,
 }
 
 impl Shared {
@@ -62,6 +65,7 @@ impl Shared {
             snapshot_bytes: AtomicU64::new(0),
             installed: Mutex::new(None),
             written: Mutex::new(None),
+            metrics: Metrics::default(),
         })
     }
 
@@ -78,6 +82,10 @@ type Answer<R> = (Option<ApplyResponder<Types<R>>>, bool, Option<R>);
 #[derive(Clone)]
 pub(crate) struct SnapshotPlace {
     pub(crate) group: GroupId,
+    /// What people call the group.
+    pub(crate) name: Arc<str>,
+    /// Where the replica logs: openraft runs it beside the lane.
+    pub(crate) at: tracing::Span,
     pub(crate) store: SnapshotStore,
     pub(crate) log: GroupLog,
     pub(crate) compute: Compute,
@@ -234,7 +242,8 @@ impl<M: Machine> Replica<M> {
     }
 
     fn halt(&self, reason: String) {
-        tracing::error!(group = self.place.group.0, reason, "the replica is halted");
+        let group = &*self.place.name;
+        tracing::error!(parent: &self.place.at, group, reason, "the replica is halted");
         self.shared.halted.send_replace(Some(reason.into()));
     }
 

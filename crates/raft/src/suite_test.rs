@@ -27,6 +27,8 @@ impl StoreBuilder<Types<u64>, Log<u64>, Replica<Ledger>, Wal> for OnMemoryDisk {
         let shared = Shared::new();
         let place = SnapshotPlace {
             group: GROUP,
+            name: "ledger".into(),
+            at: env.raft.place().clone(),
             store: snapshots,
             log: wal.group(GROUP),
             compute: env.compute.clone(),

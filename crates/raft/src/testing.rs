@@ -237,6 +237,7 @@ impl Cluster {
         let kept = Arc::clone(&ledger.kept);
         let spec = GroupSpec {
             group: GROUP,
+            name: "ledger".into(),
             wal: wal.clone(),
             snapshots,
             options: self.options.clone(),

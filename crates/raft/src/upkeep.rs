@@ -38,6 +38,7 @@ pub(crate) async fn follow<M: Machine>(
     let mut server = raft.server_metrics();
     let mut proof = shared.applied_leader.subscribe();
     let mut halted = shared.halted.subscribe();
+    let mut elected = None;
     loop {
         let seen = {
             let server = server.borrow_watched();
@@ -51,6 +52,11 @@ pub(crate) async fn follow<M: Machine>(
                 is_self: ours && proven && healthy,
             }
         };
+        let leader = seen.leader.map(|leader| (seen.term, leader));
+        if leader.is_some() && leader != elected {
+            elected = leader;
+            shared.metrics.elections.count();
+        }
         says.send_if_modified(|said| std::mem::replace(said, seen) != seen);
         tokio::select! {
             biased;
@@ -193,10 +199,8 @@ impl<M: Machine> Upkeep<M> {
         match stall.step(Instant::now(), seen) {
             Remedy::None => {}
             Remedy::RebuildAppends => {
-                tracing::warn!(
-                    group = self.place.group.0,
-                    "commits stand still: new append streams"
-                );
+                let group = &*self.place.name;
+                tracing::warn!(group, "commits stand still: new append streams");
                 self.transport.rebuild_appends();
             }
             Remedy::StepAside => {
@@ -224,12 +228,8 @@ impl<M: Machine> Upkeep<M> {
         let Some(to) = next_leader(metrics, lease) else {
             return false;
         };
-        tracing::warn!(
-            group = self.place.group.0,
-            to,
-            reason,
-            "leadership is handed over"
-        );
+        let group = &*self.place.name;
+        tracing::warn!(group, to, reason, "leadership is handed over");
         // A core that has stopped leads nothing.
         let _ = self.raft.trigger().transfer_leader(to).await;
         true
@@ -244,7 +244,7 @@ impl<M: Machine> Upkeep<M> {
         let upkeep = self.clone();
         let taking = async move {
             if let Err(error) = upkeep.snapshot().await {
-                let group = upkeep.place.group.0;
+                let group = &*upkeep.place.name;
                 tracing::warn!(group, reason = %error, "a snapshot failed; it is tried again");
             }
         };

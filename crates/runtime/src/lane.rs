@@ -1,5 +1,6 @@
 //! Lanes: the only places where a task is spawned.
-//! Promise: a panic of any task is logged with the names of lane and task, also when nobody awaits it.
+//! Promise: a panic of any task is logged with the names of lane and task, also when nobody awaits it; what a
+//! task logs stands in the lane's span, so that several nodes of one process are told apart.
 //! Not here: building the runtimes (`real`), restarting tasks (nothing does; see `supervise`).
 
 use std::any::Any;
@@ -11,18 +12,39 @@ use std::task::{Context, Poll};
 use futures::FutureExt;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
 
 /// A spawner with a name.
 #[derive(Clone, Debug)]
 pub struct Lane {
     name: &'static str,
     handle: Handle,
+    place: Span,
 }
 
 impl Lane {
     /// A lane whose tasks run on the runtime of `handle`.
     pub fn new(name: &'static str, handle: Handle) -> Self {
-        Self { name, handle }
+        Self {
+            name,
+            handle,
+            place: Span::none(),
+        }
+    }
+
+    /// The same lane for a node that shares its process with others: what its tasks log stands in
+    /// `place`. A process of one node needs none and pays for none.
+    #[must_use]
+    pub fn within(&self, place: Span) -> Self {
+        Self {
+            place,
+            ..self.clone()
+        }
+    }
+
+    /// Where the lane's tasks log, for what a library runs beside the lane.
+    pub fn place(&self) -> &Span {
+        &self.place
     }
 
     /// The name given at construction.
@@ -54,7 +76,7 @@ impl Lane {
             })
         });
         Task {
-            join: self.handle.spawn(guarded),
+            join: self.handle.spawn(guarded.instrument(self.place.clone())),
         }
     }
 }

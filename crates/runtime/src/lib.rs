@@ -8,6 +8,7 @@ mod compute;
 mod disk;
 mod lane;
 pub mod mailbox;
+pub mod measure;
 mod network;
 mod purpose;
 mod random;
@@ -46,4 +47,14 @@ pub struct Env {
     pub network: Arc<dyn Network>,
     /// Files.
     pub disk: Arc<dyn Disk>,
+}
+
+impl Env {
+    /// The same for one of several nodes of a process: what its tasks log stands in `place`.
+    #[must_use]
+    pub fn within(mut self, place: &tracing::Span) -> Self {
+        self.raft = self.raft.within(place.clone());
+        self.edge = self.edge.within(place.clone());
+        self
+    }
 }

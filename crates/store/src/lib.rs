@@ -6,6 +6,7 @@
 pub mod archive;
 mod data_dir;
 mod frame;
+pub mod metrics;
 mod snapshot;
 mod wal;
 

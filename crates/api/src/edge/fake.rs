@@ -146,6 +146,7 @@ pub(crate) fn edge() -> (Edge, Arc<Fake>) {
         floor: fake.clone(),
         homes: Arc::new(OneCell(CellId(1))),
         streams: Streams::new(2),
+        rpc: Arc::new(crate::metrics::RpcMetrics::new().expect("compiled in")),
     });
     (edge, fake)
 }

@@ -21,6 +21,8 @@ use pb::api::v1::{FloorView, Refusal};
 use ports::{Cluster, Door, Operator};
 use tokio::sync::watch;
 
+use crate::metrics::RpcMetrics;
+
 pub use agent::Agents;
 pub use calls::is_read;
 pub use cluster::Clusters;
@@ -126,6 +128,8 @@ pub struct EdgeParts {
     pub homes: Arc<dyn Homes>,
     /// The client streams of the node.
     pub streams: Streams,
+    /// What is counted of its calls.
+    pub rpc: Arc<RpcMetrics>,
 }
 
 /// The edge of a node. Cheap to clone.
@@ -156,6 +160,10 @@ impl Edge {
 
     pub(crate) fn homes(&self) -> &dyn Homes {
         &*self.0.homes
+    }
+
+    pub(crate) fn rpc(&self) -> &Arc<RpcMetrics> {
+        &self.0.rpc
     }
 
     pub(crate) fn streams(&self) -> &Streams {

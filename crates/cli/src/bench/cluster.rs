@@ -34,6 +34,8 @@ pub struct LocalNode {
     pub api: String,
     /// host:port for nodes.
     pub peer: String,
+    /// host:port for metrics.
+    pub admin: String,
     /// Its configuration.
     pub config: PathBuf,
     /// Its data.
@@ -288,6 +290,7 @@ impl LocalNode {
         let node = Self {
             api: free_port()?.to_string(),
             peer: free_port()?.to_string(),
+            admin: free_port()?.to_string(),
             config: dir.join("antiphon.toml"),
             data: dir.join("data"),
             log: dir.join("log"),
@@ -300,14 +303,18 @@ impl LocalNode {
 
     fn configure(&self, site: &str, region: &str) -> anyhow::Result<()> {
         let Self {
-            name, api, peer, ..
+            name,
+            api,
+            peer,
+            admin,
+            ..
         } = self;
         let data = self.data.display();
         let text = format!(
             "[cluster]\nname = \"local\"\n\
              [site]\nname = \"{site}\"\nregion = \"{region}\"\n\
              [node]\nname = \"{name}\"\ndata_dir = \"{data}\"\n\
-             [listen]\napi = \"{api}\"\npeer = \"{peer}\"\n\
+             [listen]\napi = \"{api}\"\npeer = \"{peer}\"\nadmin = \"{admin}\"\n\
              [log]\nlevel = \"warn\"\n"
         );
         std::fs::write(&self.config, text)?;

@@ -77,6 +77,10 @@ async fn look(config: &Config, env: &Env) -> Vec<Finding> {
     let mut findings = vec![configuration(config)];
     findings.push(port(env, "listen.api", config.listen.api).await);
     findings.push(port(env, "listen.peer", config.listen.peer).await);
+    // One that cannot be read is a finding of the configuration.
+    if let Ok(Some(admin)) = config.listen.admin() {
+        findings.push(port(env, "listen.admin", admin).await);
+    }
     findings.push(disk(Path::new(&config.node.data_dir)));
     for member in &config.cluster.join {
         findings.push(peer(env, member).await);

@@ -56,7 +56,8 @@ async fn run(args: DevArgs, env: Env, terminal: Terminal) -> Result<Exit, Failur
         None => Ok(Exit::Ok),
         Some(Err(failure)) => Err(failure),
         Some(Ok(())) => {
-            out!("{}", banner(&args, &dev.api_addresses(), terminal));
+            let places = Places::of(&dev);
+            out!("{}", banner(&args, &places, terminal));
             attend(&args, &dev, &env.edge, &mut signals).await
         }
     };
@@ -88,8 +89,28 @@ async fn attend(
     ended
 }
 
-fn banner(args: &DevArgs, addresses: &[String], terminal: Terminal) -> String {
+/// Where the nodes listen, in the order of the sites.
+struct Places {
+    api: Vec<String>,
+    admin: Vec<String>,
+}
+
+impl Places {
+    fn of(dev: &Dev) -> Self {
+        let admins = dev.nodes().iter().map(|node| node.addresses().admin);
+        Self {
+            api: dev.api_addresses(),
+            admin: admins
+                .flatten()
+                .map(|address| format!("http://{address}/metrics"))
+                .collect(),
+        }
+    }
+}
+
+fn banner(args: &DevArgs, places: &Places, terminal: Terminal) -> String {
     let sites: Vec<&str> = SITES.iter().map(|(site, _)| *site).collect();
+    let addresses = &places.api;
     let place: Vec<String> = sites
         .iter()
         .zip(addresses)
@@ -99,6 +120,7 @@ fn banner(args: &DevArgs, addresses: &[String], terminal: Terminal) -> String {
     if args.headless {
         return api;
     }
+    let metrics = format!("  metrics  {}\n", places.admin.join("   "));
     let state = match &args.data {
         Some(folder) => format!("kept in {}", folder.display()),
         None => "in memory".to_owned(),
@@ -119,7 +141,7 @@ fn banner(args: &DevArgs, addresses: &[String], terminal: Terminal) -> String {
     let all = addresses.join(",");
     let first = addresses.first().map_or("", String::as_str);
     format!(
-        "{}, {}\n{api}{demo}try:  antiphon status --watch --addr {first}\n      \
+        "{}, {}\n{api}{metrics}{demo}try:  antiphon status --watch --addr {first}\n      \
          antiphon queue list --addr {first}\n      \
          antiphon conversation list --addr {first}\n      \
          antiphon replay FILE.jsonl --addr {all}\n",
@@ -145,7 +167,12 @@ mod tests {
     #[test]
     fn the_banner_says_where_to_connect_and_what_to_try() {
         let addresses = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"].map(str::to_owned);
-        let text = banner(&args(false), &addresses, Terminal::plain());
+        let places = Places {
+            api: addresses.to_vec(),
+            admin: vec!["http://127.0.0.1:4/metrics".to_owned()],
+        };
+        let text = banner(&args(false), &places, Terminal::plain());
+        assert!(text.contains("  metrics  http://127.0.0.1:4/metrics\n"));
         assert!(text.starts_with(
             "antiphon dev - 3 sites (sha, fra, iad) in one process, in memory, NOT for production\n"
         ));
@@ -154,7 +181,7 @@ mod tests {
         );
         assert!(text.contains("try:  antiphon status --watch --addr 127.0.0.1:1\n"));
         assert_eq!(
-            banner(&args(true), &addresses, Terminal::plain())
+            banner(&args(true), &places, Terminal::plain())
                 .lines()
                 .count(),
             1

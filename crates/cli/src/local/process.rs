@@ -21,11 +21,7 @@ const INTERRUPTED: i32 = 130;
 
 /// Runs a node until a signal ends it.
 pub fn run(config: Config) -> Result<Exit, Failure> {
-    let place = Place {
-        site: config.site.name.clone(),
-        node: config.node_name(),
-    };
-    start_log(&config, place)?;
+    start_log(&config, Place::of(&config))?;
     let production = Env::production(Threads::default())?;
     let ended = production.block_on(serve(config, production.env()));
     production.shutdown(LANES_GRACE);
@@ -69,8 +65,11 @@ async fn serve(config: Config, env: Env) -> Result<Exit, Failure> {
 fn announce(node: &Node) {
     let addresses = node.addresses();
     let name = &node.identity().node_name;
+    let admin = addresses
+        .admin
+        .map_or_else(|| "off".to_owned(), |address| address.to_string());
     eprintln!(
-        "ready api={} peer={} node={name}",
+        "ready api={} peer={} admin={admin} node={name}",
         addresses.api, addresses.peer
     );
 }

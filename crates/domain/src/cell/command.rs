@@ -2,6 +2,7 @@
 //! Promise: a command holds everything that its decision needs beside the state.
 //! Not here: the decisions.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::archive::ArchivedUpto;
@@ -145,7 +146,7 @@ pub struct Instance {
 }
 
 /// Opens a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Open {
     /// Id of the request, and of the first message if there is one.
     pub request_id: RequestId,
@@ -177,6 +178,19 @@ pub struct Open {
     pub previous: Option<ConversationId>,
 }
 
+/// Without what the customer is called.
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open")
+            .field("request_id", &self.request_id)
+            .field("account", &self.account)
+            .field("site", &self.site)
+            .field("queue", &self.queue)
+            .field("body", &self.body)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Stores a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Send {
@@ -206,7 +220,7 @@ pub struct CustomerPresence {
 }
 
 /// Ends a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Close {
     /// The conversation.
     pub conversation: ConversationId,
@@ -220,8 +234,20 @@ pub struct Close {
     pub wrap_up: bool,
 }
 
+/// Without the words of the reason.
+impl fmt::Debug for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Close")
+            .field("conversation", &self.conversation)
+            .field("request_id", &self.request_id)
+            .field("by", &self.by)
+            .field("wrap_up", &self.wrap_up)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Rates a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Rate {
     /// The conversation.
     pub conversation: ConversationId,
@@ -231,6 +257,17 @@ pub struct Rate {
     pub score: u32,
     /// Free words, at most 4 KiB.
     pub comment: String,
+}
+
+/// Without the words of the comment.
+impl fmt::Debug for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rate")
+            .field("conversation", &self.conversation)
+            .field("request_id", &self.request_id)
+            .field("score", &self.score)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A bot gives the conversation to people.

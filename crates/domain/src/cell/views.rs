@@ -133,6 +133,18 @@ impl State {
         })
     }
 
+    /// What a queue holds at present, per site of the customer.
+    pub fn gauges(&self, queue: &QueueId) -> impl Iterator<Item = (&SiteId, &Gauges)> {
+        let index = self.derived.queues.get(queue);
+        index.into_iter().flat_map(|index| &index.gauges)
+    }
+
+    /// Since when somebody has waited longest in a queue; `None` while its line is empty.
+    pub fn waiting_since(&self, queue: &QueueId) -> Option<CellTime> {
+        let index = self.derived.queues.get(queue)?;
+        index.entered.first().map(|(since, _)| *since)
+    }
+
     /// Whether too many offers of a queue have lapsed within the last minute.
     pub(crate) fn is_spiking(&self, record: &QueueRecord) -> bool {
         let (ended, lapsed) = record.last_minute(self.meta.now);

@@ -108,6 +108,21 @@ fn addresses(config: &Config, found: &mut Vec<ConfigProblem>) {
             );
         }
     }
+    match listen.admin() {
+        Ok(Some(admin)) => {
+            for (name, taken) in [("api", listen.api), ("peer", listen.peer)] {
+                if same_port(admin, taken) {
+                    let message = format!("{admin} is taken by listen.{name}");
+                    push(found, "listen.admin", message);
+                }
+            }
+        }
+        Ok(None) => {}
+        Err(_) => {
+            let message = format!("\"{}\" is not of the form address:port", listen.admin);
+            push(found, "listen.admin", message);
+        }
+    }
     if same_port(listen.api, listen.peer) {
         push(
             found,

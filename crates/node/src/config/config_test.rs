@@ -145,3 +145,14 @@ fn every_problem_is_listed_with_its_key() {
         ]
     );
 }
+
+#[test]
+fn the_admin_port_may_be_off_and_must_be_a_free_address() {
+    let mut config = Config::default();
+    config.site.name = "fra".to_owned();
+    let api = config.listen.api.to_string();
+    for (admin, problems) in [("", 0), ("0.0.0.0:9000", 0), ("here", 1), (&api, 1)] {
+        config.listen.admin = admin.to_owned();
+        assert_eq!(config.problems().len(), problems, "{admin}");
+    }
+}

@@ -22,6 +22,7 @@ pub(super) const KEYS: &[(&str, &str, Kind)] = &[
     ("node", "data_dir", Kind::Text),
     ("listen", "api", Kind::Text),
     ("listen", "peer", Kind::Text),
+    ("listen", "admin", Kind::Text),
     ("listen", "allow_non_loopback", Kind::Flag),
     ("listen", "advertise_api", Kind::Text),
     ("listen", "advertise_peer", Kind::Text),

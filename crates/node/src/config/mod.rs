@@ -11,7 +11,7 @@ mod text;
 #[cfg(test)]
 mod config_test;
 
-use std::net::SocketAddr;
+use std::net::{AddrParseError, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,9 @@ pub use layers::{ConfigFault, Layered, Origin, Sources};
 pub const API_PORT: u16 = 7400;
 /// The port of the first node's peer listener.
 pub const PEER_PORT: u16 = 7401;
+
+/// The port of the first node's admin listener.
+pub const ADMIN_PORT: u16 = 7402;
 
 /// All that can be set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -104,6 +107,8 @@ pub struct ListenConfig {
     pub api: SocketAddr,
     /// For other nodes.
     pub peer: SocketAddr,
+    /// For whoever looks after the node: metrics and health; empty means that nobody does.
+    pub admin: String,
     /// Allows addresses that other machines reach. There are no credentials yet.
     pub allow_non_loopback: bool,
     /// `host:port` by which clients reach `api`; empty means the address itself.
@@ -117,6 +122,7 @@ impl Default for ListenConfig {
         Self {
             api: SocketAddr::from(([127, 0, 0, 1], API_PORT)),
             peer: SocketAddr::from(([127, 0, 0, 1], PEER_PORT)),
+            admin: SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT)).to_string(),
             allow_non_loopback: false,
             advertise_api: String::new(),
             advertise_peer: String::new(),
@@ -209,6 +215,19 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl ListenConfig {
+    /// The address of the admin listener; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the key holds something else.
+    pub fn admin(&self) -> Result<Option<SocketAddr>, AddrParseError> {
+        match self.admin.as_str() {
+            "" => Ok(None),
+            address => address.parse().map(Some),
+        }
+    }
 }
 
 impl Config {

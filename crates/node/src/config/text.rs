@@ -32,6 +32,9 @@ data_dir = "/var/lib/antiphon"
 api = "127.0.0.1:7400"
 # For other nodes.
 peer = "127.0.0.1:7401"
+# For whoever looks after the node: /metrics for Prometheus, /healthz, /readyz. Empty means that nobody does. It
+# has no credentials: an address that other machines reach is allowed, with a warning.
+admin = "127.0.0.1:7402"
 # Allows addresses that other machines reach. There are no credentials yet: whoever reaches the
 # port may do everything.
 allow_non_loopback = false

@@ -7,10 +7,13 @@ mod wan;
 #[cfg(test)]
 mod archive_test;
 #[cfg(test)]
+mod canary_test;
+#[cfg(test)]
 mod dev_test;
 #[cfg(test)]
-mod talk_test;
+pub(crate) mod talk_test;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +21,13 @@ use std::time::Duration;
 use futures::future::{join_all, select_all, try_join_all};
 use runtime::Env;
 use runtime::memory::MemoryDisk;
+use tracing::Instrument;
 
 use crate::Profile;
 use crate::config::{API_PORT, Config};
 use crate::error::NodeError;
 use crate::found::{InitOptions, init};
+use crate::log::Place;
 use crate::start::{Node, run};
 
 pub use wan::{Links, one_way};
@@ -45,8 +50,8 @@ const DRAIN_MS: u64 = 2_000;
 /// How three sites are started.
 #[derive(Debug, Clone)]
 pub struct DevOptions {
-    /// The API port of the first node; the others follow in steps of ten, peers one above. 0 lets
-    /// the system choose all of them.
+    /// The API port of the first node; the others follow in steps of ten, peers one above, metrics two. 0
+    /// lets the system choose all of them.
     pub port: u16,
     /// Where state is kept; `None` keeps it in memory.
     pub data: Option<PathBuf>,
@@ -130,27 +135,30 @@ impl Dev {
 /// See [`NodeError`].
 pub async fn dev(env: Env, options: DevOptions) -> Result<Dev, NodeError> {
     let links = Links::new(options.wan);
-    let envs: Vec<Env> = SITES
-        .iter()
-        .map(|(site, _)| node_env(&env, &options, &links, site))
-        .collect();
     let mut configs: Vec<Config> = (0..SITES.len()).map(|at| config(&options, at)).collect();
+    let envs: Vec<Env> = configs
+        .iter()
+        .map(|config| node_env(&env, &options, &links, config))
+        .collect();
     let founder = InitOptions {
         profile: Some(options.profile()),
         floor: options.floor.clone(),
     };
-    match init(&configs[0], &envs[0], founder).await {
+    match init(&configs[0], &envs[0], founder)
+        .instrument(envs[0].edge.place().clone())
+        .await
+    {
         // A data directory from an earlier run goes on.
         Ok(_) | Err(NodeError::AlreadyInitialised { .. }) => {}
         Err(error) => return Err(error),
     }
-    let first = run(configs[0].clone(), envs[0].clone()).await?;
+    let first = start(configs[0].clone(), envs[0].clone()).await?;
     let seed = first.addresses().peer.to_string();
     let mut joining = Vec::new();
     for (config, env) in configs.drain(..).zip(envs).skip(1) {
         let mut config = config;
         config.cluster.join = vec![seed.clone()];
-        joining.push(run(config, env));
+        joining.push(start(config, env));
     }
     match try_join_all(joining).await {
         Ok(others) => Ok(Dev {
@@ -163,13 +171,20 @@ pub async fn dev(env: Env, options: DevOptions) -> Result<Dev, NodeError> {
     }
 }
 
-fn node_env(env: &Env, options: &DevOptions, links: &Links, site: &str) -> Env {
-    let mut node = env.clone();
+/// Starts a node; what it logs meanwhile says which one it is.
+async fn start(config: Config, env: Env) -> Result<Node, NodeError> {
+    let place = env.edge.place().clone();
+    run(config, env).instrument(place).await
+}
+
+fn node_env(env: &Env, options: &DevOptions, links: &Links, config: &Config) -> Env {
+    let place = Place::of(config);
+    let mut node = env.clone().within(&place.span());
     node.random = env.random.fork();
     if options.data.is_none() {
         node.disk = Arc::new(MemoryDisk::default());
     }
-    node.network = links.wrap(env, site);
+    node.network = links.wrap(env, &place.site);
     node
 }
 
@@ -199,6 +214,8 @@ fn config(options: &DevOptions, at: usize) -> Config {
     };
     config.listen.api.set_port(port(0));
     config.listen.peer.set_port(port(1));
+    let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, port(2)));
+    config.listen.admin = admin.to_string();
     config
 }
 

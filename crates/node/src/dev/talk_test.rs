@@ -45,7 +45,7 @@ pub(crate) async fn formed(env: &Env, wan: bool) -> Dev {
 }
 
 /// The addresses of the nodes, that of the cell's leader last; the leader's place in `dev`.
-async fn by_role(dev: &Dev) -> (Vec<String>, usize) {
+pub(crate) async fn by_role(dev: &Dev) -> (Vec<String>, usize) {
     let leader = async {
         loop {
             if let Some(at) = dev.nodes().iter().position(Node::leads_a_cell) {
@@ -62,7 +62,7 @@ async fn by_role(dev: &Dev) -> (Vec<String>, usize) {
 }
 
 /// Desks of everybody who serves in English.
-fn desks(client: &Client) -> Vec<AgentDesk> {
+pub(crate) fn desks(client: &Client) -> Vec<AgentDesk> {
     let plan = wire::floor::parse(wire::floor::SAMPLE).unwrap();
     let names = plan
         .agents
@@ -80,7 +80,11 @@ fn desks(client: &Client) -> Vec<AgentDesk> {
 }
 
 /// The desk that took the conversation, and its owner epoch.
-async fn taken(desks: Vec<AgentDesk>, env: &Env, conversation: &str) -> (AgentDesk, u64) {
+pub(crate) async fn taken(
+    desks: Vec<AgentDesk>,
+    env: &Env,
+    conversation: &str,
+) -> (AgentDesk, u64) {
     let (found, mut first) = runtime::mailbox::bounded("test", 64);
     for mut desk in desks {
         let (found, wanted) = (found.clone(), conversation.to_owned());
@@ -124,7 +128,7 @@ async fn held(desk: &mut AgentDesk) -> u64 {
 }
 
 /// Texts that the customer reads, until `text` has come.
-async fn read_until(conversation: &mut Conversation, text: &str) {
+pub(crate) async fn read_until(conversation: &mut Conversation, text: &str) {
     let reading = async {
         while let Some(event) = conversation.next().await {
             if let Event::Item(item) = event

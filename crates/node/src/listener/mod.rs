@@ -44,6 +44,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const REFUSED_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Spread of a connection's age, so that clients do not come back all at once.
 const AGE_SPREAD: f64 = 0.1;
+/// Age of a connection of the admin listener: a monitor keeps one.
+const ADMIN_AGE: Duration = Duration::from_secs(3_600);
 /// Bytes that one connection may have on its way out.
 const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 
@@ -89,6 +91,18 @@ impl Bounds {
             keepalive_wait: api::limits::SERVER_KEEPALIVE_WAIT,
             handshake_wait: api::limits::SERVER_HANDSHAKE_WAIT,
             age: Some(age),
+        }
+    }
+
+    /// For a monitor or two and a person who looks: a page each.
+    pub(crate) fn admin() -> Self {
+        Self {
+            connections: 16,
+            streams: 4,
+            calls: 4,
+            header_bytes: 8 * 1024,
+            window_bytes: 64 * 1024,
+            ..Self::api(16, ADMIN_AGE)
         }
     }
 

@@ -3,7 +3,6 @@
 //! Not here: what survives what (`survive`), printing (`cli`).
 
 mod gather;
-mod resident;
 mod sentences;
 mod survive;
 
@@ -32,7 +31,7 @@ use crate::control::{CONTROL_GROUP, CONTROL_NAME, ControlMachine, StateWatch};
 pub(crate) use gather::Gatherer;
 
 /// A member that answered its leader within this time is reachable, in milliseconds.
-const REACHABLE_MS: u64 = 2_000;
+pub(crate) const REACHABLE_MS: u64 = 2_000;
 
 /// A node's own account.
 pub(crate) trait OwnAccount: Send + Sync + 'static {
@@ -87,7 +86,7 @@ impl OwnAccount for Account {
             version: crate::VERSION.to_owned(),
             up_ms: crate::doors::millis(self.started.elapsed()),
             streams: u32::try_from(self.streams.count()).unwrap_or(u32::MAX),
-            resident_mib: resident::mib(),
+            resident_mib: resident_mib(),
             problems: self.problems(),
             archive: self.cells.archive_view(),
             ..base
@@ -180,6 +179,12 @@ pub(crate) fn group_view(
         members: voters.chain(learners).map(member).collect(),
         ..GroupView::default()
     }
+}
+
+/// Resident memory in MiB; 0 where the system does not say.
+fn resident_mib() -> u32 {
+    let bytes = crate::metrics::resident_bytes().unwrap_or(0);
+    u32::try_from(bytes / (1024 * 1024)).unwrap_or(u32::MAX)
 }
 
 /// The group number of the control group is no cell's.

@@ -12,6 +12,7 @@ use super::segment::Segment;
 use super::state::State;
 use super::types::{Health, Laggard, WalError, WalOptions};
 use crate::GroupId;
+use crate::metrics::Metrics;
 
 /// One group's state. Lock order: a group's state, then `Core::segments`.
 pub struct Group {
@@ -22,6 +23,7 @@ pub struct Group {
 pub struct Core {
     pub options: WalOptions,
     pub health: watch::Sender<Health>,
+    pub metrics: Metrics,
     /// All but the prepared one. The last is written to.
     pub segments: Mutex<BTreeMap<u32, Arc<Segment>>>,
     pub groups: Mutex<BTreeMap<GroupId, Arc<Group>>>,

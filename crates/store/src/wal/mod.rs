@@ -24,6 +24,7 @@ use self::core::Core;
 use self::recover::{Recovered, recover};
 use self::writer::{Mail, Preparer, Writer};
 use crate::GroupId;
+use crate::metrics::Metrics;
 
 pub use group::GroupLog;
 pub use types::{
@@ -54,6 +55,7 @@ impl Wal {
         let core = Arc::new(Core {
             options,
             health: watch::Sender::new(Health::Good),
+            metrics: Metrics::default(),
             segments: Default::default(),
             groups: Default::default(),
         });
@@ -116,6 +118,11 @@ impl Wal {
     /// How the log is, now and after each change.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.core.health.subscribe()
+    }
+
+    /// What the log counts of itself.
+    pub fn metrics(&self) -> &Metrics {
+        &self.core.metrics
     }
 
     /// Segments on disk, the prepared one left out.

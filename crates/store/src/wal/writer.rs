@@ -13,6 +13,7 @@ use bytes::Bytes;
 use runtime::mailbox::Receiver;
 use runtime::{Commit, Disk, Env, Lane, Random, Task};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
 
 use super::core::{Core, Group};
 use super::frame::{
@@ -210,9 +211,11 @@ impl Writer {
             bytes: batch.into(),
             trailer: stamp.marker(),
         };
+        let begun = Instant::now();
         if let Err(error) = self.active.file.commit(commit).await {
             return Err(Failure { error, operations });
         }
+        self.core.metrics.fsync.count(begun.elapsed());
         self.offset += bytes + MARKER_BYTES as u64;
         self.batch += 1;
         for operation in operations {

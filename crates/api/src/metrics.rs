@@ -1,0 +1,276 @@
+//! What an API listener counts of its calls: how many, how they ended, how long they took.
+//! Promise: each call is counted once, when its last word is given or its client has gone; a path that is no
+//! method of ours is counted under one name, so that nobody can add series.
+//! Not here: the page on which it stands (`node::metrics`), messages of streams.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::TryFutureExt;
+use futures::future::MapOk;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use runtime::measure::{CALL_BOUNDS_US, Counter, Histogram, Kind, Series};
+use tokio::time::Instant;
+use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+/// Calls by their end.
+pub const REQUESTS: Series = Series {
+    name: "antiphon_rpc_requests_total",
+    kind: Kind::Counter,
+    help: "Calls of the public API that have ended, by gRPC code; a stream is one call.",
+    labels: &["service", "method", "code"],
+};
+/// Their time.
+pub const DURATION: Series = Series {
+    name: "antiphon_rpc_duration_seconds",
+    kind: Kind::Histogram,
+    help: "Time from a unary call's head to its last word; streams are left out.",
+    labels: &["service", "method"],
+};
+/// Streams now.
+pub const OPEN_STREAMS: Series = Series {
+    name: "antiphon_rpc_open_streams",
+    kind: Kind::Gauge,
+    help: "Streams of customers, agents and floors that are open.",
+    labels: &[],
+};
+
+/// How a call ended, as gRPC writes it.
+const CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+/// The name of what is no method of ours.
+const OTHER: &str = "other";
+
+/// One method of the API.
+#[derive(Debug)]
+pub struct Method {
+    /// `antiphon.api.v1.ConversationService`.
+    pub service: String,
+    /// `Send`.
+    pub method: String,
+    path: String,
+    ended: [Counter; CODES.len()],
+    /// Times of a unary method; none for a stream.
+    pub took: Option<Histogram>,
+}
+
+impl Method {
+    fn new(service: &str, method: &str, is_unary: bool) -> Self {
+        Self {
+            service: service.to_owned(),
+            method: method.to_owned(),
+            path: format!("/{service}/{method}"),
+            ended: Default::default(),
+            took: is_unary.then(|| Histogram::new(CALL_BOUNDS_US)),
+        }
+    }
+
+    /// Calls that ended, by the name of the code; codes that never came are left out.
+    pub fn ended(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let counts = self.ended.iter().map(Counter::get);
+        CODES
+            .into_iter()
+            .zip(counts)
+            .filter(|(_, count)| *count > 0)
+    }
+}
+
+/// The calls of an API listener.
+#[derive(Debug)]
+pub struct RpcMetrics {
+    /// By path.
+    methods: Vec<Method>,
+    other: Method,
+}
+
+impl RpcMetrics {
+    /// Nothing counted yet, for every method of the schema.
+    ///
+    /// # Errors
+    /// When the schema that was compiled in cannot be read.
+    pub fn new() -> Result<Self, prost::DecodeError> {
+        let schema = FileDescriptorSet::decode(pb::DESCRIPTORS)?;
+        let public = schema
+            .file
+            .iter()
+            .filter(|file| file.package() == crate::server::PUBLIC_PACKAGE);
+        let mut methods = Vec::new();
+        for file in public {
+            for service in &file.service {
+                let name = format!("{}.{}", file.package(), service.name());
+                methods.extend(service.method.iter().map(|method| {
+                    let is_unary = !method.client_streaming() && !method.server_streaming();
+                    Method::new(&name, method.name(), is_unary)
+                }));
+            }
+        }
+        methods.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Self {
+            methods,
+            other: Method::new(OTHER, OTHER, false),
+        })
+    }
+
+    /// Every method, and what is none.
+    pub fn methods(&self) -> impl Iterator<Item = &Method> {
+        self.methods.iter().chain([&self.other])
+    }
+
+    /// Where the method of a path stands.
+    fn find(&self, path: &str) -> Option<usize> {
+        self.methods
+            .binary_search_by(|method| method.path.as_str().cmp(path))
+            .ok()
+    }
+
+    fn at(&self, found: Option<usize>) -> &Method {
+        found.map_or(&self.other, |at| &self.methods[at])
+    }
+}
+
+/// Counts the calls of the services that it wraps.
+#[derive(Debug, Clone)]
+pub(crate) struct CountedLayer(pub(crate) Arc<RpcMetrics>);
+
+impl<S> Layer<S> for CountedLayer {
+    type Service = CountedService<S>;
+
+    fn layer(&self, inner: S) -> CountedService<S> {
+        CountedService {
+            inner,
+            metrics: self.0.clone(),
+        }
+    }
+}
+
+/// Services whose calls are counted.
+#[derive(Debug, Clone)]
+pub(crate) struct CountedService<S> {
+    inner: S,
+    metrics: Arc<RpcMetrics>,
+}
+
+type Watch<B> = Box<dyn FnOnce(Response<B>) -> Response<CountedBody<B>> + Send>;
+
+impl<S, A, B> Service<Request<A>> for CountedService<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+{
+    type Response = Response<CountedBody<B>>;
+    type Error = S::Error;
+    type Future = MapOk<S::Future, Watch<B>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        // Counted as cancelled if the call is dropped before it is answered.
+        let mut call = Call {
+            method: self.metrics.find(request.uri().path()),
+            metrics: self.metrics.clone(),
+            begun: Instant::now(),
+            counted: false,
+        };
+        self.inner.call(request).map_ok(Box::new(move |response| {
+            call.heard(response.headers());
+            response.map(|body| CountedBody { body, call })
+        }))
+    }
+}
+
+/// A call that is counted once.
+#[derive(Debug)]
+struct Call {
+    metrics: Arc<RpcMetrics>,
+    method: Option<usize>,
+    begun: Instant,
+    counted: bool,
+}
+
+impl Call {
+    /// Counts the call if these headers or trailers say how it ended.
+    fn heard(&mut self, headers: &HeaderMap) {
+        if let Some(status) = Status::from_header_map(headers) {
+            self.end(status.code());
+        }
+    }
+
+    fn end(&mut self, code: Code) {
+        if std::mem::replace(&mut self.counted, true) {
+            return;
+        }
+        let method = self.metrics.at(self.method);
+        if let Some(count) = method.ended.get(code as usize) {
+            count.count();
+        }
+        if let Some(took) = &method.took {
+            took.count(self.begun.elapsed());
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.end(Code::Cancelled);
+    }
+}
+
+/// A response whose trailers are looked at.
+#[derive(Debug)]
+pub(crate) struct CountedBody<B> {
+    body: B,
+    call: Call,
+}
+
+impl<B: http_body::Body + Unpin> http_body::Body for CountedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<B::Data>, B::Error>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(trailers) = frame
+            .as_ref()
+            .and_then(|frame| frame.as_ref().ok()?.trailers_ref())
+        {
+            self.call.heard(trailers);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+#[path = "metrics_test.rs"]
+mod metrics_test;
