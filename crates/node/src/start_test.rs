@@ -25,6 +25,7 @@ fn config(site: &str) -> Config {
     config.node.data_dir = format!("/{site}");
     config.listen.api.set_port(0);
     config.listen.peer.set_port(0);
+    config.listen.admin = "127.0.0.1:0".to_owned();
     config.limits.log_segment_mib = 1;
     config
 }
