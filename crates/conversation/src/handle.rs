@@ -12,7 +12,7 @@ use domain::cell::Cell;
 use domain::cell::command::{Command, Entry, Open};
 use domain::cell::refusal::Refusal;
 use domain::cell::reply::{Done, Reply};
-use domain::ids::{AgentId, CellId, ConversationId, NodeId, Sequence, Session};
+use domain::ids::{AgentId, CellId, ConversationId, LogIndex, NodeId, Sequence, Session};
 use domain::plan::VersionedPlan;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -90,6 +90,11 @@ impl Core {
         Bytes::from(wire::cell::encode_entry(&entry))
     }
 
+    /// What this replica has at an index.
+    pub(crate) fn seen(&self, index: LogIndex) -> leader::Seen {
+        self.view.seen(index, self.group.chain(index.0))
+    }
+
     /// Commands of one customer and the window in milliseconds, by the plan in force.
     pub(crate) fn customer_limit(&self) -> (u32, u64) {
         self.view.with(|cell, _| concern::customer_limit(cell))
@@ -108,15 +113,21 @@ pub struct CellHandle {
     pub(crate) core: Arc<Core>,
 }
 
-/// Starts the duties of a cell that no control group knows: its machine version and buckets stay.
+/// Starts the duties of a cell that no control group knows: its machine version and buckets stay, and
+/// no other replica is asked for anything.
 pub fn start(parts: CellParts) -> (CellHandle, Task<()>) {
-    start_known(parts, Arc::new(leader::Unregistered))
+    start_known(
+        parts,
+        Arc::new(leader::Unregistered),
+        Arc::new(leader::NoVoters),
+    )
 }
 
 /// Starts a cell's duties on this node; the task ends when `stop` says so.
 pub fn start_known(
     parts: CellParts,
     registry: Arc<dyn leader::Registry>,
+    voters: Arc<dyn leader::Voters>,
 ) -> (CellHandle, Task<()>) {
     let core = Arc::new(Core {
         env: parts.env,
@@ -133,6 +144,7 @@ pub fn start_known(
         plan: parts.plan,
         archived: parts.archives.safe,
         registry,
+        voters,
         cell: parts.cell,
         interrupted_after_ms: parts.interrupted_after_ms,
         stop: parts.stop,

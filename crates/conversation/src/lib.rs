@@ -16,13 +16,14 @@ mod leader;
 mod leases;
 mod left;
 mod limits;
+mod marks;
 pub mod metrics;
 mod replica;
 mod stream;
 
 pub use error::ActError;
 pub use handle::{Act, CellHandle, CellParts, start, start_known};
-pub use leader::{Edge, Faults, Registry};
+pub use leader::{Edge, Faults, Registry, Seen, Voters};
 pub use left::{Archives, archive_key};
 pub use replica::{CellReplica, View, replica};
 pub use stream::{AttachEvent, Attachment, Desk, DeskEvent, EndReason, MarkFrom};

@@ -6,16 +6,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::cell::Cell;
+use domain::cell::checkpoint::{Checkpoint, Digest, Mark};
+use domain::cell::command::Command;
 use domain::cell::event::Event;
 use domain::cell::reply::Reply;
 use domain::ids::{AgentId, CellId, CellTime, ConversationId, LogIndex};
 use parking_lot::{Mutex, RwLock};
-use ports::{Frozen, Machine, Position, RestoreError};
+use ports::{Cure, Frozen, LogChain, Machine, MustStop, Position, RestoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use wire::cell::Applier;
 
 use crate::clock::CellClock;
 use crate::hub::Hub;
+use crate::leader::Seen;
+use crate::marks::Marks;
 
 /// Who owns a conversation, for the fan-out of events.
 pub(crate) trait Owners {
@@ -35,6 +40,9 @@ pub(crate) struct Shared {
     pub(crate) applied: watch::Sender<u64>,
     pub(crate) clock: Mutex<CellClock>,
     pub(crate) hub: Arc<Hub>,
+    /// What the leader found wrong about checkpoints, if it did.
+    pub(crate) alarm: Mutex<Option<String>>,
+    marks: Mutex<Marks>,
     started: Instant,
 }
 
@@ -48,10 +56,12 @@ impl Shared {
 /// The machine that a group applies its entries to.
 pub struct CellReplica {
     shared: Arc<Shared>,
+    applier: Applier,
+    log: Option<Arc<dyn LogChain>>,
     events: Vec<Event>,
     last: u64,
     /// Why the state of the last snapshot could not be taken over: the program is too old for it.
-    too_old: Option<String>,
+    too_old: Option<MustStop>,
 }
 
 /// A reader of the local replica; possibly stale.
@@ -70,6 +80,41 @@ impl View {
     /// Follows the applied index.
     pub fn applied(&self) -> watch::Receiver<u64> {
         self.shared.applied.subscribe()
+    }
+
+    /// What this replica has at an index, with the chain of its log there.
+    pub fn seen(&self, index: LogIndex, log: Option<[u8; 16]>) -> Seen {
+        match (self.shared.marks.lock().at(index), log) {
+            (Some(machine), Some(log)) => Seen::Mark {
+                log: Digest(log),
+                machine,
+            },
+            (Some(_), None) => Seen::Behind,
+            (None, _) if *self.shared.applied.borrow() < index.0 => Seen::Behind,
+            (None, _) => Seen::Unknown,
+        }
+    }
+
+    /// The last checkpoint, and how many milliseconds of cell time ago it was logged.
+    pub fn checkpoint(&self) -> Option<(Checkpoint, u64)> {
+        let now = self.shared.clock.lock().stamp(self.shared.mono_ms());
+        let last = self.with(|cell, _| cell.state().meta().checkpoint)?;
+        Some((last, now.since_ms(last.at)))
+    }
+
+    /// What the leader here found wrong about checkpoints, if it did.
+    pub fn alarm(&self) -> Option<String> {
+        self.shared.alarm.lock().clone()
+    }
+
+    /// Makes this replica's machine chain another one from the next entry on, as a machine would that
+    /// does something else than the others.
+    #[cfg(feature = "defects")]
+    pub fn spoil(&self, with: u8) {
+        let mut cell = self.shared.cell.write();
+        let mut chain = cell.state().meta().chain;
+        chain.0[0] ^= with;
+        cell.set_chain(chain);
     }
 
     /// Conversations with a live actor here.
@@ -105,11 +150,15 @@ pub fn replica(cell: CellId) -> (CellReplica, View) {
         applied: watch::Sender::new(0),
         clock: Mutex::new(CellClock::default()),
         hub: Arc::new(Hub::new()),
+        alarm: Mutex::new(None),
+        marks: Mutex::default(),
         started: Instant::now(),
     });
     (
         CellReplica {
             shared: shared.clone(),
+            applier: Applier::default(),
+            log: None,
             events: Vec::new(),
             last: 0,
             too_old: None,
@@ -121,31 +170,45 @@ pub fn replica(cell: CellId) -> (CellReplica, View) {
 impl Machine for CellReplica {
     type Reply = Reply;
 
+    fn follow(&mut self, log: Arc<dyn LogChain>) {
+        self.log = Some(log);
+    }
+
     fn apply(&mut self, at: Position, payload: &[u8]) -> Reply {
         let entry = match wire::cell::decode_entry(payload) {
             Ok(entry) => entry,
             // A newer or damaged entry: this replica must not go on (design, rule 2).
-            Err(error) => halt(&unreadable(&format!("log entry {}", at.index), &error)),
+            Err(error) => halt(unreadable(&format!("log entry {}", at.index), &error)),
         };
         if let Err(too_new) = self.shared.cell.read().check_version(&entry.command) {
-            halt(&format!(
-                "log entry {} must not be here: {too_new}",
-                at.index
-            ));
+            let reason = format!("log entry {} must not be here: {too_new}", at.index);
+            halt(MustStop {
+                reason,
+                cure: Cure::Skip,
+            });
+        }
+        if let Command::Checkpoint(mark) = &entry.command {
+            self.compare(mark);
         }
         self.shared
             .clock
             .lock()
             .heard(at.term, entry.at, self.shared.mono_ms());
-        let applied = self.shared.cell.write().apply(LogIndex(at.index), &entry);
+        let index = LogIndex(at.index);
+        let (applied, chain) = {
+            let mut cell = self.shared.cell.write();
+            let applied = self.applier.apply(&mut cell, index, &entry);
+            (applied, cell.state().meta().chain)
+        };
+        self.shared.marks.lock().push(index, chain);
         self.events.extend(applied.events);
         self.last = at.index;
         applied.reply
     }
 
     fn flush(&mut self) {
-        if let Some(reason) = &self.too_old {
-            halt(reason);
+        if let Some(stop) = self.too_old.take() {
+            halt(stop);
         }
         let events = std::mem::take(&mut self.events);
         if !events.is_empty() {
@@ -176,6 +239,8 @@ impl Machine for CellReplica {
         };
         self.too_old = None;
         self.last = cell.applied().0;
+        let chain = cell.state().meta().chain;
+        self.shared.marks.lock().restart(cell.applied(), chain);
         *self.shared.cell.write() = cell;
         self.events.clear();
         self.shared.applied.send_replace(self.last);
@@ -184,20 +249,56 @@ impl Machine for CellReplica {
 }
 
 /// Why this program cannot go on, and what to do about it.
-fn unreadable(what: &str, error: &wire::WireError) -> String {
-    if error.is_newer() {
-        format!(
+fn unreadable(what: &str, error: &wire::WireError) -> MustStop {
+    if !error.is_newer() {
+        return MustStop {
+            reason: format!("{what} cannot be read: {error}"),
+            cure: Cure::Skip,
+        };
+    }
+    MustStop {
+        cure: Cure::Upgrade,
+        reason: format!(
             "{what} was written by a newer program: {error}; install the program that the other \
              nodes of the cell run and start this node again, its data is whole"
-        )
-    } else {
-        format!("{what} cannot be read: {error}")
+        ),
     }
 }
 
-/// Ends this replica; its group takes the panic for it, and goes on with log and vote.
-fn halt(reason: &str) -> ! {
-    panic!("{reason}")
+/// Ends this replica; its group takes what it unwinds with, and goes on with log and vote.
+fn halt(stop: MustStop) -> ! {
+    std::panic::resume_unwind(Box::new(stop))
+}
+
+impl CellReplica {
+    /// Compares what a majority had with what this replica has, as far as it remembers: one that
+    /// differs serves nothing any more, the leader first of all.
+    fn compare(&self, theirs: &Mark) {
+        let log = self.log.as_ref();
+        let log = log.and_then(|log| log.chain(theirs.index.0)).map(Digest);
+        let machine = self.shared.marks.lock().at(theirs.index);
+        if let Some(ours) = log.filter(|ours| *ours != theirs.log) {
+            halt(differs("the log chain c", theirs.index, ours, theirs.log));
+        }
+        if let Some(ours) = machine.filter(|ours| *ours != theirs.machine) {
+            let what = "the machine chain h";
+            halt(differs(what, theirs.index, ours, theirs.machine));
+        }
+    }
+}
+
+/// What a replica says that is not what the majority is.
+fn differs(what: &str, index: LogIndex, ours: Digest, theirs: Digest) -> MustStop {
+    MustStop {
+        cure: Cure::Replace,
+        reason: format!(
+            "at log index {index} {what} of this replica is {ours}, and that of a majority is {theirs}: \
+             its data is not the cell's, and it serves nothing any more. Stop this node, keep its data \
+             directory aside and start nothing on it. To serve clients here again, join under another \
+             node name with an empty directory: `antiphon join HOST:PORT --config NEWFILE --site SITE \
+             --node NEWNAME --data NEWDIR`, HOST:PORT being the peer address of a healthy node"
+        ),
+    }
 }
 
 struct FrozenChunks(wire::snapshot::CellChunks);

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conversation::{
-    ActError, CellHandle, CellParts, CellReplica, Faults, Registry, View, start_known,
+    ActError, CellHandle, CellParts, CellReplica, Faults, Registry, Seen, View, Voters, start_known,
 };
 use domain::cell::Cell;
 use domain::cell::command::{Command, Entry};
@@ -25,7 +25,7 @@ use domain::cell::version::{FIRST_VERSION, NEWEST_VERSION, TooNew};
 use domain::ids::{CellId, CellTime, LogIndex, MachineVersion};
 use group::LocalGroup;
 use parking_lot::Mutex;
-use ports::{Machine, Position};
+use ports::{Machine, MustStop, Position};
 use runtime::StopSource;
 use tokio::sync::watch;
 
@@ -36,6 +36,16 @@ struct NoFault;
 impl Faults for NoFault {
     fn our_fault(&self, _edge: &conversation::Edge) -> bool {
         false
+    }
+}
+
+/// No other replica answers.
+struct Nobody;
+
+#[async_trait::async_trait]
+impl Voters for Nobody {
+    async fn seen(&self, _node: u64, _index: LogIndex) -> Seen {
+        Seen::Unknown
     }
 }
 
@@ -85,7 +95,7 @@ impl Running {
             archives: conversation::Archives::none(),
             stop: stop.token(),
         };
-        let (cell, task) = start_known(parts, known.clone());
+        let (cell, task) = start_known(parts, known.clone(), Arc::new(Nobody));
         task.detach();
         group.lead(1);
         let running = Self {
@@ -187,11 +197,13 @@ fn beyond() -> MachineVersion {
 fn halted<T>(call: impl FnOnce() -> T) -> String {
     let panic = catch_unwind(AssertUnwindSafe(call)).err();
     let panic = panic.expect("it went on");
-    panic.downcast_ref::<String>().expect("a sentence").clone()
+    let stop = panic.downcast::<MustStop>().expect("a sentence");
+    stop.reason
 }
 
 fn says_what_to_do(reason: &str) -> bool {
-    reason.contains("machine version 3") && reason.contains("install the program")
+    let beyond = format!("machine version {}", beyond());
+    reason.contains(&beyond) && reason.contains("install the program")
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use conversation::{CellHandle, CellParts, CellReplica, View};
 use domain::control::state::Cell;
-use domain::ids::{CellId, PlanVersion};
+use domain::ids::{CellId, NodeId, PlanVersion};
 use parking_lot::RwLock;
 use pb::api::v1::{ArchiveView, GroupView};
 use ports::{Group, GroupStatus};
@@ -26,7 +26,8 @@ use crate::doors::presence::Presence;
 use crate::error::NodeError;
 use crate::homes::ControlRegistry;
 use crate::marks::{self, Ground};
-use crate::status::group_view;
+use crate::status::{group_view, note_halt};
+use crate::voters::PeerVoters;
 
 /// One question to another node about a cell.
 const ASK_WAIT: Duration = Duration::from_secs(1);
@@ -199,7 +200,8 @@ impl Cells {
             stop: parts.stop.clone(),
         };
         let registry = ControlRegistry::new(parts.control.clone());
-        conversation::start_known(parts_of_cell, Arc::new(registry))
+        let voters = PeerVoters::new(parts.doors.clone(), id);
+        conversation::start_known(parts_of_cell, Arc::new(registry), Arc::new(voters))
     }
 
     /// The first member gives the group its members, once.
@@ -297,10 +299,17 @@ impl Cells {
     /// The cells' groups as this node sees them.
     pub(crate) fn group_views(&self) -> Vec<GroupView> {
         let control = self.shared.parts.control.borrow().clone();
+        let us = control.nodes.get(&NodeId(self.shared.parts.node));
+        let us = us.map(|node| node.name.to_string()).unwrap_or_default();
         let view = |cell: Arc<LocalCell>| {
             let status = cell.group.status();
             let mut view = group_view(&cell.name, &status, self.shared.parts.node, &control);
             view.plan_version = cell.plan_version();
+            note_halt(&mut view, &us, &cell.group.halted());
+            if let Some((last, age_ms)) = cell.view.checkpoint() {
+                view.checkpoint = last.mark.index.0;
+                view.checkpoint_age_ms = age_ms;
+            }
             view
         };
         self.all().into_iter().map(view).collect()

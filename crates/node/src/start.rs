@@ -100,6 +100,12 @@ impl Node {
             .any(|cell| cell.group.leadership().borrow().is_self)
     }
 
+    /// The cells that have a replica here.
+    #[cfg(test)]
+    pub(crate) fn cells(&self) -> &crate::cells::Cells {
+        &self.running.cells
+    }
+
     /// Resolves when the node can be of no more use, and says why.
     pub async fn failure(&self) -> Arc<NodeError> {
         let mut failure = self.running.failure.subscribe();

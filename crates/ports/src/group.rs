@@ -155,6 +155,9 @@ pub trait Group<R>: Send + Sync + 'static {
     /// Follows the applied index.
     fn applied(&self) -> watch::Receiver<u64>;
 
+    /// The chain of the log here at an index; `None` where the entry was purged or is not written.
+    fn chain(&self, index: u64) -> Option<[u8; 16]>;
+
     /// The replica's own account.
     fn status(&self) -> GroupStatus;
 

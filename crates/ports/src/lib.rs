@@ -17,4 +17,4 @@ pub use group::{
     Committed, FollowerStatus, Group, GroupStatus, HandOverError, Leadership, ProposeError,
     ReadError,
 };
-pub use machine::{Frozen, Machine, Position, RestoreError};
+pub use machine::{Cure, Frozen, Halt, LogChain, Machine, MustStop, Position, RestoreError};

@@ -2,6 +2,8 @@
 //! Promise: `apply` is total and gets each committed entry once, in log order.
 //! Not here: what the entries mean (`domain`), how they are agreed on (`raft`).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 /// Where an entry stands in its group's log.
@@ -13,10 +15,51 @@ pub struct Position {
     pub term: u64,
 }
 
+/// The chain over the records of a group's log: equal as long as logs are.
+pub trait LogChain: Send + Sync + 'static {
+    /// Its value at an index; `None` where the entry was purged or is not yet written here.
+    fn chain(&self, index: u64) -> Option<[u8; 16]>;
+}
+
+/// What ends a halt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cure {
+    /// Passing the entry over, on every replica.
+    Skip,
+    /// A newer program over the same data.
+    Upgrade,
+    /// A new node in this one's place: the data is not the group's.
+    Replace,
+}
+
+/// Why a replica applies nothing any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Halt {
+    /// The entry at which it stopped.
+    pub index: u64,
+    /// A sentence for the operator.
+    pub reason: Arc<str>,
+    /// What ends it.
+    pub cure: Cure,
+}
+
+/// What a machine unwinds with, as `std::panic::panic_any` does, when it must not go on. Any other
+/// panic is a defect at the entry, which can be skipped.
+#[derive(Debug)]
+pub struct MustStop {
+    /// A sentence for the operator, which says what to do.
+    pub reason: String,
+    /// What ends it.
+    pub cure: Cure,
+}
+
 /// A state machine of one group.
 pub trait Machine: Send + 'static {
     /// What the proposer of an entry gets back after it was applied.
     type Reply: Send + Sync + std::fmt::Debug + 'static;
+
+    /// Hands over the chain of the log that is applied, once, before anything else.
+    fn follow(&mut self, _log: Arc<dyn LogChain>) {}
 
     /// Applies one committed entry. Total: a refusal is a reply.
     fn apply(&mut self, at: Position, payload: &[u8]) -> Self::Reply;

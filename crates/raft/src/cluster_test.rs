@@ -300,7 +300,7 @@ async fn a_machine_that_panics_halts_its_replica_but_not_its_log() {
             .await
             .expect("it goes on")
             .unwrap();
-        assert!(said.as_ref().unwrap().contains("poisoned"));
+        assert!(said.as_ref().unwrap().reason.contains("poisoned"));
     }
     let refused = group.propose(term, Bytes::from_static(b"two")).await;
     assert!(matches!(refused, Err(ProposeError::Stopped { .. })));

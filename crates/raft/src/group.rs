@@ -17,11 +17,11 @@ use openraft::errors::{
 };
 use openraft::{ChangeMembers, Instant as _, Raft, RaftMetrics, ReadPolicy};
 use ports::{
-    Committed, FollowerStatus, Group, GroupStatus, HandOverError, Leadership, Machine,
+    Committed, FollowerStatus, Group, GroupStatus, Halt, HandOverError, Leadership, Machine,
     ProposeError, ReadError,
 };
 use runtime::AbortOnDrop;
-use store::{GroupId, SnapshotStore, Wal};
+use store::{GroupId, GroupLog, SnapshotStore, Wal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
@@ -132,6 +132,7 @@ struct Running<M: Machine> {
     node: u64,
     raft: RaftOf<M>,
     shared: Arc<Shared>,
+    log: GroupLog,
     proposals: Arc<Semaphore>,
     leadership: watch::Receiver<Leadership>,
     upkeep: Upkeep<M>,
@@ -206,6 +207,7 @@ async fn start<M: Machine>(
         .map_err(|error| error.to_string())?;
     host.transport
         .serve(spec.group.0, Served::new(raft.clone(), place.clone()));
+    let group_log = place.log.clone();
     let upkeep = Upkeep::new(&host, &raft, &shared, place, spec.wal, &spec.options);
     let (says, leadership) = watch::channel(Leadership::default());
     let following = upkeep::follow(raft.clone(), Arc::clone(&shared), identity.node_id, says);
@@ -223,6 +225,7 @@ async fn start<M: Machine>(
         upkeep,
         raft,
         shared,
+        log: group_log,
         host,
     };
     Ok(GroupHandle {
@@ -344,7 +347,7 @@ impl<M: Machine> GroupHandle<M> {
     /// Follows why the replica is halted, if it is: its machine panicked, it serves nothing, its
     /// log and vote go on.
     #[must_use]
-    pub fn halted(&self) -> watch::Receiver<Option<Arc<str>>> {
+    pub fn halted(&self) -> watch::Receiver<Option<Arc<Halt>>> {
         self.running.shared.halted.subscribe()
     }
 
@@ -377,7 +380,7 @@ impl<M: Machine> GroupHandle<M> {
         self.running
             .shared
             .halted()
-            .map(|reason| reason.to_string())
+            .map(|halt| halt.reason.to_string())
     }
 }
 
@@ -490,6 +493,10 @@ impl<M: Machine> Group<M::Reply> for GroupHandle<M> {
 
     fn applied(&self) -> watch::Receiver<u64> {
         self.running.shared.applied.subscribe()
+    }
+
+    fn chain(&self, index: u64) -> Option<[u8; 16]> {
+        self.running.log.chain(index).map(|chain| chain.0)
     }
 
     fn status(&self) -> GroupStatus {

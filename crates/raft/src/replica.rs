@@ -9,6 +9,7 @@
 //! nothing outside may believe openraft's applied index: `Shared::applied` stands still, replies
 //! are dropped, snapshots are refused. A restart rebuilds the state from snapshot and log.
 
+use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use openraft::storage::{
 };
 use parking_lot::Mutex;
 use pb::raft::v1 as pb;
-use ports::{Frozen, Machine, Position};
+use ports::{Cure, Frozen, Halt, LogChain, Machine, MustStop, Position};
 use prost::Message;
 use runtime::Compute;
 use store::{Chain, GroupId, GroupLog, SnapshotStore, SnapshotWriter};
@@ -35,6 +36,15 @@ use crate::wire;
 /// Entries between two flushes of a long batch, so that what they published is seen in time.
 const FLUSH_ENTRIES_MAX: usize = 1_024;
 
+/// The chain of a group's log, as its machine reads it.
+struct Chained(GroupLog);
+
+impl LogChain for Chained {
+    fn chain(&self, index: u64) -> Option<[u8; 16]> {
+        self.0.chain(index).map(|chain| chain.0)
+    }
+}
+
 /// What a replica tells the rest of its group's machinery.
 pub(crate) struct Shared {
     /// The highest index applied by the machine.
@@ -42,7 +52,7 @@ pub(crate) struct Shared {
     /// The leader of the last applied entry: proof that this leader committed in its term.
     pub(crate) applied_leader: watch::Sender<Option<LeaderId>>,
     /// Why the replica is halted, if it is.
-    pub(crate) halted: watch::Sender<Option<Arc<str>>>,
+    pub(crate) halted: watch::Sender<Option<Arc<Halt>>>,
     /// Bytes of entries applied since the last snapshot.
     pub(crate) unsnapped_bytes: AtomicU64,
     /// Bytes of the last snapshot.
@@ -70,7 +80,7 @@ impl Shared {
     }
 
     /// Why the replica is halted, if it is.
-    pub(crate) fn halted(&self) -> Option<Arc<str>> {
+    pub(crate) fn halted(&self) -> Option<Arc<Halt>> {
         self.halted.borrow().clone()
     }
 }
@@ -177,7 +187,8 @@ pub(crate) struct Replica<M: Machine> {
 impl<M: Machine> Replica<M> {
     /// A replica with the machine's initial state. openraft installs the current snapshot and
     /// applies the committed log before it starts.
-    pub(crate) fn new(machine: M, place: SnapshotPlace, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(mut machine: M, place: SnapshotPlace, shared: Arc<Shared>) -> Self {
+        machine.follow(Arc::new(Chained(place.log.clone())));
         Self {
             machine: Mutex::new(Some(machine)),
             applied: None,
@@ -232,19 +243,30 @@ impl<M: Machine> Replica<M> {
         match catch_unwind(AssertUnwindSafe(|| call(machine))) {
             Ok(value) => Some(value),
             Err(panic) => {
-                self.halt(format!(
-                    "the machine panicked in {what} at {index}: {}",
-                    text_of(&panic)
-                ));
+                self.halt(what, index, panic);
                 None
             }
         }
     }
 
-    fn halt(&self, reason: String) {
+    fn halt(&self, what: &'static str, index: u64, panic: Box<dyn Any + Send>) {
+        let (reason, cure) = match panic.downcast::<MustStop>() {
+            Ok(stop) => (stop.reason, stop.cure),
+            Err(panic) => {
+                let text = text_of(&panic);
+                let reason = format!("the machine panicked in {what} at {index}: {text}");
+                (reason, Cure::Skip)
+            }
+        };
         let group = &*self.place.name;
         tracing::error!(parent: &self.place.at, group, reason, "the replica is halted");
-        self.shared.halted.send_replace(Some(reason.into()));
+        let reason = reason.into();
+        let halt = Halt {
+            index,
+            reason,
+            cure,
+        };
+        self.shared.halted.send_replace(Some(Arc::new(halt)));
     }
 
     /// Ends a batch: the machine publishes, the applied index moves, then proposers are answered.
@@ -311,7 +333,7 @@ const fn store_overhead() -> u64 {
     64
 }
 
-fn text_of(panic: &Box<dyn std::any::Any + Send>) -> String {
+fn text_of(panic: &Box<dyn Any + Send>) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

@@ -5,13 +5,15 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use domain::cell::Cell;
 use domain::cell::command::{Actor, Command, Entry, Instance, Open, Send};
+use domain::cell::version::NEWEST_VERSION;
 use domain::ids::{
     Body, CellId, CellTime, ConversationId, LogIndex, OwnerEpoch, PlanVersion, RequestId, Session,
 };
 use domain::plan::VersionedPlan;
+use wire::cell::Applier;
 use wire::snapshot::{CellChunks, decode_cell};
 
 fn request(n: u64) -> RequestId {
@@ -121,5 +123,74 @@ fn snapshots(criterion: &mut Criterion) {
     group.bench_function("decode", |b| b.iter(|| decode_cell(black_box(&chunks))));
 }
 
-criterion_group!(benches, messages, snapshots);
+/// A cell with one open conversation, in which the newest machine version is in force.
+fn talking() -> Cell {
+    let plan = wire::floor::parse(wire::floor::SAMPLE).expect("the sample has no fault");
+    let adopted = VersionedPlan {
+        version: PlanVersion(1),
+        plan: std::sync::Arc::new(plan),
+    };
+    let mut cell = Cell::new(CellId(1));
+    let commands = [
+        Command::AdoptPlan(adopted),
+        Command::RaiseVersion(NEWEST_VERSION),
+        open(1).command,
+    ];
+    for (index, command) in (1..).zip(commands) {
+        let entry = Entry {
+            at: CellTime(1),
+            wall_ms: 0,
+            command,
+        };
+        cell.apply(LogIndex(index), &entry);
+    }
+    cell
+}
+
+/// What the machine's chain costs beside the machine: the two differ by it alone.
+fn chain(criterion: &mut Criterion) {
+    const MESSAGES: u64 = 1_000;
+    let start = talking();
+    let conversation = ConversationId {
+        cell: CellId(1),
+        index: LogIndex(3),
+    };
+    let entries: Vec<Entry> = (0..MESSAGES)
+        .map(|n| {
+            let mut entry = send(Actor::Customer, 256);
+            if let Command::Send(send) = &mut entry.command {
+                send.conversation = conversation;
+                send.request_id = request(n + 10);
+            }
+            entry
+        })
+        .collect();
+    let mut group = criterion.benchmark_group("apply a message of 256 B");
+    group.throughput(Throughput::Elements(MESSAGES));
+    group.bench_function("without the chain", |b| {
+        b.iter_batched_ref(
+            || start.clone(),
+            |cell| {
+                for (index, entry) in (4..).zip(&entries) {
+                    black_box(cell.apply(LogIndex(index), entry));
+                }
+            },
+            BatchSize::LargeInput,
+        )
+    });
+    group.bench_function("with the chain", |b| {
+        let mut applier = Applier::default();
+        b.iter_batched_ref(
+            || start.clone(),
+            |cell| {
+                for (index, entry) in (4..).zip(&entries) {
+                    black_box(applier.apply(cell, LogIndex(index), entry));
+                }
+            },
+            BatchSize::LargeInput,
+        )
+    });
+}
+
+criterion_group!(benches, messages, snapshots, chain);
 criterion_main!(benches);

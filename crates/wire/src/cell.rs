@@ -1,7 +1,9 @@
-//! Entries of a cell's log, as they are stored.
+//! Entries of a cell's log, as they are stored and as they are applied.
 //! Promise: `decode_entry(encode_entry(e)) == e`; equal entries have equal bytes.
 //! Not here: the log around them (`store`), snapshots (`snapshot`).
 
+mod chain;
+mod event;
 pub(crate) mod from_wire;
 pub(crate) mod to_wire;
 
@@ -11,8 +13,12 @@ use prost::Message as _;
 
 use crate::error::{WireError, check_format, check_machine};
 
+pub use chain::Applier;
+
 #[cfg(test)]
 mod cell_test;
+#[cfg(test)]
+mod chain_test;
 
 /// The newest format of a stored entry: what this version writes.
 pub const ENTRY_FORMAT: u32 = 1;

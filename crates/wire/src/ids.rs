@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ::pb::store::v1 as pb;
 use bytes::Bytes;
 use domain::cell::archive::ArchiveDigest;
+use domain::cell::checkpoint::{Digest, Mark};
 use domain::cell::command::{Actor, Instance};
 use domain::ids::{
     Body, CellId, ConversationId, IdError, LogIndex, OfferId, OwnerEpoch, RequestId, Session,
@@ -138,6 +139,34 @@ pub(crate) fn body(body: &pb::Body) -> Body {
         key_id: body.key_id,
         bytes: Arc::from(body.bytes.as_ref()),
     }
+}
+
+/// A chain's value as its bytes.
+pub(crate) fn digest_to_wire(digest: Digest) -> Bytes {
+    Bytes::copy_from_slice(&digest.0)
+}
+
+pub(crate) fn digest(bytes: &[u8], field: &'static str) -> Result<Digest, WireError> {
+    let value = bytes.len() as u64;
+    let cut = bytes.try_into();
+    cut.map(Digest)
+        .map_err(|_| WireError::BadValue { field, value })
+}
+
+pub(crate) fn mark_to_wire(mark: Mark) -> pb::Checkpoint {
+    pb::Checkpoint {
+        index: mark.index.0,
+        log_chain: digest_to_wire(mark.log),
+        machine_chain: digest_to_wire(mark.machine),
+    }
+}
+
+pub(crate) fn mark(stored: &pb::Checkpoint) -> Result<Mark, WireError> {
+    Ok(Mark {
+        index: LogIndex(stored.index),
+        log: digest(&stored.log_chain, "checkpoint.log_chain")?,
+        machine: digest(&stored.machine_chain, "checkpoint.machine_chain")?,
+    })
 }
 
 pub(crate) fn instance_to_wire(instance: &Instance) -> pb::Instance {

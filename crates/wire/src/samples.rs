@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use domain::cell::archive::{ArchiveDigest, ArchivedUpto};
+use domain::cell::checkpoint::{Digest, Mark};
 use domain::cell::command::{
     Accept, Actor, Close, Command, CustomerPresence, Decline, Entry, HandOff, Instance, Intent,
     LeaderStarted, Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, Rate, Release,
@@ -271,6 +272,13 @@ fn conversation_commands() -> impl Strategy<Value = Command> {
                 day: numbers.2,
                 keep_from_day: numbers.3,
                 digest: ArchiveDigest(digest),
+            })
+        }),
+        (any::<u64>(), any::<[u8; 16]>(), any::<[u8; 16]>()).prop_map(|(index, log, machine)| {
+            Command::Checkpoint(Mark {
+                index: LogIndex(index),
+                log: Digest(log),
+                machine: Digest(machine),
             })
         }),
     ]

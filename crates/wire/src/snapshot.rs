@@ -4,7 +4,7 @@
 //! Not here: files and checksums (`store`), sending (`raft`), when one is taken (`node`).
 
 mod cell_from_wire;
-mod cell_to_wire;
+pub(crate) mod cell_to_wire;
 mod chunks;
 mod control_from_wire;
 mod control_to_wire;

@@ -160,7 +160,12 @@ pub const PURE: &[Pure] = &[
     Pure {
         name: "wire",
         allowed: &[
+            "arrayvec",
+            "blake3",
             "bytes",
+            "cfg-if",
+            "constant_time_eq",
+            "cpufeatures", // asks the processor which instructions it has
             "domain",
             "equivalent",
             "hashbrown", // behind indexmap in toml: keeps order of insertion, its hasher shows nowhere

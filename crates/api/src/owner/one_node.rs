@@ -66,6 +66,10 @@ impl Group<Reply> for OneNode {
         self.applied.subscribe()
     }
 
+    fn chain(&self, _index: u64) -> Option<[u8; 16]> {
+        None
+    }
+
     fn status(&self) -> GroupStatus {
         GroupStatus {
             quorum_ok: true,

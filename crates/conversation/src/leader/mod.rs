@@ -2,6 +2,7 @@
 //! Promise: duties are level-triggered; a lost or repeated one harms nobody.
 //! Not here: what clients ask for (`actor`).
 
+mod checkpoint;
 mod history;
 mod run;
 mod step;
@@ -15,6 +16,8 @@ use domain::plan::VersionedPlan;
 use runtime::Stop;
 use tokio::sync::watch;
 
+pub(crate) use checkpoint::NoVoters;
+pub use checkpoint::{Seen, Voters};
 pub(crate) use run::run;
 
 use crate::handle::Core;
@@ -61,6 +64,7 @@ pub(crate) struct Duties {
     pub(crate) plan: watch::Receiver<Option<VersionedPlan>>,
     pub(crate) archived: watch::Receiver<Option<ArchivedUpto>>,
     pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) voters: Arc<dyn Voters>,
     pub(crate) cell: CellId,
     pub(crate) interrupted_after_ms: u64,
     pub(crate) stop: Stop,

@@ -20,6 +20,7 @@ use ports::{Committed, Leadership, ProposeError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::checkpoint::Checkpoints;
 use super::history::History;
 use super::step::{Duty, Facts, Quorum, due, known_to_all, quorum, sleep_ms};
 use super::{Duties, Edge};
@@ -58,6 +59,8 @@ enum Asked {
     Lease,
     /// A customer of whom no stream has come back.
     Gone(ConversationId),
+    /// What a majority of the voters had.
+    Checkpoint,
 }
 
 /// Follows leadership for as long as the cell runs here.
@@ -78,6 +81,8 @@ pub(crate) async fn run(duties: Duties) {
                 continue;
             }
         }
+        // An alarm is the leader's: the next one asks anew.
+        duties.core.view.shared.alarm.lock().take();
         let leader = now.leader.filter(|_| !now.is_self);
         duties
             .core
@@ -133,6 +138,7 @@ struct Term<'a> {
     known: MachineVersion,
     /// The buckets that the cell is to hold, while it does not know that it does.
     buckets: Option<Arc<HeldBuckets>>,
+    checkpoints: Checkpoints,
 }
 
 impl<'a> Term<'a> {
@@ -151,6 +157,7 @@ impl<'a> Term<'a> {
             next_part: 0,
             known: FIRST_VERSION,
             buckets: None,
+            checkpoints: Checkpoints::new(),
         }
     }
 
@@ -180,6 +187,11 @@ impl<'a> Term<'a> {
                 }
                 Some((asked, outcome)) = self.proposals.next() => self.proposed(asked, &outcome),
                 _ = plan.changed() => {}
+                collected = self.checkpoints.next() => {
+                    if let Some(mark) = self.checkpoints.collected(self.duties, collected) {
+                        self.propose(Asked::Checkpoint, Command::Checkpoint(mark));
+                    }
+                }
                 () = changed_after(&mut applied, look_at) => looked_at = Instant::now(),
                 () = sleep_until(wake_at) => {
                     if Instant::now() >= round_at {
@@ -426,6 +438,7 @@ impl<'a> Term<'a> {
             Asked::Gone(conversation) if outcome.is_err() => {
                 self.to_count.push(conversation);
             }
+            Asked::Checkpoint => self.checkpoints.logged(outcome.is_err()),
             Asked::Gone(_) | Asked::Lease => {}
         }
         if let Ok(Committed {
@@ -449,6 +462,9 @@ impl<'a> Term<'a> {
         self.held.clear();
         self.watch_quorum();
         let confirmed = self.is_confirmed();
+        if confirmed {
+            self.checkpoints.look(self.duties);
+        }
         if self.rounds.is_multiple_of(LEASE_ROUNDS) {
             if confirmed {
                 self.compare_leases();

@@ -5,6 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::archive::SEALS_MAX;
+use super::checkpoint::Digest;
 use super::command::{Command, Entry, Tick};
 use super::conversation::{Conversation, Phase};
 use super::deadlines::TICK_MAX;
@@ -56,7 +57,14 @@ impl Cell {
         &self.state
     }
 
+    /// Replaces the machine's chain, after an entry was applied. Only `wire::cell::Applier` calls this.
+    pub fn set_chain(&mut self, chain: Digest) {
+        self.state.meta.chain = chain;
+    }
+
     /// Applies one committed entry, in log order. Total.
+    ///
+    /// A replica or a proof goes through `wire::cell::Applier`, which moves the machine's chain on.
     pub fn apply(&mut self, index: LogIndex, entry: &Entry) -> Applied {
         let mut run = Run {
             state: &mut self.state,

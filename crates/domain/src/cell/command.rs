@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::archive::ArchivedUpto;
+use super::checkpoint::Mark;
 use super::homes::HeldBuckets;
 use crate::ids::{
     AccountId, AgentId, Body, CellTime, ConversationId, CustomerKey, DeviceId, LanguageId,
@@ -83,6 +84,8 @@ pub enum Command {
     /// What was sealed up to an entry leaves the state. Proposed by the leader when a majority of the
     /// voters' archives, on two sites at least, hold it.
     ArchivedUpto(ArchivedUpto),
+    /// What a majority of the voters had at one index. Proposed by the leader.
+    Checkpoint(Mark),
 }
 
 /// A leader's first entry.

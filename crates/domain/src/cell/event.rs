@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::agent::Agent;
 use super::archive::ArchivedUpto;
+use super::checkpoint::Mark;
 use super::conversation::{Conversation, Ending, Gone, PassedOver, Phase, Rating};
 use super::floor::OfferOutcome;
 use super::homes::HeldBuckets;
@@ -268,6 +269,11 @@ pub enum Event {
     /// Sealed conversations left the state, because archives have them. Nobody: who reads one reads the
     /// archive from now on.
     Archived(ArchivedUpto),
+    /// A checkpoint was agreed on. Nobody.
+    Checkpointed {
+        /// What a majority had.
+        mark: Mark,
+    },
 }
 
 /// An offer.

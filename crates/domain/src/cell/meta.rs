@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::archive::ArchiveRecord;
+use super::checkpoint::{Checkpoint, Digest};
 use super::homes::HeldBuckets;
 use super::version::FIRST_VERSION;
 use crate::ids::{CellId, CellTime, LogIndex, MachineVersion, PlanVersion};
@@ -50,6 +51,11 @@ pub struct Meta {
     pub leader: LeaderRecord,
     /// What has left the state for the archives.
     pub archive: ArchiveRecord,
+    /// The machine's chain `h`, all zeros before `version::CHAIN_SINCE` is in force. Whoever applies
+    /// entries for a replica or a proof moves it on; the machine itself never reads it.
+    pub chain: Digest,
+    /// The last checkpoint, if there was one.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// What is remembered of leaders' starts.
@@ -122,6 +128,8 @@ impl Meta {
             aliases: BTreeMap::new(),
             leader: LeaderRecord::default(),
             archive: ArchiveRecord::default(),
+            chain: Digest::default(),
+            checkpoint: None,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod reply;
 
 pub mod agent;
 pub mod archive;
+pub mod checkpoint;
 pub mod conversation;
 pub mod floor;
 pub mod homes;

@@ -18,8 +18,10 @@ use crate::ids::MachineVersion;
 pub const FIRST_VERSION: MachineVersion = MachineVersion(1);
 /// Since this version a cell knows its buckets.
 pub const BUCKETS_SINCE: MachineVersion = MachineVersion(2);
+/// Since this version the machine's chain goes on with each entry, and there are checkpoints.
+pub const CHAIN_SINCE: MachineVersion = MachineVersion(3);
 /// The newest version that this program knows.
-pub const NEWEST_VERSION: MachineVersion = BUCKETS_SINCE;
+pub const NEWEST_VERSION: MachineVersion = CHAIN_SINCE;
 
 /// A command that is newer than the version in force: it is not to be proposed, and where it was, no
 /// replica goes on.
@@ -37,6 +39,7 @@ impl Command {
     pub fn since(&self) -> MachineVersion {
         match self {
             Self::HoldBuckets(_) => BUCKETS_SINCE,
+            Self::Checkpoint(_) => CHAIN_SINCE,
             _ => FIRST_VERSION,
         }
     }

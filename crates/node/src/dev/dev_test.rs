@@ -30,7 +30,7 @@ async fn formed(env: &Env) -> Dev {
     dev
 }
 
-async fn status(env: &Env, node: &Node) -> GetStatusResponse {
+pub(super) async fn status(env: &Env, node: &Node) -> GetStatusResponse {
     let channel = link::connect(env.network.clone(), node.addresses().api.to_string(), None)
         .await
         .unwrap();
@@ -42,7 +42,7 @@ async fn status(env: &Env, node: &Node) -> GetStatusResponse {
 }
 
 /// Asks a node until its status is as wanted.
-async fn status_until(
+pub(super) async fn status_until(
     env: &Env,
     node: &Node,
     wanted: impl Fn(&GetStatusResponse) -> bool,

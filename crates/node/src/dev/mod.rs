@@ -11,6 +11,8 @@ mod canary_test;
 #[cfg(test)]
 mod dev_test;
 #[cfg(test)]
+mod proof_test;
+#[cfg(test)]
 pub(crate) mod talk_test;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -38,6 +38,10 @@ const SITES: [&str; 3] = ["sha", "fra", "iad"];
 struct Nothing;
 
 impl OwnAccount for Nothing {
+    fn cell_mark(&self, _cell: u32, _index: u64) -> Option<pb::raft::v1::CellMarkResponse> {
+        None
+    }
+
     fn account(&self) -> NodeStatusResponse {
         NodeStatusResponse {
             wall_ms: 7,

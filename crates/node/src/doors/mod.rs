@@ -27,8 +27,8 @@ use domain::ids::NodeId;
 use parking_lot::{Mutex, RwLock};
 use pb::api::v1::{ErrorReason, FloorView, Refusal};
 use pb::raft::v1::{
-    FloorViewRequest, ForwardCall, ForwardUp, NodeStatusRequest, NodeStatusResponse,
-    forward_answer, forward_call,
+    CellMarkRequest, CellMarkResponse, FloorViewRequest, ForwardCall, ForwardUp, NodeStatusRequest,
+    NodeStatusResponse, forward_answer, forward_call,
 };
 use ports::{CallAnswer, Door, Leadership, Opened};
 use raft::Directory;
@@ -201,6 +201,21 @@ impl Doors {
         let request = forward_call::Request::FloorView(FloorViewRequest {});
         match self.ask_node(node, cell, request, within).await? {
             forward_answer::Response::FloorView(floor) => Some(floor),
+            _ => None,
+        }
+    }
+
+    /// Asks one node what its replica of a cell has at a log index, waiting no longer than `within`.
+    pub(crate) async fn cell_mark(
+        &self,
+        node: u64,
+        cell: u32,
+        index: u64,
+        within: Duration,
+    ) -> Option<CellMarkResponse> {
+        let request = forward_call::Request::CellMark(CellMarkRequest { index });
+        match self.ask_node(node, cell, request, within).await? {
+            forward_answer::Response::CellMark(mark) => Some(mark),
             _ => None,
         }
     }

@@ -207,6 +207,11 @@ impl Forwards {
                 let answer = crate::archive::answer(&archive, request).await;
                 return answer.ok_or_else(refuse::no_answer);
             }
+            Some(forward_call::Request::CellMark(asked)) => {
+                let mark = self.account.cell_mark(call.group, asked.index);
+                let mark = mark.ok_or_else(|| refuse::not_leader(None))?;
+                return Ok(forward_answer::Response::CellMark(mark));
+            }
             _ => {}
         }
         let wait = Duration::from_millis(call.deadline_ms);

@@ -222,6 +222,10 @@ fn groups(own: &NodeStatusResponse, heard: &BTreeMap<u64, Heard>) -> Vec<GroupVi
         }
     }
     let mut groups: Vec<GroupView> = best.into_values().map(|(_, group)| group).collect();
+    let accounts = std::iter::once(own).chain(heard.values().map(|heard| &heard.account));
+    for account in accounts {
+        note_halts(&mut groups, account);
+    }
     for group in &mut groups {
         if let Some(ours) = own.groups.iter().find(|ours| ours.group == group.group) {
             group.applied = ours.applied;
@@ -229,6 +233,20 @@ fn groups(own: &NodeStatusResponse, heard: &BTreeMap<u64, Heard>) -> Vec<GroupVi
     }
     order(&mut groups);
     groups
+}
+
+/// Takes over which replicas are halted: each node knows it of its own alone.
+fn note_halts(groups: &mut [GroupView], account: &NodeStatusResponse) {
+    for theirs in &account.groups {
+        let known = groups.iter_mut().find(|known| known.group == theirs.group);
+        let members = known.map(|known| &mut known.members);
+        for member in members.into_iter().flatten() {
+            let said = theirs.members.iter().find(|said| said.node == member.node);
+            if let Some(halted) = said.and_then(|said| said.halted.clone()) {
+                member.halted = Some(halted);
+            }
+        }
+    }
 }
 
 fn difference(a: u64, b: u64) -> i64 {

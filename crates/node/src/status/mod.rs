@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use api::Streams;
 use domain::control::ControlParts;
-use domain::ids::{CellId, NodeId};
+use domain::ids::{CellId, LogIndex, NodeId};
 use parking_lot::Mutex;
-use pb::api::v1::{FloorView, GroupView, MemberView, NodeView};
-use pb::raft::v1::NodeStatusResponse;
-use ports::{Group, GroupStatus};
+use pb::api::v1::{FloorView, GroupView, HaltView, MemberView, NodeView};
+use pb::raft::v1::{CellMarkResponse, NodeStatusResponse};
+use ports::{Cure, Group, GroupStatus, Halt};
 use raft::GroupHandle;
 use runtime::Env;
 use store::{Health, Wal};
@@ -41,6 +41,8 @@ pub(crate) trait OwnAccount: Send + Sync + 'static {
     fn floor(&self, cell: u32) -> Option<FloorView>;
     /// The archive of its own replica of a cell, if it has one.
     fn archive(&self, cell: u32) -> Option<CellArchive>;
+    /// What its own replica of a cell has at a log index, if it has one.
+    fn cell_mark(&self, cell: u32, index: u64) -> Option<CellMarkResponse>;
 }
 
 /// What a node knows of itself.
@@ -92,7 +94,9 @@ impl OwnAccount for Account {
             ..base
         };
         let status = self.group.status();
-        let mut groups = vec![group_view(CONTROL_NAME, &status, self.node, &control)];
+        let mut own = group_view(CONTROL_NAME, &status, self.node, &control);
+        note_halt(&mut own, &node.node, &self.group.halted());
+        let mut groups = vec![own];
         groups.extend(self.cells.group_views());
         NodeStatusResponse {
             node: Some(node),
@@ -109,6 +113,12 @@ impl OwnAccount for Account {
         let local = self.cells.get(CellId(cell))?;
         Some(local.archive.clone())
     }
+
+    fn cell_mark(&self, cell: u32, index: u64) -> Option<CellMarkResponse> {
+        let cell = self.cells.get(CellId(cell))?;
+        let log = cell.group.chain(index);
+        Some(crate::voters::answer(cell.view.seen(LogIndex(index), log)))
+    }
 }
 
 impl Account {
@@ -121,9 +131,9 @@ impl Account {
                 problems.push(format!("the log has failed for good: {reason}"))
             }
         }
-        let halted = |name: &str, halted: watch::Receiver<Option<Arc<str>>>| {
-            let reason = halted.borrow().clone()?;
-            Some(format!("the replica of {name} is halted: {reason}"))
+        let halted = |name: &str, halted: watch::Receiver<Option<Arc<Halt>>>| {
+            let halt = halted.borrow().clone()?;
+            Some(format!("the replica of {name} is halted: {}", halt.reason))
         };
         problems.extend(halted(CONTROL_NAME, self.group.halted()));
         problems.extend(
@@ -132,7 +142,30 @@ impl Account {
                 .iter()
                 .filter_map(|cell| halted(&cell.name, cell.group.halted())),
         );
+        problems.extend(self.cells.all().iter().filter_map(|cell| {
+            let alarm = cell.view.alarm()?;
+            Some(format!(
+                "the checkpoint of {} is missing: {alarm}",
+                cell.name
+            ))
+        }));
         problems
+    }
+}
+
+/// Notes in the account of node `us` that its replica applies nothing any more.
+pub(crate) fn note_halt(
+    view: &mut GroupView,
+    us: &str,
+    halted: &watch::Receiver<Option<Arc<Halt>>>,
+) {
+    let member = view.members.iter_mut().find(|member| member.node == us);
+    if let (Some(halt), Some(member)) = (halted.borrow().as_deref(), member) {
+        member.halted = Some(HaltView {
+            index: halt.index,
+            reason: halt.reason.to_string(),
+            skippable: halt.cure == Cure::Skip,
+        });
     }
 }
 
@@ -165,6 +198,7 @@ pub(crate) fn group_view(
             voter,
             trails,
             reachable: id == us || acked,
+            halted: None,
         }
     };
     let voters = status.voters.iter().map(|id| (*id, true));

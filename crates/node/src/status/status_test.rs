@@ -84,6 +84,7 @@ fn node(name: &str, reachable: bool) -> NodeView {
 
 fn group(name: &str, leader: &str, members: &[&str]) -> GroupView {
     let member = |name: &&str| MemberView {
+        halted: None,
         node: (*name).to_owned(),
         voter: true,
         trails: None,

@@ -18,7 +18,7 @@ use domain::plan::VersionedPlan;
 
 use crate::error::{WireError, machine_version};
 use crate::ids::{
-    actor, archive_digest, bad_enum, body, conversation, instance, name, need, offer,
+    actor, archive_digest, bad_enum, body, conversation, instance, mark, name, need, offer,
     optional_conversation, optional_name, request_id,
 };
 
@@ -62,6 +62,7 @@ fn command(stored: &Stored) -> Read<Command> {
         Stored::FinishWrapUp(act) => Command::FinishWrapUp(owner_act(act)?),
         Stored::Release(asked) => Command::Release(release(asked)?),
         Stored::ArchivedUpto(next) => Command::ArchivedUpto(archived_upto(next)?),
+        Stored::Checkpoint(found) => Command::Checkpoint(mark(found)?),
     })
 }
 

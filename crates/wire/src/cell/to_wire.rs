@@ -15,8 +15,8 @@ use domain::plan::VersionedPlan;
 use super::ENTRY_FORMAT;
 use crate::error::machine_to_wire;
 use crate::ids::{
-    actor_to_wire, body_to_wire, conversation_to_wire, instance_to_wire, offer_to_wire,
-    request_id_to_wire,
+    actor_to_wire, body_to_wire, conversation_to_wire, instance_to_wire, mark_to_wire,
+    offer_to_wire, request_id_to_wire,
 };
 
 pub(super) fn entry(entry: &Entry) -> pb::Entry {
@@ -62,10 +62,11 @@ fn command(command: &Command) -> Stored {
         Command::FinishWrapUp(act) => Stored::FinishWrapUp(owner_act(act)),
         Command::Release(asked) => Stored::Release(release(asked)),
         Command::ArchivedUpto(next) => Stored::ArchivedUpto(archived_upto(next)),
+        Command::Checkpoint(found) => Stored::Checkpoint(mark_to_wire(*found)),
     }
 }
 
-fn archived_upto(next: &ArchivedUpto) -> pb::ArchivedUpto {
+pub(super) fn archived_upto(next: &ArchivedUpto) -> pb::ArchivedUpto {
     pb::ArchivedUpto {
         upto: next.upto.0,
         count: next.count,

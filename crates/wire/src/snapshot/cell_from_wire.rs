@@ -9,6 +9,7 @@ use ::pb::store::v1::{self as pb, cell_record::Record as Body};
 use domain::cell::Part;
 use domain::cell::agent::{Agent, ChannelPause};
 use domain::cell::archive::{ArchiveRecord, ArchivedRange};
+use domain::cell::checkpoint::{Checkpoint, Digest};
 use domain::cell::floor::{
     CustomerRecord, EndedOffer, OfferOutcome, QueueRecord, SpikeSecond, Totals,
 };
@@ -23,7 +24,7 @@ use super::conversation_from_wire::conversation;
 use crate::cell::from_wire::{adopt_plan, held_buckets, intent, lease_state};
 use crate::error::{WireError, check_format, check_machine};
 use crate::ids::{
-    archive_digest, bad_enum, conversation as conversation_id, name, need, offer,
+    archive_digest, bad_enum, conversation as conversation_id, digest, mark, name, need, offer,
     optional_conversation, request_id,
 };
 use crate::plan::{agent_from_wire, queue_from_wire};
@@ -80,6 +81,11 @@ fn head(stored: &pb::CellHead) -> Read<Meta> {
     check_format(stored.format, CELL_FORMAT)?;
     let version = check_machine(stored.machine_version)?;
     let buckets = stored.buckets.as_ref().map(held_buckets).transpose()?;
+    let chain = match stored.chain.is_empty() {
+        true => Digest::default(),
+        false => digest(&stored.chain, "head.chain")?,
+    };
+    let checkpoint = stored.checkpoint.as_ref().map(mark).transpose()?;
     let aliases = stored.aliases.iter();
     let extensions = stored.leader_extensions.iter();
     Ok(Meta {
@@ -113,6 +119,12 @@ fn head(stored: &pb::CellHead) -> Read<Meta> {
             upto: LogIndex(stored.archived_upto),
             ranges: stored.archived.iter().map(archived).collect::<Read<_>>()?,
         },
+        chain,
+        checkpoint: checkpoint.map(|mark| Checkpoint {
+            mark,
+            at: CellTime(stored.checkpoint_at_ms),
+            logged: LogIndex(stored.checkpoint_logged),
+        }),
     })
 }
 

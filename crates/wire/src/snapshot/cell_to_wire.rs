@@ -6,6 +6,7 @@ use ::pb::store::v1::{self as pb, cell_record::Record as Body};
 use domain::cell::Part;
 use domain::cell::agent::{Agent, ChannelPause};
 use domain::cell::archive::ArchivedRange;
+use domain::cell::checkpoint::Digest;
 use domain::cell::floor::{CustomerRecord, EndedOffer, OfferOutcome, QueueRecord, Totals};
 use domain::cell::meta::Meta;
 use domain::cell::reply::Done;
@@ -16,7 +17,9 @@ use super::CELL_FORMAT;
 use super::conversation_to_wire::conversation;
 use crate::cell::to_wire::{adopt_plan, held_buckets, intent, lease_state};
 use crate::error::machine_to_wire;
-use crate::ids::{conversation_to_wire, offer_to_wire, request_id_to_wire};
+use crate::ids::{
+    conversation_to_wire, digest_to_wire, mark_to_wire, offer_to_wire, request_id_to_wire,
+};
 use crate::plan::{agent_to_wire, queue_to_wire};
 
 pub(super) fn record(part: &Part) -> pb::CellRecord {
@@ -72,6 +75,14 @@ fn head(meta: &Meta) -> pb::CellHead {
             .collect(),
         archived_upto: meta.archive.upto.0,
         archived: meta.archive.ranges.iter().map(archived).collect(),
+        chain: if meta.chain == Digest::default() {
+            bytes::Bytes::new()
+        } else {
+            digest_to_wire(meta.chain)
+        },
+        checkpoint: meta.checkpoint.map(|found| mark_to_wire(found.mark)),
+        checkpoint_at_ms: meta.checkpoint.map_or(0, |found| found.at.0),
+        checkpoint_logged: meta.checkpoint.map_or(0, |found| found.logged.0),
     }
 }
 
@@ -133,7 +144,7 @@ fn totals_row(site: &SiteId, totals: &Totals) -> pb::Totals {
     }
 }
 
-fn agent(agent: &Agent) -> pb::AgentRecord {
+pub(crate) fn agent(agent: &Agent) -> pb::AgentRecord {
     pb::AgentRecord {
         profile: Some(agent_to_wire(agent.name.to_string(), &agent.profile)),
         retired: agent.retired,
@@ -166,7 +177,7 @@ fn pause(pause: &ChannelPause) -> pb::ChannelPause {
     }
 }
 
-pub(super) fn remembered(row: &Remembered) -> pb::Remembered {
+pub(crate) fn remembered(row: &Remembered) -> pb::Remembered {
     use pb::principal::Who;
     let who = match &row.principal {
         Principal::Customer => Who::Customer(pb::PrincipalCustomer {}),
@@ -183,7 +194,7 @@ pub(super) fn remembered(row: &Remembered) -> pb::Remembered {
     }
 }
 
-fn done(done: &Done) -> pb::remembered::Done {
+pub(crate) fn done(done: &Done) -> pb::remembered::Done {
     use pb::remembered::Done as Stored;
     match done {
         Done::Nothing => Stored::Nothing(pb::DoneNothing {}),
@@ -215,19 +226,22 @@ fn done(done: &Done) -> pb::remembered::Done {
     }
 }
 
-fn ended_offer(ended: &EndedOffer) -> pb::EndedOffer {
-    let outcome = match ended.outcome {
+pub(crate) fn offer_outcome(outcome: OfferOutcome) -> pb::OfferOutcome {
+    match outcome {
         OfferOutcome::Accepted => pb::OfferOutcome::Accepted,
         OfferOutcome::Declined => pb::OfferOutcome::Declined,
         OfferOutcome::Expired => pb::OfferOutcome::Expired,
         OfferOutcome::Rescinded => pb::OfferOutcome::Rescinded,
         OfferOutcome::Cancelled => pb::OfferOutcome::Cancelled,
-    };
+    }
+}
+
+fn ended_offer(ended: &EndedOffer) -> pb::EndedOffer {
     pb::EndedOffer {
         id: Some(offer_to_wire(ended.id)),
         conversation: Some(conversation_to_wire(ended.conversation)),
         agent: ended.agent.to_string(),
-        outcome: outcome.into(),
+        outcome: offer_outcome(ended.outcome).into(),
         at_ms: ended.at.0,
     }
 }

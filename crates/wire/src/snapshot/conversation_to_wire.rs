@@ -4,7 +4,7 @@
 
 use ::pb::store::v1 as pb;
 use domain::cell::conversation::{
-    Active, Closed, Conversation, Ending, Held, Offer, Phase, WrapUp,
+    Active, Closed, Conversation, Ending, Held, Offer, Phase, Rating, WrapUp,
 };
 use domain::cell::receipts::{Exclusion, Found, Receipt};
 use domain::cell::transcript::{
@@ -59,11 +59,7 @@ pub(crate) fn conversation(found: &Conversation) -> pb::Conversation {
         message_bytes: found.message_bytes,
         requests: found.requests.iter().map(remembered).collect(),
         receipts: found.receipts.iter().map(|found| receipt(found)).collect(),
-        rating: found.rating.as_ref().map(|rating| pb::Rating {
-            score: rating.score,
-            comment: rating.comment.to_string(),
-            at_ms: rating.at.0,
-        }),
+        rating: found.rating.as_deref().map(rating),
         deadline_ms: found.deadline.map(|deadline| deadline.0),
         attached_once: found.attached_once,
         boost_asked_ms: found.boost_asked_ms,
@@ -71,7 +67,15 @@ pub(crate) fn conversation(found: &Conversation) -> pb::Conversation {
     }
 }
 
-fn phase(phase: &Phase) -> pb::conversation::Phase {
+pub(crate) fn rating(rating: &Rating) -> pb::Rating {
+    pb::Rating {
+        score: rating.score,
+        comment: rating.comment.to_string(),
+        at_ms: rating.at.0,
+    }
+}
+
+pub(crate) fn phase(phase: &Phase) -> pb::conversation::Phase {
     use pb::conversation::Phase as Stored;
     match phase {
         Phase::Bot => Stored::Bot(pb::PhaseBot {}),
@@ -143,17 +147,20 @@ fn after_work(found: &WrapUp) -> pb::PhaseWrapUp {
     }
 }
 
-fn closed(closed: &Closed) -> pb::PhaseClosed {
-    let how = match closed.how {
+pub(crate) fn ending(how: Ending) -> pb::Ending {
+    match how {
         Ending::Closed => pb::Ending::Closed,
         Ending::Abandoned { short: false } => pb::Ending::Abandoned,
         Ending::Abandoned { short: true } => pb::Ending::AbandonedShort,
         Ending::HoldOver => pb::Ending::HoldOver,
         Ending::Continued => pb::Ending::Continued,
-    };
+    }
+}
+
+fn closed(closed: &Closed) -> pb::PhaseClosed {
     pb::PhaseClosed {
         at_ms: closed.at.0,
-        how: how.into(),
+        how: ending(closed.how).into(),
         by: Some(author(&closed.by)),
         agent: closed.agent.as_ref().map(ToString::to_string),
         sealed: closed.sealed.map(|index| index.0),
@@ -190,7 +197,7 @@ fn requeue_reason(reason: RequeueReason) -> pb::RequeueReason {
     }
 }
 
-fn item(item: &Item) -> pb::Item {
+pub(crate) fn item(item: &Item) -> pb::Item {
     use pb::item::Kind;
     let kind = match &item.kind {
         ItemKind::Message(found) => Kind::Message(message(found)),
@@ -246,7 +253,7 @@ fn message(message: &Message) -> pb::ItemMessage {
     }
 }
 
-fn remark(remark: &RemarkItem) -> pb::Remark {
+pub(crate) fn remark(remark: &RemarkItem) -> pb::Remark {
     pb::Remark {
         number: remark.number,
         after: remark.after.0,
@@ -257,7 +264,7 @@ fn remark(remark: &RemarkItem) -> pb::Remark {
     }
 }
 
-fn receipt(receipt: &Receipt) -> pb::Receipt {
+pub(crate) fn receipt(receipt: &Receipt) -> pb::Receipt {
     let excluded = receipt.excluded.iter().map(|(agent, why)| pb::Excluded {
         agent: agent.to_string(),
         why: exclusion(*why).into(),

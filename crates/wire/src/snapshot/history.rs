@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::cell::Cell;
+use domain::cell::checkpoint::{Digest, Mark};
 use domain::cell::command::{
     Accept, Actor, Close, Command, CustomerPresence, Decline, Entry, HandOff, Instance, Intent,
     LeaderStarted, Lease, LeaseState, LogIn, Note, OfferRef, Open, OwnerAct, Rate, Send, SetIntent,
@@ -20,11 +21,14 @@ use domain::ids::{
 };
 use domain::plan::{FloorPlan, VersionedPlan};
 
+use crate::cell::Applier;
+
 const AGENTS: [&str; 4] = ["li-wei", "wang-fang", "grace-miller", "anna-becker"];
 
 /// A cell with the log that made it.
 pub(super) struct History {
     pub(super) cell: Cell,
+    applier: Applier,
     plan: Arc<FloorPlan>,
     index: u64,
     now: u64,
@@ -37,6 +41,7 @@ impl History {
         let cell = Cell::new(CellId(1));
         let mut history = Self {
             cell,
+            applier: Applier::default(),
             plan: Arc::new(plan),
             index: 0,
             now: 1_000,
@@ -76,6 +81,7 @@ impl History {
             27 => self.hand_off(pick),
             28 if pick.is_multiple_of(7) => Some(Command::RaiseVersion(NEWEST_VERSION)),
             28 if pick.is_multiple_of(5) => Some(hold_buckets(pick)),
+            28 if pick.is_multiple_of(3) => Some(self.checkpoint(pick)),
             28 => Some(Command::MatchMore),
             29 if pick.is_multiple_of(5) => return self.adopt(),
             _ => Some(Command::tick()),
@@ -92,7 +98,16 @@ impl History {
             wall_ms: 1_700_000_000_000 + self.now,
             command,
         };
-        self.cell.apply(LogIndex(self.index), &entry);
+        let index = LogIndex(self.index);
+        self.applier.apply(&mut self.cell, index, &entry);
+    }
+
+    fn checkpoint(&self, pick: u64) -> Command {
+        Command::Checkpoint(Mark {
+            index: LogIndex(self.index),
+            log: Digest([pick as u8; 16]),
+            machine: self.cell.state().meta().chain,
+        })
     }
 
     fn adopt(&mut self) {

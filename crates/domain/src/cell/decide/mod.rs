@@ -3,6 +3,7 @@
 //! Not here: the changes (`evolve`).
 
 mod agent;
+mod checkpoint;
 mod close;
 mod due;
 mod intake;
@@ -68,6 +69,7 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Result<Done, R
         Command::FinishWrapUp(act) => own::finish_wrap_up(draft, act),
         Command::Release(release) => own::release(draft, release),
         Command::ArchivedUpto(next) => archived(draft, next),
+        Command::Checkpoint(mark) => Ok(checkpoint::checkpoint(draft, *mark)),
     }
 }
 

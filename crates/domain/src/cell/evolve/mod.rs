@@ -7,6 +7,7 @@ mod floor;
 mod people;
 mod plan;
 
+use super::checkpoint::Checkpoint;
 use super::conversation::Phase;
 use super::event::{Event, Object, Subject};
 use super::requests::{forget, remember};
@@ -76,7 +77,8 @@ pub(crate) fn evolve(state: &mut State, event: &Event) {
         | Event::Repinned { .. }
         | Event::LeaderStarted { .. }
         | Event::SpikeChanged { .. }
-        | Event::Archived(_) => evolve_cell(state, event),
+        | Event::Archived(_)
+        | Event::Checkpointed { .. } => evolve_cell(state, event),
         Event::OwnerChanged { .. } | Event::Ended { .. } | Event::Alarm(_) => {}
     }
 }
@@ -110,6 +112,13 @@ fn evolve_cell(state: &mut State, event: &Event) {
         }
         Event::SpikeChanged { queue, since } => state.set_spike(queue, *since),
         Event::Archived(next) => state.archived(next),
+        Event::Checkpointed { mark } => {
+            state.meta.checkpoint = Some(Checkpoint {
+                mark: *mark,
+                at: state.meta.now,
+                logged: state.meta.applied,
+            });
+        }
         _ => {}
     }
 }
