@@ -88,6 +88,8 @@ pub const TRANSCRIPT_PAGE_BYTES: usize = 2 * 1024 * 1024;
 pub const LISTING_SCAN_MAX: usize = 4_096;
 /// Conversations shown at the head of a queue's line.
 pub const LINE_HEAD_MAX: usize = 100;
+/// Changes of a transcript that are shown with why a conversation waits: four times its receipts.
+pub const CHANGES_EXPLAINED_MAX: usize = 32;
 /// Lines of the list of changes between two floor plans.
 pub const CHANGES_MAX: usize = 1_000;
 

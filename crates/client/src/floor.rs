@@ -1,4 +1,4 @@
-//! Supervisors: lists, and the counters of the floor as they change.
+//! Supervisors: lists, acts, explanations, and the counters of the floor as they change.
 //! Promise: a list is read whole, page by page; a watch resumes at another endpoint by itself.
 //! Not here: how the floor looks (`cli`).
 
@@ -53,6 +53,24 @@ impl Supervisor {
         search_archive(api::SearchArchiveRequest) -> api::SearchArchiveResponse, Reads;
         /// Ends a conversation on a supervisor's word.
         end_conversation(api::EndConversationRequest) -> api::EndConversationResponse, Changes;
+        /// Passes a conversation on to a line or to one agent.
+        transfer_conversation(api::FloorServiceTransferConversationRequest) -> api::FloorServiceTransferConversationResponse, Changes;
+        /// Takes a conversation from its agent, back to its old place.
+        requeue_conversation(api::RequeueConversationRequest) -> api::RequeueConversationResponse, Changes;
+        /// Offers waiting work to one agent, ahead of the line.
+        assign_conversation(api::AssignConversationRequest) -> api::AssignConversationResponse, Changes;
+        /// Puts back a conversation that was set aside after a defect.
+        release_conversation(api::ReleaseConversationRequest) -> api::ReleaseConversationResponse, Changes;
+        /// Sets an agent not ready, or ready again where a supervisor had set the agent not ready.
+        set_agent_intent(api::SetAgentIntentRequest) -> api::SetAgentIntentResponse, Changes;
+        /// Pauses a queue.
+        pause_queue(api::PauseQueueRequest) -> api::PauseQueueResponse, Changes;
+        /// Lets a queue go on that a supervisor has paused.
+        resume_queue(api::ResumeQueueRequest) -> api::ResumeQueueResponse, Changes;
+        /// Says why a conversation waits, and why it went where it went.
+        explain_conversation(api::ExplainConversationRequest) -> api::ExplainConversationResponse, Reads;
+        /// Says why an agent has no work, or no more.
+        explain_agent(api::ExplainAgentRequest) -> api::ExplainAgentResponse, Reads;
     }
 
     /// All agents, of one site or (empty) of all.

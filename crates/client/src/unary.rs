@@ -51,6 +51,13 @@ identified!(
     api::SetIntentRequest,
     api::SetNextStatusRequest,
     api::EndConversationRequest,
+    api::FloorServiceTransferConversationRequest,
+    api::RequeueConversationRequest,
+    api::AssignConversationRequest,
+    api::ReleaseConversationRequest,
+    api::SetAgentIntentRequest,
+    api::PauseQueueRequest,
+    api::ResumeQueueRequest,
     api::ApplyFloorPlanRequest,
 );
 
@@ -68,6 +75,8 @@ without_id!(
     api::GetAgentRequest,
     api::ListConversationsRequest,
     api::GetConversationRequest,
+    api::ExplainConversationRequest,
+    api::ExplainAgentRequest,
     api::GetStatusRequest,
     api::GetFloorPlanRequest,
     api::CheckFloorPlanRequest,

@@ -33,6 +33,7 @@ pub(crate) fn conversation(event: &Event) -> Option<ConversationId> {
         | Event::Ended { conversation, .. }
         | Event::Rated { conversation, .. }
         | Event::Quarantined { conversation, .. }
+        | Event::Decided { conversation, .. }
         | Event::Released { conversation } => Some(*conversation),
         Event::Continued { from, .. } => Some(*from),
         Event::OfferMade(offer) => Some(offer.conversation),
@@ -142,6 +143,8 @@ pub(crate) fn subject(cell: &Cell, command: &Command) -> Option<ConversationId> 
         }
         Command::Transfer(transfer) => Some(transfer.conversation),
         Command::Release(release) => Some(release.conversation),
+        Command::Requeue(act) => Some(act.conversation),
+        Command::Assign(act) => Some(act.conversation),
         Command::Accept(accept) => offered(cell, &accept.offer),
         Command::Decline(decline) => offered(cell, &decline.offer),
         Command::OfferShown(offer) => offered(cell, offer),

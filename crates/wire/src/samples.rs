@@ -11,9 +11,9 @@ use std::sync::Arc;
 use domain::cell::archive::{ArchiveDigest, ArchivedUpto};
 use domain::cell::checkpoint::{Digest, Mark};
 use domain::cell::command::{
-    Accept, Actor, Close, Command, CustomerPresence, Decline, Entry, HandOff, Instance, Intent,
-    LeaderStarted, Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, Rate, Release,
-    Send, SetIntent, Target, Tick, Transfer,
+    Accept, Actor, Assign, Close, Command, CustomerPresence, Decline, Entry, HandOff, Instance,
+    Intent, LeaderStarted, Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct,
+    QueueAct, Rate, Release, Requeue, Send, SetIntent, Target, Tick, Transfer,
 };
 use domain::cell::homes::{BucketSet, HeldBuckets, SET_BYTES};
 use domain::cell::version::NEWEST_VERSION;
@@ -183,14 +183,18 @@ fn set_intents() -> impl Strategy<Value = SetIntent> {
         any::<Option<u64>>(),
         staff,
         intents(),
+        texts(),
     )
-        .prop_map(|(agent, request_id, session, staff, intent)| SetIntent {
-            agent,
-            request_id,
-            session: session.map(Session),
-            staff,
-            intent,
-        })
+        .prop_map(
+            |(agent, request_id, session, staff, intent, why)| SetIntent {
+                agent,
+                request_id,
+                session: session.map(Session),
+                staff,
+                intent,
+                why,
+            },
+        )
 }
 
 fn transfers() -> impl Strategy<Value = Transfer> {
@@ -258,13 +262,6 @@ fn conversation_commands() -> impl Strategy<Value = Command> {
         owner_acts().prop_map(Command::Resume),
         owner_acts().prop_map(Command::FinishWrapUp),
         transfers().prop_map(Command::Transfer),
-        (conversations(), request_ids(), names()).prop_map(|(conversation, request_id, staff)| {
-            Command::Release(Release {
-                conversation,
-                request_id,
-                staff,
-            })
-        }),
         (any::<(u64, u64, u32, u32)>(), any::<[u8; 16]>()).prop_map(|(numbers, digest)| {
             Command::ArchivedUpto(ArchivedUpto {
                 upto: LogIndex(numbers.0),
@@ -281,6 +278,50 @@ fn conversation_commands() -> impl Strategy<Value = Command> {
                 machine: Digest(machine),
             })
         }),
+    ]
+}
+
+fn staff_commands() -> impl Strategy<Value = Command> {
+    let of_conversation = || (conversations(), request_ids(), names(), texts());
+    let of_queue = || {
+        (names(), request_ids(), names(), texts()).prop_map(|(queue, request_id, staff, reason)| {
+            QueueAct {
+                queue,
+                request_id,
+                staff,
+                reason,
+            }
+        })
+    };
+    prop_oneof![
+        of_conversation().prop_map(|(conversation, request_id, staff, reason)| {
+            Command::Release(Release {
+                conversation,
+                request_id,
+                staff,
+                reason,
+            })
+        }),
+        of_conversation().prop_map(|(conversation, request_id, staff, reason)| {
+            Command::Requeue(Requeue {
+                conversation,
+                request_id,
+                staff,
+                reason,
+            })
+        }),
+        (of_conversation(), names(), any::<bool>()).prop_map(|(of, agent, wait)| {
+            Command::Assign(Assign {
+                conversation: of.0,
+                request_id: of.1,
+                staff: of.2,
+                agent,
+                wait,
+                reason: of.3,
+            })
+        }),
+        of_queue().prop_map(Command::PauseQueue),
+        of_queue().prop_map(Command::ResumeQueue),
     ]
 }
 
@@ -387,7 +428,12 @@ fn leader_commands() -> impl Strategy<Value = Command> {
 
 /// Entries with any command.
 pub(crate) fn entries() -> impl Strategy<Value = Entry> {
-    let commands = prop_oneof![conversation_commands(), agent_commands(), leader_commands()];
+    let commands = prop_oneof![
+        conversation_commands(),
+        agent_commands(),
+        staff_commands(),
+        leader_commands()
+    ];
     (any::<u64>(), any::<u64>(), commands).prop_map(|(at, wall_ms, command)| Entry {
         at: CellTime(at),
         wall_ms,

@@ -2,7 +2,9 @@
 
 use pb::api::v1::work_request::Request;
 use pb::api::v1::{
-    AcceptOfferRequest, ErrorReason, OpenRequest, RateRequest, ReplyRequest, SendRequest,
+    AcceptOfferRequest, ErrorReason, FloorServiceTransferConversationRequest, Intent, OpenRequest,
+    PauseQueueRequest, RateRequest, ReplyRequest, ResumeQueueRequest, SendRequest,
+    SetAgentIntentRequest,
 };
 
 use super::*;
@@ -123,4 +125,81 @@ fn an_act_gives_back_the_text_that_a_refusal_would_lose() {
         ..ReplyRequest::default()
     };
     assert_eq!(described(&Request::Reply(reply)).draft, "hello");
+}
+
+#[test]
+fn an_act_of_a_supervisor_says_who_and_why() {
+    use ErrorReason::FieldInvalid;
+    let pause = PauseQueueRequest {
+        queue: "sales".into(),
+        request_id: "r1".into(),
+        staff: "mia".into(),
+        reason: "maintenance".into(),
+    };
+    assert_eq!(staff::pause(&pause), Ok(()));
+    let nobody = PauseQueueRequest {
+        staff: String::new(),
+        ..pause.clone()
+    };
+    assert_eq!(
+        refused(staff::pause(&nobody)),
+        (FieldInvalid, "staff".into())
+    );
+    for reason in [String::new(), "x".repeat(1_025)] {
+        let wordless = PauseQueueRequest {
+            reason,
+            ..pause.clone()
+        };
+        assert_eq!(
+            refused(staff::pause(&wordless)),
+            (FieldInvalid, "reason".into())
+        );
+    }
+    let resume = ResumeQueueRequest {
+        queue: "sales".into(),
+        request_id: "r1".into(),
+        staff: "mia".into(),
+        reason: String::new(),
+    };
+    assert_eq!(staff::resume(&resume), Ok(()), "going on needs no reason");
+}
+
+#[test]
+fn a_supervisor_sets_an_intent_and_passes_on_to_somebody() {
+    use ErrorReason::FieldInvalid;
+    let set = SetAgentIntentRequest {
+        agent: "ana".into(),
+        request_id: "r1".into(),
+        staff: "mia".into(),
+        intent: None,
+        reason: "asked for".into(),
+    };
+    assert_eq!(
+        refused(staff::set_agent_intent(&set)),
+        (FieldInvalid, "intent".into())
+    );
+    let not_ready = |reason: &str| SetAgentIntentRequest {
+        intent: Some(Intent {
+            ready: false,
+            reason: reason.into(),
+        }),
+        ..set.clone()
+    };
+    assert_eq!(staff::set_agent_intent(&not_ready("tea")), Ok(()));
+    let long = not_ready(&"x".repeat(129));
+    assert_eq!(
+        refused(staff::set_agent_intent(&long)),
+        (FieldInvalid, "intent.reason".into())
+    );
+    let transfer = FloorServiceTransferConversationRequest {
+        conversation_id: "c1-7".into(),
+        request_id: "r1".into(),
+        staff: "mia".into(),
+        reason: "speaks Chinese".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        refused(staff::transfer(&transfer)),
+        (FieldInvalid, "target".into())
+    );
 }

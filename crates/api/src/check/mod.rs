@@ -4,6 +4,7 @@
 
 mod acts;
 mod customer;
+pub(crate) mod staff;
 
 use domain::ids::{ConversationId, IdError, OfferId, RequestId};
 use pb::api::v1::Refusal;

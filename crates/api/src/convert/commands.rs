@@ -21,7 +21,10 @@ use crate::check;
 use crate::errors::field_invalid;
 
 /// Reads a name.
-fn parsed<T: FromStr<Err = IdError>>(field: &'static str, text: &str) -> Result<T, Refusal> {
+pub(super) fn parsed<T: FromStr<Err = IdError>>(
+    field: &'static str,
+    text: &str,
+) -> Result<T, Refusal> {
     text.parse().map_err(|wrong| field_invalid(field, wrong))
 }
 
@@ -313,11 +316,12 @@ fn chosen(
         session: Some(whose.session(session)),
         staff: None,
         intent,
+        why: String::new(),
     })
 }
 
 /// What an agent chose; nothing said is not ready.
-fn intent(intent: Option<&pb::api::v1::Intent>) -> Intent {
+pub(super) fn intent(intent: Option<&pb::api::v1::Intent>) -> Intent {
     match intent {
         Some(intent) if intent.ready => Intent::Ready,
         Some(intent) => Intent::NotReady {

@@ -12,7 +12,7 @@ use domain::cell::floor::Totals;
 use domain::cell::service_level::share_bp;
 use domain::ids::{LogIndex, QueueId, SiteId};
 use domain::plan::{ServiceLevelDefinition as Definition, Urgency};
-use pb::api::v1::{FloorView, QueueView, ServiceLevel, SiteView};
+use pb::api::v1::{FloorView, QueueSteered, QueueView, ServiceLevel, SiteView};
 
 /// The six definitions as the manual numbers them, from 1.
 const DEFINITIONS: [Definition; 6] = [
@@ -59,6 +59,14 @@ pub(crate) fn queue_view(state: &State, name: &QueueId) -> Option<QueueView> {
         first_response_ms_mean: mean(totals.first_response_ms, totals.first_responses),
         handle_ms_mean: mean(totals.handle_ms, totals.handled),
         urgency: urgency_word(plan.urgency).to_owned(),
+        paused_by_plan: view.paused_by_plan,
+        steered: view.steered.map(|steered| QueueSteered {
+            paused: steered.paused,
+            for_ms: state.now().since_ms(steered.at),
+            wall_ms: steered.wall_ms,
+            staff: steered.by.to_string(),
+            reason: steered.why.into(),
+        }),
     })
 }
 

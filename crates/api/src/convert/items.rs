@@ -180,6 +180,7 @@ fn requeue_word(reason: RequeueReason) -> &'static str {
         RequeueReason::NoFirstReply => "no first reply",
         RequeueReason::AgentBusy => "agent busy",
         RequeueReason::Quarantined => "set aside",
+        RequeueReason::BySupervisor => "by a supervisor",
     }
 }
 

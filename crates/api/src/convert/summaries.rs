@@ -125,6 +125,7 @@ pub(crate) fn agent_summary(state: &State, name: &AgentId) -> Option<AgentSummar
     let view = state.agent_view(name)?;
     let agent = view.agent;
     let profile = &agent.profile;
+    let set_by = agent.set_by.as_deref();
     let not_responding = agent.channels.iter().filter(|pause| pause.not_responding);
     Some(AgentSummary {
         agent: agent.name.to_string(),
@@ -152,6 +153,12 @@ pub(crate) fn agent_summary(state: &State, name: &AgentId) -> Option<AgentSummar
             .map(|(name, level)| (name.to_string(), u32::from(level.0)))
             .collect(),
         team: profile.team.clone(),
+        set_by: set_by
+            .map(|set_by| set_by.staff.to_string())
+            .unwrap_or_default(),
+        set_why: set_by
+            .map(|set_by| set_by.why.to_string())
+            .unwrap_or_default(),
     })
 }
 

@@ -61,6 +61,8 @@ pub fn is_read(request: &Asked) -> bool {
             | Asked::ListConversations(_)
             | Asked::GetConversation(_)
             | Asked::SearchArchive(_)
+            | Asked::ExplainConversation(_)
+            | Asked::ExplainAgent(_)
             | Asked::GetFloorPlan(_)
             | Asked::NodeStatus(_)
     )

@@ -153,10 +153,7 @@ impl FloorService for Floors {
     ) -> Answer<EndConversationResponse> {
         let patience = patience(request.metadata());
         let request = request.into_inner();
-        let conversation = check::conversation(&request.conversation_id).map_err(status)?;
-        check::request_id(&request.request_id).map_err(status)?;
-        check::name("staff", &request.staff).map_err(status)?;
-        check::bytes("reason", &request.reason, limits::CLOSE_REASON_BYTES_MAX).map_err(status)?;
+        let conversation = check::staff::end(&request).map_err(status)?;
         ask!(
             self.0,
             conversation.cell.0,
@@ -164,6 +161,125 @@ impl FloorService for Floors {
             EndConversation(request)
         )
         .map(Response::new)
+    }
+
+    async fn transfer_conversation(
+        &self,
+        request: Request<FloorServiceTransferConversationRequest>,
+    ) -> Answer<FloorServiceTransferConversationResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        let conversation = check::staff::transfer(&request).map_err(status)?;
+        ask!(
+            self.0,
+            conversation.cell.0,
+            patience,
+            TransferConversation(request)
+        )
+        .map(Response::new)
+    }
+
+    async fn requeue_conversation(
+        &self,
+        request: Request<RequeueConversationRequest>,
+    ) -> Answer<RequeueConversationResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        let conversation = check::staff::requeue(&request).map_err(status)?;
+        ask!(
+            self.0,
+            conversation.cell.0,
+            patience,
+            RequeueConversation(request)
+        )
+        .map(Response::new)
+    }
+
+    async fn assign_conversation(
+        &self,
+        request: Request<AssignConversationRequest>,
+    ) -> Answer<AssignConversationResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        let conversation = check::staff::assign(&request).map_err(status)?;
+        ask!(
+            self.0,
+            conversation.cell.0,
+            patience,
+            AssignConversation(request)
+        )
+        .map(Response::new)
+    }
+
+    async fn release_conversation(
+        &self,
+        request: Request<ReleaseConversationRequest>,
+    ) -> Answer<ReleaseConversationResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        let conversation = check::staff::release(&request).map_err(status)?;
+        ask!(
+            self.0,
+            conversation.cell.0,
+            patience,
+            ReleaseConversation(request)
+        )
+        .map(Response::new)
+    }
+
+    async fn set_agent_intent(
+        &self,
+        request: Request<SetAgentIntentRequest>,
+    ) -> Answer<SetAgentIntentResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        check::staff::set_agent_intent(&request).map_err(status)?;
+        let cell = self.0.homes().of_agent(&request.agent);
+        ask!(self.0, cell.0, patience, SetAgentIntent(request)).map(Response::new)
+    }
+
+    async fn pause_queue(&self, request: Request<PauseQueueRequest>) -> Answer<PauseQueueResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        check::staff::pause(&request).map_err(status)?;
+        ask!(self.0, self.cell(), patience, PauseQueue(request)).map(Response::new)
+    }
+
+    async fn resume_queue(
+        &self,
+        request: Request<ResumeQueueRequest>,
+    ) -> Answer<ResumeQueueResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        check::staff::resume(&request).map_err(status)?;
+        ask!(self.0, self.cell(), patience, ResumeQueue(request)).map(Response::new)
+    }
+
+    async fn explain_conversation(
+        &self,
+        request: Request<ExplainConversationRequest>,
+    ) -> Answer<ExplainConversationResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        let conversation = check::conversation(&request.conversation_id).map_err(status)?;
+        ask!(
+            self.0,
+            conversation.cell.0,
+            patience,
+            ExplainConversation(request)
+        )
+        .map(Response::new)
+    }
+
+    async fn explain_agent(
+        &self,
+        request: Request<ExplainAgentRequest>,
+    ) -> Answer<ExplainAgentResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        check::name("agent", &request.agent).map_err(status)?;
+        let cell = self.0.homes().of_agent(&request.agent);
+        ask!(self.0, cell.0, patience, ExplainAgent(request)).map(Response::new)
     }
 }
 

@@ -54,9 +54,11 @@ pub fn domain(refused: &Domain) -> Refusal {
             .with("bytes", bytes)
             .with("limitBytes", limit),
         Domain::ScoreOutOfRange { score } => said(R::ScoreOutOfRange).with("score", score),
-        Domain::QueueNotFound { .. } | Domain::QueuePaused { .. } | Domain::QueueFull { .. } => {
-            queue(refused)
-        }
+        Domain::QueueNotFound { .. }
+        | Domain::QueuePaused { .. }
+        | Domain::QueuePausedAlready { .. }
+        | Domain::QueueNotPaused { .. }
+        | Domain::QueueFull { .. } => queue(refused),
         Domain::AccountNotFound { account } => said(R::AccountNotFound).with("account", account),
         Domain::AgentNotFound { .. }
         | Domain::AgentNotLoggedIn { .. }
@@ -83,10 +85,7 @@ pub fn domain(refused: &Domain) -> Refusal {
             .with("conversation", conversation)
             .with("remainingMs", remaining_ms),
         Domain::NotAllowed { actor, act } => {
-            let hint = "nothing was done, and asking again will not help";
-            refusal(R::NotAllowed, format!("{refused}; {hint}"))
-                .with("actor", actor)
-                .with("act", act)
+            not_allowed(refused).with("actor", actor).with("act", act)
         }
         Domain::FieldTooLong { field, limit } => said(R::FieldInvalid)
             .with("field", field)
@@ -104,12 +103,37 @@ pub fn domain(refused: &Domain) -> Refusal {
     }
 }
 
+/// What this side never may do.
+fn not_allowed(refused: &Domain) -> Refusal {
+    let hint = "nothing was done, and asking again will not help";
+    refusal(R::NotAllowed, format!("{refused}; {hint}"))
+}
+
 /// Refusals for a queue's sake; `text` is what the customer reads.
 fn queue(refused: &Domain) -> Refusal {
     let said = |reason| refusal(reason, refused.to_string());
     match refused {
         Domain::QueuePaused { queue, text } => {
             said(R::QueuePaused).with("queue", queue).with("text", text)
+        }
+        Domain::QueuePausedAlready { queue, by, why } => {
+            let said = match why.as_str() {
+                "" => refused.to_string(),
+                why => format!("{refused}: {why}"),
+            };
+            refusal(R::QueuePaused, said)
+                .with("queue", queue)
+                .with("by", by)
+                .with("why", why)
+        }
+        Domain::QueueNotPaused { queue, by_plan } => {
+            let said = match by_plan {
+                true => format!("{refused}; the floor plan pauses it: apply one that does not"),
+                false => refused.to_string(),
+            };
+            refusal(R::QueueNotPaused, said)
+                .with("queue", queue)
+                .with("byPlan", by_plan)
         }
         Domain::QueueFull {
             queue,

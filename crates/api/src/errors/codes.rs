@@ -21,6 +21,7 @@ pub fn code(reason: R) -> Code {
         R::ConversationClosed
         | R::WrongState
         | R::QueuePaused
+        | R::QueueNotPaused
         | R::AgentNotLoggedIn
         | R::AgentNotReady
         | R::AgentUnreachable

@@ -8,12 +8,12 @@ use tonic_types::StatusExt;
 
 use super::*;
 
-/// Every reason of the schema, `ARCHIVE_UNREACHABLE` being the last.
+/// Every reason of the schema, `QUEUE_NOT_PAUSED` being the last.
 fn reasons() -> Vec<ErrorReason> {
     let all: Vec<_> = (0..1_000)
         .map_while(|number| ErrorReason::try_from(number).ok())
         .collect();
-    assert!(all.contains(&ErrorReason::ArchiveUnreachable));
+    assert!(all.contains(&ErrorReason::QueueNotPaused));
     all
 }
 
@@ -367,6 +367,23 @@ fn sixth_cases() -> Vec<Case> {
             R::Internal,
             &[],
         ),
+        (
+            Domain::QueuePausedAlready {
+                queue: billing(),
+                by: StaffId::new("mia").expect("a name"),
+                why: "maintenance".into(),
+            },
+            R::QueuePaused,
+            &["by", "queue", "why"],
+        ),
+        (
+            Domain::QueueNotPaused {
+                queue: billing(),
+                by_plan: true,
+            },
+            R::QueueNotPaused,
+            &["byPlan", "queue"],
+        ),
     ]
 }
 
@@ -409,6 +426,8 @@ fn covered(refused: &Domain) -> usize {
         Domain::ArchiveBehind { .. } => 33,
         Domain::LookAgain { .. } => 34,
         Domain::ArchiveDiffers { .. } => 35,
+        Domain::QueuePausedAlready { .. } => 36,
+        Domain::QueueNotPaused { .. } => 37,
     }
 }
 

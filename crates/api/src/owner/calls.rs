@@ -48,8 +48,44 @@ impl CellOwner {
                 let done = self.done(convert::end(request)?).await;
                 done.map(|()| Response::EndConversation(EndConversationResponse {}))
             }
-            request => self.read(request).await,
+            request => self.supervise(request).await,
         }
+    }
+
+    /// Answers a supervisor's act.
+    async fn supervise(&self, request: Request) -> CallAnswer {
+        let (command, answer) = match request {
+            Request::TransferConversation(request) => (
+                convert::transfer(request)?,
+                Response::TransferConversation(FloorServiceTransferConversationResponse {}),
+            ),
+            Request::RequeueConversation(request) => (
+                convert::requeue(request)?,
+                Response::RequeueConversation(RequeueConversationResponse {}),
+            ),
+            Request::AssignConversation(request) => (
+                convert::assign(request)?,
+                Response::AssignConversation(AssignConversationResponse {}),
+            ),
+            Request::ReleaseConversation(request) => (
+                convert::release(request)?,
+                Response::ReleaseConversation(ReleaseConversationResponse {}),
+            ),
+            Request::SetAgentIntent(request) => (
+                convert::set_agent_intent(request)?,
+                Response::SetAgentIntent(SetAgentIntentResponse {}),
+            ),
+            Request::PauseQueue(request) => (
+                convert::pause(request)?,
+                Response::PauseQueue(PauseQueueResponse {}),
+            ),
+            Request::ResumeQueue(request) => (
+                convert::resume(request)?,
+                Response::ResumeQueue(ResumeQueueResponse {}),
+            ),
+            request => return self.read(request).await,
+        };
+        self.done(command).await.map(|()| answer)
     }
 
     /// Answers a call that changes nothing.
@@ -76,6 +112,14 @@ impl CellOwner {
                 .search_archive(&request)
                 .await
                 .map(Response::SearchArchive),
+            Request::ExplainConversation(request) => self
+                .explain_conversation(&request)
+                .await
+                .map(Response::ExplainConversation),
+            Request::ExplainAgent(request) => self
+                .explain_agent(&request)
+                .await
+                .map(Response::ExplainAgent),
             _ => Err(internal(
                 "a call has reached a cell that is not a cell's to answer",
             )),

@@ -8,8 +8,9 @@ use domain::cell::State;
 use domain::cell::conversation::{Closed, Conversation, Ending, Phase};
 use domain::cell::event::Event;
 use domain::cell::floor::OfferOutcome;
+use domain::cell::receipts::Order;
 use domain::cell::transcript::Author as By;
-use domain::ids::{AgentId, ConversationId, OfferId, Session};
+use domain::ids::{AgentId, CellTime, ConversationId, OfferId, Session};
 use pb::api::v1::offer_ended::Outcome;
 use pb::api::v1::work_response::Response;
 use pb::api::v1::{
@@ -33,6 +34,8 @@ pub(crate) struct DeskStep {
 struct Shown {
     items: u64,
     notes: u64,
+    /// When it was shown first.
+    since: CellTime,
     speakers: Speakers,
 }
 
@@ -236,6 +239,7 @@ impl DeskStep {
         let shown = Shown {
             items: conversation.last_sequence().0,
             notes: conversation.remarks.len() as u64,
+            since: state.now(),
             speakers,
         };
         self.held.insert(conversation.id, shown);
@@ -280,10 +284,11 @@ impl DeskStep {
         if conversation.is_some_and(|found| found.phase.is_over()) {
             self.news(state, id, said);
         }
-        self.held.remove(&id);
-        let reason = conversation
-            .map_or("left the cell", |found| gone_word(&found.phase))
-            .to_owned();
+        let shown = self.held.remove(&id);
+        let reason = match (conversation, shown) {
+            (Some(found), Some(shown)) => gone_words(found, shown.since),
+            _ => "left the cell".to_owned(),
+        };
         said.push(Response::Gone(ConversationGone {
             conversation_id: id.to_string(),
             reason,
@@ -338,6 +343,33 @@ fn lasting(summary: &AgentSummary) -> AgentSummary {
     AgentSummary {
         idle_ms: 0,
         ..summary.clone()
+    }
+}
+
+/// Where it went; of what a supervisor has taken since it was shown, who and why too.
+fn gone_words(found: &Conversation, since: CellTime) -> String {
+    let word = gone_word(&found.phase);
+    let orders = found.receipts.iter().rev();
+    let mut orders = orders.filter_map(|receipt| {
+        let order = receipt.ordered.as_deref().filter(|_| receipt.at >= since)?;
+        matches!(&order.by, By::Staff(_)).then_some(order)
+    });
+    match orders.next() {
+        Some(Order {
+            by: By::Staff(staff),
+            why,
+            ..
+        }) if why.is_empty() => {
+            format!("{word}: by supervisor {staff}")
+        }
+        Some(Order {
+            by: By::Staff(staff),
+            why,
+            ..
+        }) => {
+            format!("{word}: by supervisor {staff}, {why}")
+        }
+        _ => word.to_owned(),
     }
 }
 

@@ -162,6 +162,29 @@ impl CellOwner {
             .with(|cell, _| convert::conversation_summary(cell.state(), found))
     }
 
+    pub(super) async fn explain_conversation(
+        &self,
+        request: &ExplainConversationRequest,
+    ) -> Result<ExplainConversationResponse, Refusal> {
+        let id = check::conversation(&request.conversation_id)?;
+        let found = self.find(id).await?;
+        let view = self.handle.view();
+        Ok(view.with(|cell, _| convert::explain_conversation(cell.state(), &found)))
+    }
+
+    pub(super) async fn explain_agent(
+        &self,
+        request: &ExplainAgentRequest,
+    ) -> Result<ExplainAgentResponse, Refusal> {
+        let name = convert::agent_name(&request.agent)?;
+        self.look(|cell| {
+            let agent = name.clone();
+            convert::explain_agent(cell.state(), &name)
+                .ok_or_else(|| refused_by_domain(&Domain::AgentNotFound { agent }))
+        })
+        .await?
+    }
+
     /// Earlier conversations of the customer, newest first: the chain of episodes, into the archive.
     pub(super) async fn list_earlier(
         &self,

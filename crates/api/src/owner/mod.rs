@@ -94,3 +94,5 @@ mod desk_test;
 mod one_node;
 #[cfg(test)]
 mod owner_test;
+#[cfg(test)]
+mod staff_test;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::command::{Intent, LeaseState};
 use super::requests::Remembered;
-use crate::ids::{AgentId, CellTime, ChannelId, DeviceId, Session, SiteId};
+use crate::ids::{AgentId, CellTime, ChannelId, DeviceId, Session, SiteId, StaffId};
 use crate::plan::AgentPlan;
 
 /// Devices of one session: a desk, a phone, a spare and some that were never logged out. The oldest leaves.
@@ -35,6 +35,8 @@ pub struct Agent {
     pub next: Option<Intent>,
     /// Since when the intent holds.
     pub intent_since: CellTime,
+    /// The supervisor who set the intent; `None` where the agent chose it.
+    pub set_by: Option<Box<SetBy>>,
     /// Whether the client is alive; `Gone` when logged out.
     pub lease: LeaseState,
     /// Since when.
@@ -51,6 +53,17 @@ pub struct Agent {
     pub requests: Vec<Remembered>,
     /// The time under which the agent stands in the deadline index.
     pub deadline: Option<CellTime>,
+}
+
+/// A supervisor's hand on an agent's intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetBy {
+    /// Who.
+    pub staff: StaffId,
+    /// Why, at most 1 KiB.
+    pub why: Box<str>,
+    /// What the agent had chosen before: a supervisor's ready never goes beyond it.
+    pub chosen: Intent,
 }
 
 /// What missed offers on one channel have led to.
@@ -87,6 +100,7 @@ impl Agent {
             },
             next: None,
             intent_since: CellTime(0),
+            set_by: None,
             lease: LeaseState::Gone,
             lease_since: CellTime(0),
             silent_since: CellTime(0),
@@ -96,6 +110,16 @@ impl Agent {
             requests: Vec::new(),
             deadline: None,
         }
+    }
+
+    /// Takes over what the agent chose, or what a supervisor set.
+    pub(crate) fn choose(&mut self, intent: Intent, set_by: Option<Box<SetBy>>, now: CellTime) {
+        if self.intent != intent {
+            self.intent = intent;
+            self.intent_since = now;
+        }
+        self.set_by = set_by;
+        self.next = None;
     }
 
     /// Whether the agent is logged in and the client is alive.

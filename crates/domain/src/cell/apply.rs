@@ -78,9 +78,10 @@ impl Cell {
         };
         let lines_left = run.reclass();
         let plans_left = run.repin();
+        let aside_left = run.stand_aside();
         let matches_left = run.matches();
         run.seal_early();
-        run.state.meta.more_due = lines_left || plans_left || matches_left;
+        run.state.meta.more_due = lines_left || plans_left || aside_left || matches_left;
         Applied {
             reply,
             events: run.events,
@@ -254,6 +255,14 @@ impl Run<'_> {
             }
         }
         false
+    }
+
+    /// Moves waiting work of queues that supervisors have paused or let go on; whether some is left.
+    fn stand_aside(&mut self) -> bool {
+        if let Some((queue, from)) = self.state.next_aside(RECLASS_MAX) {
+            self.evolve(vec![Event::StoodAside { queue, from }]);
+        }
+        !self.state.derived.to_stand_aside.is_empty()
     }
 
     /// Makes at most 64 matches, one step each; whether some are left.

@@ -86,6 +86,14 @@ pub enum Command {
     ArchivedUpto(ArchivedUpto),
     /// What a majority of the voters had at one index. Proposed by the leader.
     Checkpoint(Mark),
+    /// A supervisor takes a conversation from its agent, back to its line at its old place.
+    Requeue(Requeue),
+    /// A supervisor names the agent who is asked for waiting work.
+    Assign(Assign),
+    /// A supervisor stops a queue: it takes nothing new and offers nothing.
+    PauseQueue(QueueAct),
+    /// A supervisor lets a queue go on that a supervisor has stopped.
+    ResumeQueue(QueueAct),
 }
 
 /// A leader's first entry.
@@ -339,6 +347,8 @@ pub struct SetIntent {
     pub staff: Option<StaffId>,
     /// The choice.
     pub intent: Intent,
+    /// Why a supervisor sets it, for the record; at most 1 KiB, empty where the agent sets it.
+    pub why: String,
 }
 
 /// A change of an agent's lease.
@@ -462,6 +472,51 @@ pub struct Release {
     pub request_id: RequestId,
     /// Who did it.
     pub staff: StaffId,
+    /// Why, for the record; at most 1 KiB.
+    pub reason: String,
+}
+
+/// Takes a conversation from its agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requeue {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// Id of the request.
+    pub request_id: RequestId,
+    /// Who does it.
+    pub staff: StaffId,
+    /// Why, for the record; at most 1 KiB.
+    pub reason: String,
+}
+
+/// Names the agent for waiting work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assign {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// Id of the request.
+    pub request_id: RequestId,
+    /// Who does it.
+    pub staff: StaffId,
+    /// The agent; refused if full, not ready or lost, unless `wait`.
+    pub agent: AgentId,
+    /// Wait in that agent's own line.
+    pub wait: bool,
+    /// Why, for the record; at most 1 KiB.
+    pub reason: String,
+}
+
+/// Stops a queue, or lets it go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueAct {
+    /// The queue.
+    pub queue: QueueId,
+    /// Id of the request.
+    pub request_id: RequestId,
+    /// Who does it.
+    pub staff: StaffId,
+    /// Why, for the record; at most 1 KiB.
+    pub reason: String,
 }
 
 /// A shared plan, as commands and states hold it.

@@ -27,6 +27,13 @@ pub struct LineKey {
 }
 
 impl LineKey {
+    /// Before every place.
+    pub const FIRST: Self = Self {
+        urgency: Urgency::Emergency,
+        rank: i64::MIN,
+        index: LogIndex(0),
+    };
+
     pub(crate) fn of(conversation: &Conversation) -> Self {
         Self {
             urgency: conversation.urgency,
@@ -100,6 +107,8 @@ pub struct Derived {
     pub(crate) own_lines_open: BTreeSet<AgentId>,
     /// What has ended and not left for the archive.
     pub(crate) ended: Ended,
+    /// Queues whose work does not stand yet where a supervisor's act wants it.
+    pub(crate) to_stand_aside: BTreeSet<QueueId>,
 }
 
 /// Where a waiting conversation stands.
@@ -189,8 +198,11 @@ impl Spot {
 
 fn is_parked(state: &State, conversation: &Conversation) -> bool {
     let plan = state.plan_at(conversation.classed_by);
-    plan.and_then(|plan| plan.queues.get(&conversation.queue))
-        .is_some_and(|queue| queue.paused)
+    let by_plan = plan
+        .and_then(|plan| plan.queues.get(&conversation.queue))
+        .is_some_and(|queue| queue.paused);
+    let record = state.queues.get(&conversation.queue);
+    by_plan || record.is_some_and(|record| record.is_aside(LineKey::of(conversation)))
 }
 
 fn gauge(conversation: &Conversation) -> Option<Gauge> {
@@ -530,6 +542,11 @@ impl State {
         for agent in &agents {
             self.reindex_agent(&agent.name);
         }
+        let steered = self
+            .queues
+            .values()
+            .filter(|record| record.aside_from != record.aside_wanted());
+        self.derived.to_stand_aside = steered.map(|record| record.name.clone()).collect();
     }
 }
 

@@ -12,7 +12,7 @@ use super::conversation::{
 use super::event::{Event, Object, OfferMade, Tally};
 use super::floor::OfferOutcome;
 use super::matching::Match;
-use super::receipts::Receipt;
+use super::receipts::{Found, Order, Receipt};
 use super::refusal::Refusal;
 use super::reply::Done;
 use super::requests::{Principal, Remembered, check_room};
@@ -274,8 +274,7 @@ impl<'a> Draft<'a> {
         if left == 0
             && let Some(next) = agent.next.take()
         {
-            agent.intent = next;
-            agent.intent_since = now;
+            agent.choose(next, None, now);
         }
     }
 
@@ -320,6 +319,34 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Records what a person decided about where a conversation goes, where no offer tells it.
+    pub(crate) fn decided(
+        &mut self,
+        conversation: &Conversation,
+        found: Found,
+        chosen: Option<AgentId>,
+        ordered: Box<Order>,
+    ) {
+        let receipt = Receipt {
+            index: self.index(),
+            at: self.now(),
+            plan: self.state.meta.plan,
+            waited_ms: self.now().since_ms(conversation.aged_from),
+            candidates: 0,
+            chosen,
+            found,
+            excluded: Vec::new(),
+            excluded_more: 0,
+            declined: None,
+            outcome: None,
+            ordered: Some(ordered),
+        };
+        self.push(Event::Decided {
+            conversation: conversation.id,
+            receipt: Arc::new(receipt),
+        });
+    }
+
     /// Makes an offer: units are taken in this very step.
     pub(crate) fn offer(
         &mut self,
@@ -350,11 +377,13 @@ impl<'a> Draft<'a> {
             plan: conversation.classed_by,
             waited_ms,
             candidates: found.candidates,
-            chosen: found.agent.clone(),
+            chosen: Some(found.agent.clone()),
             found: found.found,
             excluded: found.excluded,
             excluded_more: found.excluded_more,
             declined: None,
+            outcome: None,
+            ordered: found.ordered,
         });
         self.push(Event::OfferMade(Box::new(OfferMade {
             offer: id,

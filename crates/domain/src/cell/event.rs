@@ -8,7 +8,8 @@ use super::agent::Agent;
 use super::archive::ArchivedUpto;
 use super::checkpoint::Mark;
 use super::conversation::{Conversation, Ending, Gone, PassedOver, Phase, Rating};
-use super::floor::OfferOutcome;
+use super::derived::LineKey;
+use super::floor::{OfferOutcome, Steered};
 use super::homes::HeldBuckets;
 use super::receipts::Receipt;
 use super::requests::Remembered;
@@ -274,6 +275,27 @@ pub enum Event {
         /// What a majority had.
         mark: Mark,
     },
+    /// Somebody decided where a conversation goes, without an offer. Floor streams.
+    Decided {
+        /// The conversation.
+        conversation: ConversationId,
+        /// Why it goes there.
+        receipt: Arc<Receipt>,
+    },
+    /// A supervisor paused a queue or let it go on. Floor streams.
+    QueueSteered {
+        /// The queue.
+        queue: QueueId,
+        /// What was done.
+        steered: Box<Steered>,
+    },
+    /// Waiting work of a queue was taken out of the lines in which agents are found, or put back. Nobody.
+    StoodAside {
+        /// The queue.
+        queue: QueueId,
+        /// From this place on it stands aside; at most 1,024 conversations were moved.
+        from: Option<LineKey>,
+    },
 }
 
 /// An offer.
@@ -373,6 +395,8 @@ pub enum Object {
     Agent(AgentId),
     /// A customer's entry.
     Customer(AccountId, CustomerKey),
+    /// A queue.
+    Queue(QueueId),
 }
 
 /// Whose deadline.

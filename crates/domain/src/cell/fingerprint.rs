@@ -4,7 +4,7 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::command::{Close, Intent, Open, Rate, Target, Transfer};
+use super::command::{Assign, Close, Intent, Open, Rate, Target, Transfer};
 use crate::ids::Body;
 
 /// Collects the fields of a command in order.
@@ -96,4 +96,12 @@ pub(crate) fn of_transfer(transfer: &Transfer) -> u64 {
         Target::Queue(queue) => print.number(2).text(queue.as_str()),
     };
     print.body(transfer.note.as_ref()).hash()
+}
+
+pub(crate) fn of_assign(assign: &Assign) -> u64 {
+    Fingerprint::of("assign")
+        .text(assign.agent.as_str())
+        .number(u64::from(assign.wait))
+        .text(&assign.reason)
+        .hash()
 }

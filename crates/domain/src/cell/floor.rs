@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::derived::LineKey;
 use super::requests::Remembered;
 use crate::ids::{
-    AccountId, AgentId, CellTime, ConversationId, CustomerKey, OfferId, QueueId, SiteId,
+    AccountId, AgentId, CellTime, ConversationId, CustomerKey, OfferId, QueueId, SiteId, StaffId,
 };
 use crate::plan::QueuePlan;
 
@@ -31,9 +32,46 @@ pub struct QueueRecord {
     pub window: VecDeque<SpikeSecond>,
     /// Agents' states stand still since then, because too many offers lapsed.
     pub spike_since: Option<CellTime>,
+    /// The last supervisor's act: whoever paused the queue, or let it go on. Plans do not change it.
+    pub steered: Option<Box<Steered>>,
+    /// From this place on, work stands aside from the lines in which agents are found: everything while
+    /// paused, nothing while not, a part while lines are being moved.
+    pub aside_from: Option<LineKey>,
+    /// Answers to supervisors given within ten minutes.
+    pub requests: Vec<Remembered>,
+}
+
+/// A supervisor's hand on a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steered {
+    /// Whether the queue is paused by it.
+    pub paused: bool,
+    /// Who.
+    pub by: StaffId,
+    /// Why, at most 1 KiB.
+    pub why: Box<str>,
+    /// When, cell time.
+    pub at: CellTime,
+    /// When, the leader's wall clock in Unix milliseconds, for display.
+    pub wall_ms: u64,
 }
 
 impl QueueRecord {
+    /// The supervisor's act by which it is paused at present.
+    pub fn paused_by(&self) -> Option<&Steered> {
+        self.steered.as_deref().filter(|steered| steered.paused)
+    }
+
+    /// Whether work at this place stands aside.
+    pub(crate) fn is_aside(&self, place: LineKey) -> bool {
+        self.aside_from.is_some_and(|from| place >= from)
+    }
+
+    /// From where on work is to stand aside.
+    pub(crate) fn aside_wanted(&self) -> Option<LineKey> {
+        self.paused_by().map(|_| LineKey::FIRST)
+    }
+
     /// Offers that ended within the last minute, and those among them that lapsed.
     pub(crate) fn last_minute(&self, now: CellTime) -> (u32, u32) {
         let second = now.0 / 1_000;

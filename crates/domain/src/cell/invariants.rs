@@ -3,6 +3,7 @@
 //! Not here: repairing anything.
 
 pub(crate) mod plain;
+mod steer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,6 +76,12 @@ pub enum Violation {
     Requests {
         /// Whose.
         object: String,
+    },
+    /// A queue that a supervisor has paused offers work, or its work stands in the wrong lines.
+    #[error("queue {queue} is paused and offers work, or its work stands in the wrong lines")]
+    Paused {
+        /// The queue.
+        queue: QueueId,
     },
     /// A conversation names a plan that cannot be read, or there are too many plans.
     #[error("plans are missing or too many")]
@@ -250,6 +257,10 @@ fn check_records(state: &State) -> Result<(), Violation> {
     for agent in state.agents.values() {
         check_requests(&agent.requests, || agent.name.to_string())?;
     }
+    for queue in state.queues.values() {
+        check_requests(&queue.requests, || queue.name.to_string())?;
+        steer::check_paused(state, queue)?;
+    }
     let counted = state.meta.conversations == all && state.meta.open == not_over;
     if counted {
         Ok(())
@@ -373,7 +384,9 @@ fn check_lines(state: &State) -> Result<(), Violation> {
         queues.entry(&found.queue).or_default().push(index);
         if let Some(agent) = plain::kept_for(found) {
             own.entry(agent).or_default().push(index);
-        } else if !plain::is_paused(state, found.classed_by, found) {
+        } else if !plain::is_paused(state, found.classed_by, found)
+            && !plain::stands_aside(state, found)
+        {
             classes
                 .entry(class_of(state, found))
                 .or_default()
@@ -449,7 +462,7 @@ fn check_free(state: &State, work: &BTreeMap<AgentId, Work>) -> Result<(), Viola
 fn check_nobody_idle(state: &State, work: &BTreeMap<AgentId, Work>) -> Result<(), Violation> {
     let (none, plan) = (Work::new(), state.meta.plan);
     for conversation in state.conversations().filter(|found| plain::waits(found)) {
-        if plain::is_paused(state, plan, conversation) {
+        if plain::is_paused(state, plan, conversation) || plain::is_stopped(state, conversation) {
             continue;
         }
         let rules = plain::rules(state, plan, conversation);

@@ -12,7 +12,7 @@ use super::classes::{Class, ClassId};
 use super::conversation::{Conversation, Held, Phase};
 use super::defects;
 use super::derived::LineKey;
-use super::receipts::{EXCLUSIONS_MAX, Exclusion, Found};
+use super::receipts::{EXCLUSIONS_MAX, Exclusion, Found, Order};
 use super::state::State;
 use crate::ids::{AgentId, LogIndex, Session};
 
@@ -29,6 +29,7 @@ pub(crate) struct Match {
     pub(crate) candidates: u32,
     pub(crate) excluded: Vec<(AgentId, Exclusion)>,
     pub(crate) excluded_more: u32,
+    pub(crate) ordered: Option<Box<Order>>,
 }
 
 /// What one search found.
@@ -181,7 +182,7 @@ impl State {
         // A wrong set of free agents must not take units that there are not; the step's defect sets
         // the conversation aside.
         assert!(
-            found == Found::Named || can_take(self, agent, &load, &conversation.channel).is_ok(),
+            found.is_by_name() || can_take(self, agent, &load, &conversation.channel).is_ok(),
             "{chosen} stands among the free agents and can take nothing"
         );
         Some(Match {
@@ -192,6 +193,7 @@ impl State {
             candidates,
             excluded,
             excluded_more,
+            ordered: None,
         })
     }
 
@@ -207,7 +209,7 @@ impl State {
         let Some(class) = class.and_then(|id| self.derived.classes.get(id)) else {
             return Others::alone();
         };
-        if found == Found::Named || held {
+        if found.is_by_name() || held {
             return Others::alone();
         }
         let passed = |agent: &AgentId| {

@@ -34,7 +34,7 @@ pub struct Meta {
     pub now: CellTime,
     /// The wall clock of the last entry that carried one, Unix milliseconds.
     pub wall_ms: u64,
-    /// Matches, lines to be re-classed or conversations of plans above the limit are left.
+    /// Matches, lines to be moved or conversations of plans above the limit are left.
     pub more_due: bool,
     /// The last offer's number for agents of this cell.
     pub offers: u64,

@@ -24,6 +24,7 @@ pub mod capacity;
 pub mod classes;
 pub mod deadlines;
 pub mod derived;
+pub mod explain;
 pub mod invariants;
 pub mod parts;
 pub mod service_level;

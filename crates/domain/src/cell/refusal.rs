@@ -4,6 +4,7 @@
 
 use crate::ids::{
     AgentId, ConversationId, LogIndex, OfferId, OwnerEpoch, QueueId, RequestId, Sequence, Session,
+    StaffId,
 };
 
 /// Why a command was refused. Refusals are replies: the machine works as it should.
@@ -59,6 +60,24 @@ pub enum Refusal {
         queue: QueueId,
         /// What the customer reads.
         text: String,
+    },
+    /// A supervisor has paused the queue already.
+    #[error("queue {queue} is paused already, by {by}")]
+    QueuePausedAlready {
+        /// The queue.
+        queue: QueueId,
+        /// Who paused it.
+        by: StaffId,
+        /// Why.
+        why: String,
+    },
+    /// No supervisor has paused the queue.
+    #[error("queue {queue} is not paused by a supervisor")]
+    QueueNotPaused {
+        /// The queue.
+        queue: QueueId,
+        /// Whether the floor plan pauses it.
+        by_plan: bool,
     },
     /// The line is full.
     #[error("queue {queue} is full at {limit} waiting")]

@@ -213,8 +213,14 @@ impl State {
             .unwrap_or(&UNKNOWN_CHANNEL)
     }
 
-    /// Whether a queue serves nothing at present.
+    /// Whether a queue serves nothing at present: by the plan or by a supervisor.
     pub(crate) fn is_paused(&self, queue: &QueueId) -> bool {
+        let record = self.queues.get(queue);
+        self.is_paused_by_plan(queue) || record.is_some_and(|record| record.paused_by().is_some())
+    }
+
+    /// Whether the plan in force pauses a queue.
+    pub(crate) fn is_paused_by_plan(&self, queue: &QueueId) -> bool {
         self.plan()
             .and_then(|plan| plan.queues.get(queue))
             .is_some_and(|plan| plan.paused)

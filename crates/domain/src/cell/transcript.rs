@@ -50,6 +50,8 @@ pub enum RequeueReason {
     AgentBusy,
     /// It was set aside after a defect.
     Quarantined,
+    /// A supervisor took it from its agent.
+    BySupervisor,
 }
 
 /// Why a conversation is on hold.

@@ -9,7 +9,7 @@ use super::agent::Agent;
 use super::capacity::{Load, can_take, is_eligible};
 use super::conversation::Conversation;
 use super::derived::{Gauges, LineKey};
-use super::floor::{QueueRecord, Totals};
+use super::floor::{QueueRecord, Steered, Totals};
 use super::service_level::share_bp;
 use super::state::State;
 use crate::ids::{AgentId, CellTime, ChannelId, ConversationId, LogIndex, QueueId, SiteId};
@@ -23,6 +23,10 @@ pub struct QueueView {
     pub retired: bool,
     /// Serves nothing at present.
     pub paused: bool,
+    /// The floor plan pauses it.
+    pub paused_by_plan: bool,
+    /// The last supervisor's act: who paused it, or let it go on.
+    pub steered: Option<Steered>,
     /// What it holds, per site.
     pub gauges: BTreeMap<SiteId, Gauges>,
     /// What has happened, per site.
@@ -123,6 +127,8 @@ impl State {
             queue: name.clone(),
             retired: record.retired,
             paused: self.is_paused(name),
+            paused_by_plan: self.is_paused_by_plan(name),
+            steered: record.steered.as_deref().cloned(),
             gauges: index.map(|index| index.gauges.clone()).unwrap_or_default(),
             totals: record.totals.clone(),
             longest_wait_ms: longest.map_or(0, |(since, _)| self.meta.now.since_ms(*since)),

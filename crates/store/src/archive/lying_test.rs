@@ -23,6 +23,10 @@ struct LyingFile {
 
 #[async_trait]
 impl Disk for LyingDisk {
+    fn has_paths(&self) -> bool {
+        false
+    }
+
     async fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         self.inner.create_dir_all(dir).await
     }

@@ -16,7 +16,7 @@ use prost::Message;
 use super::to_wire::{archived_upto, held_buckets};
 use crate::ids::{conversation_to_wire as id, mark_to_wire, offer_to_wire};
 use crate::plan::to_wire::urgency;
-use crate::snapshot::cell_to_wire::{agent, done, offer_outcome, remembered};
+use crate::snapshot::cell_to_wire::{agent, done, line_place, offer_outcome, remembered, steered};
 use crate::snapshot::conversation_to_wire::{
     conversation, ending, item, phase, rating, receipt, remark,
 };
@@ -76,6 +76,8 @@ fn number(refusal: &Refusal) -> u32 {
         Refusal::ArchiveBehind { .. } => 34,
         Refusal::LookAgain { .. } => 35,
         Refusal::ArchiveDiffers { .. } => 36,
+        Refusal::QueuePausedAlready { .. } => 37,
+        Refusal::QueueNotPaused { .. } => 38,
     }
 }
 
@@ -314,6 +316,7 @@ fn request_remembered(object: &Object, row: pb::Remembered) -> pb::RequestRememb
     match object {
         Object::Conversation(conversation) => stored.conversation = Some(id(*conversation)),
         Object::Agent(agent) => stored.agent = agent.to_string(),
+        Object::Queue(queue) => stored.queue = queue.to_string(),
         Object::Customer(account, customer) => {
             stored.account = account.to_string();
             stored.customer = customer.to_string();
@@ -367,6 +370,24 @@ fn of_cell(event: &Event) -> Option<Kind> {
         Event::Alarm(raised) => Kind::Alarm(alarm(raised)),
         Event::Checkpointed { mark } => Kind::Checkpointed(mark_to_wire(*mark)),
         Event::Archived(next) => Kind::Archived(archived_upto(next)),
+        Event::Decided {
+            conversation,
+            receipt: decided,
+        } => Kind::Decided(pb::ConversationDecided {
+            conversation: Some(id(*conversation)),
+            receipt: Some(receipt(decided)),
+        }),
+        Event::QueueSteered {
+            queue,
+            steered: done,
+        } => Kind::QueueSteered(pb::QueueSteered {
+            queue: queue.to_string(),
+            steered: Some(steered(done)),
+        }),
+        Event::StoodAside { queue, from } => Kind::StoodAside(pb::QueueStoodAside {
+            queue: queue.to_string(),
+            from: from.map(line_place),
+        }),
         // Named one by one, so that a new event is missed by the compiler and not by the chain.
         Event::Opened { .. }
         | Event::ItemAdded { .. }

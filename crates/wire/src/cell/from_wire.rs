@@ -8,9 +8,9 @@ use std::sync::Arc;
 use ::pb::store::v1::{self as pb, entry::Command as Stored};
 use domain::cell::archive::ArchivedUpto;
 use domain::cell::command::{
-    Accept, Close, Command, CustomerPresence, Decline, Entry, HandOff, Intent, LeaderStarted,
-    Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, Rate, Release, Send,
-    SetIntent, Target, Tick, Transfer,
+    Accept, Assign, Close, Command, CustomerPresence, Decline, Entry, HandOff, Intent,
+    LeaderStarted, Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, QueueAct,
+    Rate, Release, Requeue, Send, SetIntent, Target, Tick, Transfer,
 };
 use domain::cell::homes::{BucketSet, HeldBuckets};
 use domain::ids::{CellTime, LogIndex, OwnerEpoch, PlanVersion, Session};
@@ -63,6 +63,10 @@ fn command(stored: &Stored) -> Read<Command> {
         Stored::Release(asked) => Command::Release(release(asked)?),
         Stored::ArchivedUpto(next) => Command::ArchivedUpto(archived_upto(next)?),
         Stored::Checkpoint(found) => Command::Checkpoint(mark(found)?),
+        Stored::Requeue(asked) => Command::Requeue(requeue(asked)?),
+        Stored::Assign(asked) => Command::Assign(assign(asked)?),
+        Stored::PauseQueue(asked) => Command::PauseQueue(queue_act(asked)?),
+        Stored::ResumeQueue(asked) => Command::ResumeQueue(queue_act(asked)?),
     })
 }
 
@@ -229,6 +233,7 @@ fn set_intent(stored: &pb::SetIntent) -> Read<SetIntent> {
         session: stored.session.map(Session),
         staff: optional_name(stored.staff.as_ref(), "staff")?,
         intent: intent(stored.intent.as_ref())?,
+        why: stored.why.clone(),
     })
 }
 
@@ -315,5 +320,36 @@ fn release(stored: &pb::Release) -> Read<Release> {
         conversation: conversation(stored.conversation.as_ref())?,
         request_id: request_id(stored.request_id.as_ref())?,
         staff: name(&stored.staff, "staff")?,
+        reason: stored.reason.clone(),
+    })
+}
+
+fn requeue(stored: &pb::Requeue) -> Read<Requeue> {
+    Ok(Requeue {
+        conversation: conversation(stored.conversation.as_ref())?,
+        request_id: request_id(stored.request_id.as_ref())?,
+        staff: name(&stored.staff, "staff")?,
+        reason: stored.reason.clone(),
+    })
+}
+
+fn assign(stored: &pb::Assign) -> Read<Assign> {
+    let target = need(stored.target.as_ref(), "target")?;
+    Ok(Assign {
+        conversation: conversation(stored.conversation.as_ref())?,
+        request_id: request_id(stored.request_id.as_ref())?,
+        staff: name(&stored.staff, "staff")?,
+        agent: name(&target.agent, "target.agent")?,
+        wait: target.wait,
+        reason: stored.reason.clone(),
+    })
+}
+
+fn queue_act(stored: &pb::QueueAct) -> Read<QueueAct> {
+    Ok(QueueAct {
+        queue: name(&stored.queue, "queue")?,
+        request_id: request_id(stored.request_id.as_ref())?,
+        staff: name(&stored.staff, "staff")?,
+        reason: stored.reason.clone(),
     })
 }

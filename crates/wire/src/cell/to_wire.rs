@@ -5,9 +5,9 @@
 use ::pb::store::v1::{self as pb, entry::Command as Stored};
 use domain::cell::archive::ArchivedUpto;
 use domain::cell::command::{
-    Accept, Close, Command, CustomerPresence, Decline, Entry, HandOff, Intent, LeaderStarted,
-    Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, Rate, Release, Send,
-    SetIntent, Target, Transfer,
+    Accept, Assign, Close, Command, CustomerPresence, Decline, Entry, HandOff, Intent,
+    LeaderStarted, Lease, LeaseState, LogIn, LogOut, Note, OfferRef, Open, OwnerAct, QueueAct,
+    Rate, Release, Requeue, Send, SetIntent, Target, Transfer,
 };
 use domain::cell::homes::HeldBuckets;
 use domain::plan::VersionedPlan;
@@ -63,6 +63,10 @@ fn command(command: &Command) -> Stored {
         Command::Release(asked) => Stored::Release(release(asked)),
         Command::ArchivedUpto(next) => Stored::ArchivedUpto(archived_upto(next)),
         Command::Checkpoint(found) => Stored::Checkpoint(mark_to_wire(*found)),
+        Command::Requeue(asked) => Stored::Requeue(requeue(asked)),
+        Command::Assign(asked) => Stored::Assign(assign(asked)),
+        Command::PauseQueue(asked) => Stored::PauseQueue(queue_act(asked)),
+        Command::ResumeQueue(asked) => Stored::ResumeQueue(queue_act(asked)),
     }
 }
 
@@ -209,6 +213,7 @@ fn set_intent(set: &SetIntent) -> pb::SetIntent {
         session: set.session.map(|session| session.0),
         staff: set.staff.as_ref().map(ToString::to_string),
         intent: Some(intent(&set.intent)),
+        why: set.why.clone(),
     }
 }
 
@@ -293,5 +298,37 @@ fn release(release: &Release) -> pb::Release {
         conversation: Some(conversation_to_wire(release.conversation)),
         request_id: Some(request_id_to_wire(&release.request_id)),
         staff: release.staff.to_string(),
+        reason: release.reason.clone(),
+    }
+}
+
+fn requeue(requeue: &Requeue) -> pb::Requeue {
+    pb::Requeue {
+        conversation: Some(conversation_to_wire(requeue.conversation)),
+        request_id: Some(request_id_to_wire(&requeue.request_id)),
+        staff: requeue.staff.to_string(),
+        reason: requeue.reason.clone(),
+    }
+}
+
+fn assign(assign: &Assign) -> pb::Assign {
+    pb::Assign {
+        conversation: Some(conversation_to_wire(assign.conversation)),
+        request_id: Some(request_id_to_wire(&assign.request_id)),
+        staff: assign.staff.to_string(),
+        target: Some(pb::AgentTarget {
+            agent: assign.agent.to_string(),
+            wait: assign.wait,
+        }),
+        reason: assign.reason.clone(),
+    }
+}
+
+fn queue_act(act: &QueueAct) -> pb::QueueAct {
+    pb::QueueAct {
+        queue: act.queue.to_string(),
+        request_id: Some(request_id_to_wire(&act.request_id)),
+        staff: act.staff.to_string(),
+        reason: act.reason.clone(),
     }
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use ::pb::store::v1::{self as pb, cell_record::Record as Body};
 use domain::cell::Part;
-use domain::cell::agent::{Agent, ChannelPause};
+use domain::cell::agent::{Agent, ChannelPause, SetBy};
 use domain::cell::archive::{ArchiveRecord, ArchivedRange};
 use domain::cell::checkpoint::{Checkpoint, Digest};
+use domain::cell::derived::LineKey;
 use domain::cell::floor::{
-    CustomerRecord, EndedOffer, OfferOutcome, QueueRecord, SpikeSecond, Totals,
+    CustomerRecord, EndedOffer, OfferOutcome, QueueRecord, SpikeSecond, Steered, Totals,
 };
 use domain::cell::meta::{Extension, LeaderRecord, Meta};
 use domain::cell::reply::{Done, LoggedIn, Opened, Owned, Sent, Ticked};
@@ -27,6 +28,7 @@ use crate::ids::{
     archive_digest, bad_enum, conversation as conversation_id, digest, mark, name, need, offer,
     optional_conversation, request_id,
 };
+use crate::plan::from_wire::urgency;
 use crate::plan::{agent_from_wire, queue_from_wire};
 
 pub(super) type Read<T> = Result<T, WireError>;
@@ -146,6 +148,31 @@ fn queue(stored: &pb::QueueRecord) -> Read<QueueRecord> {
         totals,
         window: window.collect(),
         spike_since: stored.spike_since_ms.map(CellTime),
+        steered: stored.steered.as_ref().map(steered).transpose()?,
+        aside_from: stored.aside_from.as_ref().map(line_place).transpose()?,
+        requests: stored
+            .requests
+            .iter()
+            .map(remembered)
+            .collect::<Read<_>>()?,
+    })
+}
+
+fn steered(stored: &pb::Steered) -> Read<Box<Steered>> {
+    Ok(Box::new(Steered {
+        paused: stored.paused,
+        by: name(&stored.by, "steered.by")?,
+        why: stored.why.as_str().into(),
+        at: CellTime(stored.at_ms),
+        wall_ms: stored.wall_ms,
+    }))
+}
+
+fn line_place(stored: &pb::LinePlace) -> Read<LineKey> {
+    Ok(LineKey {
+        urgency: urgency(stored.urgency)?,
+        rank: stored.rank_ms,
+        index: LogIndex(stored.index),
     })
 }
 
@@ -211,7 +238,16 @@ fn agent(stored: &pb::AgentRecord) -> Read<Agent> {
             .map(remembered)
             .collect::<Read<_>>()?,
         deadline: stored.deadline_ms.map(CellTime),
+        set_by: stored.set_by.as_ref().map(set_by).transpose()?,
     })
+}
+
+fn set_by(stored: &pb::SetBy) -> Read<Box<SetBy>> {
+    Ok(Box::new(SetBy {
+        staff: name(&stored.staff, "set_by.staff")?,
+        why: stored.why.as_str().into(),
+        chosen: intent(stored.chosen.as_ref())?,
+    }))
 }
 
 fn pause(stored: &pb::ChannelPause) -> Read<ChannelPause> {
@@ -287,17 +323,20 @@ fn done(stored: &pb::remembered::Done) -> Read<Done> {
     })
 }
 
+pub(super) fn outcome(stored: pb::OfferOutcome) -> Option<OfferOutcome> {
+    match stored {
+        pb::OfferOutcome::Accepted => Some(OfferOutcome::Accepted),
+        pb::OfferOutcome::Declined => Some(OfferOutcome::Declined),
+        pb::OfferOutcome::Expired => Some(OfferOutcome::Expired),
+        pb::OfferOutcome::Rescinded => Some(OfferOutcome::Rescinded),
+        pb::OfferOutcome::Cancelled => Some(OfferOutcome::Cancelled),
+        pb::OfferOutcome::Unspecified => None,
+    }
+}
+
 fn ended_offer(stored: &pb::EndedOffer) -> Read<EndedOffer> {
-    let outcome = match stored.outcome() {
-        pb::OfferOutcome::Accepted => OfferOutcome::Accepted,
-        pb::OfferOutcome::Declined => OfferOutcome::Declined,
-        pb::OfferOutcome::Expired => OfferOutcome::Expired,
-        pb::OfferOutcome::Rescinded => OfferOutcome::Rescinded,
-        pb::OfferOutcome::Cancelled => OfferOutcome::Cancelled,
-        pb::OfferOutcome::Unspecified => {
-            return Err(bad_enum("ended_offer.outcome", stored.outcome));
-        }
-    };
+    let outcome =
+        outcome(stored.outcome()).ok_or_else(|| bad_enum("ended_offer.outcome", stored.outcome))?;
     Ok(EndedOffer {
         id: offer(stored.id.as_ref())?,
         conversation: conversation_id(stored.conversation.as_ref())?,

@@ -4,10 +4,11 @@
 
 use ::pb::store::v1::{self as pb, cell_record::Record as Body};
 use domain::cell::Part;
-use domain::cell::agent::{Agent, ChannelPause};
+use domain::cell::agent::{Agent, ChannelPause, SetBy};
 use domain::cell::archive::ArchivedRange;
 use domain::cell::checkpoint::Digest;
-use domain::cell::floor::{CustomerRecord, EndedOffer, OfferOutcome, QueueRecord, Totals};
+use domain::cell::derived::LineKey;
+use domain::cell::floor::{CustomerRecord, EndedOffer, OfferOutcome, QueueRecord, Steered, Totals};
 use domain::cell::meta::Meta;
 use domain::cell::reply::Done;
 use domain::cell::requests::{Principal, Remembered};
@@ -20,6 +21,7 @@ use crate::error::machine_to_wire;
 use crate::ids::{
     conversation_to_wire, digest_to_wire, mark_to_wire, offer_to_wire, request_id_to_wire,
 };
+use crate::plan::to_wire::urgency;
 use crate::plan::{agent_to_wire, queue_to_wire};
 
 pub(super) fn record(part: &Part) -> pb::CellRecord {
@@ -112,6 +114,27 @@ fn queue(queue: &QueueRecord) -> pb::QueueRecord {
             .collect(),
         window: window.collect(),
         spike_since_ms: queue.spike_since.map(|since| since.0),
+        steered: queue.steered.as_deref().map(steered),
+        aside_from: queue.aside_from.map(line_place),
+        requests: queue.requests.iter().map(remembered).collect(),
+    }
+}
+
+pub(crate) fn steered(steered: &Steered) -> pb::Steered {
+    pb::Steered {
+        paused: steered.paused,
+        by: steered.by.to_string(),
+        why: steered.why.to_string(),
+        at_ms: steered.at.0,
+        wall_ms: steered.wall_ms,
+    }
+}
+
+pub(crate) fn line_place(place: LineKey) -> pb::LinePlace {
+    pb::LinePlace {
+        urgency: urgency(place.urgency).into(),
+        rank_ms: place.rank,
+        index: place.index.0,
     }
 }
 
@@ -163,6 +186,15 @@ pub(crate) fn agent(agent: &Agent) -> pb::AgentRecord {
         channels: agent.channels.iter().map(pause).collect(),
         requests: agent.requests.iter().map(remembered).collect(),
         deadline_ms: agent.deadline.map(|deadline| deadline.0),
+        set_by: agent.set_by.as_deref().map(set_by),
+    }
+}
+
+fn set_by(set_by: &SetBy) -> pb::SetBy {
+    pb::SetBy {
+        staff: set_by.staff.to_string(),
+        why: set_by.why.to_string(),
+        chosen: Some(intent(&set_by.chosen)),
     }
 }
 

@@ -10,14 +10,14 @@ use domain::cell::conversation::{
     Waiting, WrapUp,
 };
 use domain::cell::known::KnownMessages;
-use domain::cell::receipts::{Exclusion, Found, Receipt};
+use domain::cell::receipts::{Exclusion, Found, Order, Receipt};
 use domain::cell::transcript::{
     Author, HoldReason, Item, ItemKind, Message, NoticeKind, RemarkItem, RequeueReason,
 };
 use domain::ids::{CellTime, LogIndex, OwnerEpoch, PlanVersion, Sequence, Session};
 use domain::plan::Strategy;
 
-use super::cell_from_wire::{Read, remembered};
+use super::cell_from_wire::{Read, outcome, remembered};
 use super::chunks::not_whole;
 use crate::ids::{
     bad_enum, body, conversation as conversation_id, instance, name, need, offer,
@@ -222,6 +222,7 @@ fn requeue_reason(stored: i32) -> Read<RequeueReason> {
         Ok(pb::RequeueReason::NoFirstReply) => Ok(RequeueReason::NoFirstReply),
         Ok(pb::RequeueReason::AgentBusy) => Ok(RequeueReason::AgentBusy),
         Ok(pb::RequeueReason::Quarantined) => Ok(RequeueReason::Quarantined),
+        Ok(pb::RequeueReason::BySupervisor) => Ok(RequeueReason::BySupervisor),
         Ok(pb::RequeueReason::Unspecified) | Err(_) => Err(bad_enum("requeued.reason", stored)),
     }
 }
@@ -323,24 +324,45 @@ fn receipt(stored: &pb::Receipt) -> Read<Receipt> {
         pb::FoundBy::LeastLoad => Found::ByStrategy(Strategy::LeastLoad),
         pb::FoundBy::Preferred => Found::Preferred,
         pb::FoundBy::Named => Found::Named,
+        pb::FoundBy::Assigned => Found::Assigned,
+        pb::FoundBy::ToQueue => Found::ToQueue,
+        pb::FoundBy::ToOwnLine => Found::ToOwnLine,
+        pb::FoundBy::Requeued => Found::Requeued,
+        pb::FoundBy::Released => Found::Released,
+        pb::FoundBy::Ended => Found::Ended,
         pb::FoundBy::Unspecified => return Err(bad_enum("receipt.found", stored.found)),
     };
     let mut excluded = Vec::with_capacity(stored.excluded.len());
     for row in &stored.excluded {
         excluded.push((name(&row.agent, "excluded.agent")?, exclusion(row.why)?));
     }
+    let chosen = Some(&stored.chosen).filter(|chosen| !chosen.is_empty());
+    let outcome = match stored.outcome {
+        0 => None,
+        how => Some(outcome(stored.outcome()).ok_or_else(|| bad_enum("receipt.outcome", how))?),
+    };
     Ok(Receipt {
         index: LogIndex(stored.index),
         at: CellTime(stored.at_ms),
         plan: PlanVersion(stored.plan),
         waited_ms: stored.waited_ms,
         candidates: stored.candidates,
-        chosen: name(&stored.chosen, "receipt.chosen")?,
+        chosen: optional_name(chosen, "receipt.chosen")?,
         found,
         excluded,
         excluded_more: stored.excluded_more,
         declined: stored.declined.as_deref().map(Box::from),
+        outcome,
+        ordered: stored.ordered.as_ref().map(order).transpose()?,
     })
+}
+
+fn order(stored: &pb::Order) -> Read<Box<Order>> {
+    Ok(Box::new(Order {
+        by: author(stored.by.as_ref())?,
+        why: stored.why.as_str().into(),
+        to: optional_name(stored.to_queue.as_ref(), "order.to_queue")?,
+    }))
 }
 
 fn exclusion(stored: i32) -> Read<Exclusion> {

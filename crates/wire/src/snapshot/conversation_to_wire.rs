@@ -6,13 +6,13 @@ use ::pb::store::v1 as pb;
 use domain::cell::conversation::{
     Active, Closed, Conversation, Ending, Held, Offer, Phase, Rating, WrapUp,
 };
-use domain::cell::receipts::{Exclusion, Found, Receipt};
+use domain::cell::receipts::{Exclusion, Found, Order, Receipt};
 use domain::cell::transcript::{
     Author, HoldReason, Item, ItemKind, Message, NoticeKind, RemarkItem, RequeueReason,
 };
 use domain::plan::Strategy;
 
-use super::cell_to_wire::remembered;
+use super::cell_to_wire::{offer_outcome, remembered};
 use crate::ids::{
     body_to_wire, conversation_to_wire, instance_to_wire, offer_to_wire, request_id_to_wire,
 };
@@ -194,6 +194,7 @@ fn requeue_reason(reason: RequeueReason) -> pb::RequeueReason {
         RequeueReason::NoFirstReply => pb::RequeueReason::NoFirstReply,
         RequeueReason::AgentBusy => pb::RequeueReason::AgentBusy,
         RequeueReason::Quarantined => pb::RequeueReason::Quarantined,
+        RequeueReason::BySupervisor => pb::RequeueReason::BySupervisor,
     }
 }
 
@@ -274,6 +275,12 @@ pub(crate) fn receipt(receipt: &Receipt) -> pb::Receipt {
         Found::ByStrategy(Strategy::LeastLoad) => pb::FoundBy::LeastLoad,
         Found::Preferred => pb::FoundBy::Preferred,
         Found::Named => pb::FoundBy::Named,
+        Found::Assigned => pb::FoundBy::Assigned,
+        Found::ToQueue => pb::FoundBy::ToQueue,
+        Found::ToOwnLine => pb::FoundBy::ToOwnLine,
+        Found::Requeued => pb::FoundBy::Requeued,
+        Found::Released => pb::FoundBy::Released,
+        Found::Ended => pb::FoundBy::Ended,
     };
     pb::Receipt {
         index: receipt.index.0,
@@ -281,11 +288,25 @@ pub(crate) fn receipt(receipt: &Receipt) -> pb::Receipt {
         plan: receipt.plan.0,
         waited_ms: receipt.waited_ms,
         candidates: receipt.candidates,
-        chosen: receipt.chosen.to_string(),
+        chosen: receipt
+            .chosen
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         found: found.into(),
         excluded: excluded.collect(),
         excluded_more: receipt.excluded_more,
         declined: receipt.declined.as_deref().map(str::to_owned),
+        outcome: receipt.outcome.map_or(0, |how| offer_outcome(how).into()),
+        ordered: receipt.ordered.as_deref().map(order),
+    }
+}
+
+fn order(order: &Order) -> pb::Order {
+    pb::Order {
+        by: Some(author(&order.by)),
+        why: order.why.to_string(),
+        to_queue: order.to.as_ref().map(ToString::to_string),
     }
 }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use domain::cell::Cell;
 use domain::cell::checkpoint::{Digest, Mark};
 use domain::cell::command::{
-    Accept, Actor, Close, Command, CustomerPresence, Decline, Entry, HandOff, Instance, Intent,
-    LeaderStarted, Lease, LeaseState, LogIn, Note, OfferRef, Open, OwnerAct, Rate, Send, SetIntent,
-    Target, Transfer,
+    Accept, Actor, Assign, Close, Command, CustomerPresence, Decline, Entry, HandOff, Instance,
+    Intent, LeaderStarted, Lease, LeaseState, LogIn, Note, OfferRef, Open, OwnerAct, QueueAct,
+    Rate, Requeue, Send, SetIntent, Target, Transfer,
 };
 use domain::cell::conversation::{Conversation, Phase};
 use domain::cell::homes::{BucketSet, HeldBuckets};
@@ -84,6 +84,7 @@ impl History {
             28 if pick.is_multiple_of(3) => Some(self.checkpoint(pick)),
             28 => Some(Command::MatchMore),
             29 if pick.is_multiple_of(5) => return self.adopt(),
+            30 => self.supervise(agent, pick),
             _ => Some(Command::tick()),
         };
         if let Some(command) = command {
@@ -333,11 +334,53 @@ impl History {
             session,
             staff: None,
             intent,
+            why: String::new(),
         };
         Some(if pick.is_multiple_of(2) {
             Command::SetIntent(set)
         } else {
             Command::SetNextStatus(set)
+        })
+    }
+
+    fn supervise(&self, agent: &str, pick: u64) -> Option<Command> {
+        let agent: AgentId = agent.parse().expect("well formed");
+        let (request_id, staff) = (self.request(), "mia".parse().expect("well formed"));
+        let reason = "a second look".to_owned();
+        let queue_act = || QueueAct {
+            queue: "travel-en".parse().expect("well formed"),
+            request_id: self.request(),
+            staff: "mia".parse().expect("well formed"),
+            reason: "maintenance".to_owned(),
+        };
+        let conversation = self.any(pick, |found| !found.phase.is_over())?.id;
+        Some(match pick % 6 {
+            0 => Command::Requeue(Requeue {
+                conversation,
+                request_id,
+                staff,
+                reason,
+            }),
+            1 | 2 => Command::Assign(Assign {
+                conversation,
+                request_id,
+                staff,
+                agent,
+                wait: pick.is_multiple_of(2),
+                reason,
+            }),
+            3 => Command::PauseQueue(queue_act()),
+            4 => Command::ResumeQueue(queue_act()),
+            _ => Command::SetIntent(SetIntent {
+                agent,
+                request_id,
+                session: None,
+                staff: Some(staff),
+                intent: Intent::NotReady {
+                    reason: "tea".to_owned(),
+                },
+                why: reason,
+            }),
         })
     }
 

@@ -326,3 +326,27 @@ fn a_control_snapshot_damaged_anywhere_never_panics() {
         assert!(decode_control(&[&bytes[..at]]).is_err());
     }
 }
+
+#[test]
+fn the_histories_reach_what_supervisors_leave_behind() {
+    let (mut paused, mut resumed, mut set, mut ordered, mut declined) = Default::default();
+    let mut history = History::new();
+    let mut number = 7_u64;
+    for _ in 0..4_000 {
+        number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        history.step(number >> 11);
+        let state = history.cell.state();
+        for queue in state.queues() {
+            paused |= queue.aside_from.is_some();
+            resumed |= queue.steered.is_some() && queue.paused_by().is_none();
+        }
+        set |= state.agents().any(|agent| agent.set_by.is_some());
+        for found in state.conversations() {
+            ordered |= found.receipts.iter().any(|one| one.ordered.is_some());
+            declined |= found.receipts.iter().any(|one| one.outcome.is_some());
+        }
+    }
+    assert!(paused && resumed && set && ordered && declined);
+}

@@ -4,7 +4,7 @@
 
 use super::lease::{come_back, leave, let_go, rescind_offers};
 use super::{check_length, check_session, heal};
-use crate::cell::agent::DEVICES_MAX;
+use crate::cell::agent::{DEVICES_MAX, SetBy};
 use crate::cell::command::{Intent, LeaseState, LogIn, LogOut, SetIntent};
 use crate::cell::draft::{Draft, Request};
 use crate::cell::event::Object;
@@ -112,9 +112,8 @@ fn begin_session(draft: &mut Draft<'_>, log_in: &LogIn, session: Session) {
         agent.session = Some(session);
         agent.session_since = now;
         agent.devices.clear();
-        agent.intent = log_in.intent.clone();
         agent.intent_since = now;
-        agent.next = None;
+        agent.choose(log_in.intent.clone(), None, now);
         if agent.idle_since == crate::ids::CellTime(0) {
             agent.idle_since = now;
         }
@@ -197,15 +196,47 @@ fn check_set(draft: &Draft<'_>, set: &SetIntent, hash: u64) -> Result<Option<Don
     Ok(None)
 }
 
+/// What a supervisor's act leaves in the agent's record. A supervisor may take back what supervisors have
+/// set, and never makes an agent ready who has chosen not to be.
+fn set_by(draft: &Draft<'_>, set: &SetIntent) -> Result<Option<Box<SetBy>>, Refusal> {
+    let (Some(staff), Some(agent)) = (&set.staff, draft.agent_now(&set.agent)) else {
+        return Ok(None);
+    };
+    check_length("reason", set.why.len(), super::staff::WHY_BYTES_MAX)?;
+    let before = agent.set_by.as_ref().map(|set_by| &set_by.chosen);
+    let chosen = before.unwrap_or(&agent.intent).clone();
+    if set.intent == Intent::Ready && chosen != Intent::Ready {
+        return Err(Refusal::NotAllowed {
+            actor: "supervisor",
+            act: "make an agent ready who has chosen not to be",
+        });
+    }
+    Ok(Some(Box::new(SetBy {
+        staff: staff.clone(),
+        why: set.why.as_str().into(),
+        chosen,
+    })))
+}
+
+/// A hash of what is set; a supervisor's reason belongs to it.
+fn hash_of(kind: &str, set: &SetIntent) -> u64 {
+    let print = Fingerprint::of(kind).intent(&set.intent);
+    match &set.staff {
+        Some(_) => print.text(&set.why).hash(),
+        None => print.hash(),
+    }
+}
+
 pub(super) fn set_intent(draft: &mut Draft<'_>, set: &SetIntent) -> Result<Done, Refusal> {
-    let hash = Fingerprint::of("intent").intent(&set.intent).hash();
+    let hash = hash_of("intent", set);
     if let Some(done) = check_set(draft, set, hash)? {
         return Ok(done);
     }
+    let set_by = set_by(draft, set)?;
     if set.staff.is_none() {
         heal(draft, &set.agent);
     }
-    apply_intent(draft, &set.agent, &set.intent);
+    apply_intent(draft, &set.agent, &set.intent, set_by);
     let done = Done::Nothing;
     let rows = rows(draft.state, &set.agent)?;
     draft.remember(
@@ -215,14 +246,15 @@ pub(super) fn set_intent(draft: &mut Draft<'_>, set: &SetIntent) -> Result<Done,
     Ok(done)
 }
 
-fn apply_intent(draft: &mut Draft<'_>, name: &AgentId, intent: &Intent) {
+fn apply_intent(
+    draft: &mut Draft<'_>,
+    name: &AgentId,
+    intent: &Intent,
+    set_by: Option<Box<SetBy>>,
+) {
     let now = draft.now();
     if let Some(agent) = draft.agent(name) {
-        if agent.intent != *intent {
-            agent.intent = intent.clone();
-            agent.intent_since = now;
-        }
-        agent.next = None;
+        agent.choose(intent.clone(), set_by, now);
     }
     if *intent != Intent::Ready {
         rescind_offers(draft, name);
@@ -231,15 +263,16 @@ fn apply_intent(draft: &mut Draft<'_>, name: &AgentId, intent: &Intent) {
 }
 
 pub(super) fn set_next(draft: &mut Draft<'_>, set: &SetIntent) -> Result<Done, Refusal> {
-    let hash = Fingerprint::of("next").intent(&set.intent).hash();
+    let hash = hash_of("next", set);
     if let Some(done) = check_set(draft, set, hash)? {
         return Ok(done);
     }
+    let set_by = set_by(draft, set)?;
     if set.staff.is_none() {
         heal(draft, &set.agent);
     }
     if draft.load(&set.agent).count == 0 {
-        apply_intent(draft, &set.agent, &set.intent);
+        apply_intent(draft, &set.agent, &set.intent, set_by);
     } else if let Some(agent) = draft.agent(&set.agent) {
         // The present choice again takes an earlier one back: nothing is to change any more.
         agent.next = (set.intent != agent.intent).then(|| set.intent.clone());

@@ -4,7 +4,7 @@
 
 use super::{
     author_of, check_length, check_sound, check_unsealed, check_voice, copy_of, find_last, heal,
-    request, wrong_state,
+    request, staff, wrong_state,
 };
 use crate::cell::command::{Actor, Close, Rate};
 use crate::cell::conversation::{
@@ -14,6 +14,7 @@ use crate::cell::draft::{Draft, next_epoch};
 use crate::cell::event::{Event, Tally};
 use crate::cell::fingerprint;
 use crate::cell::floor::OfferOutcome;
+use crate::cell::receipts::Found;
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::Done;
 use crate::cell::transcript::{Author, ItemKind};
@@ -34,8 +35,7 @@ pub(super) fn close(draft: &mut Draft<'_>, close: &Close) -> Result<Done, Refusa
     if conversation.phase.is_over() {
         return Err(wrong_state(conversation));
     }
-    let staff = matches!(close.by, Actor::Staff { .. });
-    if !staff {
+    if !matches!(close.by, Actor::Staff { .. }) {
         check_sound(conversation)?;
     }
     check_voice(draft.state, conversation, &close.by)?;
@@ -55,6 +55,10 @@ pub(super) fn close(draft: &mut Draft<'_>, close: &Close) -> Result<Done, Refusa
             end_active(draft, conversation, active, (by, reason), asked)?;
         }
         _ => end_saying(draft, conversation, Ending::Closed, (by, reason)),
+    }
+    if let Actor::Staff { staff } = &close.by {
+        let ordered = staff::order(staff, &close.reason, None);
+        draft.decided(conversation, Found::Ended, None, ordered);
     }
     let done = Done::Nothing;
     draft.remember(

@@ -266,7 +266,7 @@ pub(super) fn check_queue<'p>(
         .ok_or_else(|| Refusal::QueueNotFound {
             queue: queue.clone(),
         })?;
-    if rules.paused {
+    if state.is_paused(queue) {
         return Err(Refusal::QueuePaused {
             queue: queue.clone(),
             text: rules.texts.paused.to_string(),

@@ -14,6 +14,7 @@ mod own;
 mod plan;
 mod quarantine;
 mod send;
+mod staff;
 mod transfer;
 
 pub(crate) use due::due;
@@ -70,6 +71,10 @@ pub(crate) fn decide(draft: &mut Draft<'_>, command: &Command) -> Result<Done, R
         Command::Release(release) => own::release(draft, release),
         Command::ArchivedUpto(next) => archived(draft, next),
         Command::Checkpoint(mark) => Ok(checkpoint::checkpoint(draft, *mark)),
+        Command::Requeue(act) => staff::requeue(draft, act),
+        Command::Assign(act) => staff::assign(draft, act),
+        Command::PauseQueue(act) => staff::pause(draft, act),
+        Command::ResumeQueue(act) => staff::resume(draft, act),
     }
 }
 
@@ -103,6 +108,8 @@ pub(crate) fn subject_of(state: &State, command: &Command) -> Option<LogIndex> {
         Command::Note(note) => Some(note.conversation),
         Command::Hold(act) | Command::Resume(act) => Some(act.conversation),
         Command::Transfer(transfer) => Some(transfer.conversation),
+        Command::Requeue(act) => Some(act.conversation),
+        Command::Assign(act) => Some(act.conversation),
         Command::FinishWrapUp(act) => return exact(act.conversation),
         Command::Release(release) => return exact(release.conversation),
         Command::Open(open) => state

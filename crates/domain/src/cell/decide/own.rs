@@ -4,8 +4,8 @@
 
 use super::send::with_room;
 use super::{
-    author_of, check_body, check_remark_fits, check_session, check_sound, check_unsealed,
-    check_voice, copy_of, find, find_last, heal, request, wrong_state,
+    author_of, check_body, check_length, check_remark_fits, check_session, check_sound,
+    check_unsealed, check_voice, copy_of, find, find_last, heal, request, staff, wrong_state,
 };
 use crate::cell::capacity::{Load, units_free};
 use crate::cell::command::{Actor, CustomerPresence, Note, OwnerAct, Release};
@@ -14,7 +14,7 @@ use crate::cell::deadlines::first_reply_spent_ms;
 use crate::cell::draft::Draft;
 use crate::cell::event::{Event, Tally};
 use crate::cell::fingerprint::Fingerprint;
-use crate::cell::receipts::Exclusion;
+use crate::cell::receipts::{Exclusion, Found};
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::{Done, Owned};
 use crate::cell::transcript::{Author, HoldReason, ItemKind};
@@ -346,19 +346,23 @@ fn closed_by(conversation: &Conversation) -> Author {
 
 pub(super) fn release(draft: &mut Draft<'_>, release: &Release) -> Result<Done, Refusal> {
     let conversation = find(draft.state, release.conversation)?;
-    let hash = Fingerprint::of("release").hash();
+    let hash = Fingerprint::of("release").text(&release.reason).hash();
     let actor = Actor::Staff {
         staff: release.staff.clone(),
     };
     if let Some(done) = copy_of(conversation, &actor, &release.request_id, hash)? {
         return Ok(done);
     }
+    check_length("reason", release.reason.len(), staff::WHY_BYTES_MAX)?;
     if conversation.quarantined.is_none() || conversation.is_sealed() {
         return Err(wrong_state(conversation));
     }
+    staff::write_down(draft, conversation, &release.staff, &release.reason);
     draft.push(Event::Released {
         conversation: conversation.id,
     });
+    let ordered = staff::order(&release.staff, &release.reason, None);
+    draft.decided(conversation, Found::Released, None, ordered);
     let done = Done::Nothing;
     draft.remember(
         request(conversation, &actor, &release.request_id, hash),

@@ -223,8 +223,13 @@ fn go_on(draft: &mut Draft<'_>, conversation: &Conversation) -> Conversation {
         draft.end_offer(conversation, offer, OfferOutcome::Rescinded);
         draft.agent_done(&offer.agent, false);
     }
+    let mut receipts = conversation.receipts.clone();
+    if let (Phase::Offered(_), Some(receipt)) = (&conversation.phase, receipts.last_mut()) {
+        std::sync::Arc::make_mut(receipt).outcome = Some(OfferOutcome::Rescinded);
+    }
     let next = Conversation {
         id: to,
+        receipts,
         previous: Some(conversation.id),
         continued_to: None,
         owner_epoch: epoch,

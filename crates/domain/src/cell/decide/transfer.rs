@@ -5,9 +5,10 @@
 use super::intake::{check_not_full, check_queue, rules_in_force};
 use super::send::with_room;
 use super::{
-    RETRY_MS, author_of, check_body, check_remark_fits, check_session, check_sound, check_voice,
-    copy_of, find_last, heal, request, wrong_state,
+    RETRY_MS, author_of, check_body, check_length, check_remark_fits, check_session, check_sound,
+    check_voice, copy_of, find_last, heal, request, staff, wrong_state,
 };
+use crate::cell::agent::Agent;
 use crate::cell::capacity::{can_ever_hold, can_take, is_eligible};
 use crate::cell::command::{Actor, Target, Transfer};
 use crate::cell::conversation::{Conversation, Held, Phase, Waiting};
@@ -16,9 +17,10 @@ use crate::cell::event::{Event, Tally};
 use crate::cell::fingerprint::of_transfer;
 use crate::cell::floor::OfferOutcome;
 use crate::cell::matching::Match;
-use crate::cell::receipts::{Exclusion, Found};
+use crate::cell::receipts::{Exclusion, Found, Order};
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::Done;
+use crate::cell::state::State;
 use crate::cell::transcript::ItemKind;
 use crate::ids::{AgentId, OwnerEpoch, QueueId};
 
@@ -30,15 +32,20 @@ pub(super) fn transfer(draft: &mut Draft<'_>, transfer: &Transfer) -> Result<Don
     }
     check_sound(conversation)?;
     check_may_pass_on(draft, conversation, &transfer.by)?;
+    let ordered = order_of(transfer)?;
     let conversation = &*with_room(draft, conversation);
-    if let Some(body) = &transfer.note {
-        check_body(body)?;
-        check_remark_fits(conversation, body)?;
-        draft.remark(conversation, author_of(&transfer.by), body.clone());
+    match (&transfer.note, &transfer.by) {
+        (_, Actor::Staff { staff }) => staff::write_down(draft, conversation, staff, &ordered.why),
+        (Some(body), _) => {
+            check_body(body)?;
+            check_remark_fits(conversation, body)?;
+            draft.remark(conversation, author_of(&transfer.by), body.clone());
+        }
+        (None, _) => {}
     }
     match &transfer.target {
-        Target::Queue(queue) => to_queue(draft, conversation, queue)?,
-        Target::Agent { agent, wait } => to_agent(draft, conversation, agent, *wait)?,
+        Target::Queue(queue) => to_queue(draft, conversation, queue, ordered)?,
+        Target::Agent { agent, wait } => to_agent(draft, conversation, (agent, *wait), ordered)?,
     }
     draft.count(conversation, Tally::Transferred);
     let done = Done::Nothing;
@@ -47,6 +54,26 @@ pub(super) fn transfer(draft: &mut Draft<'_>, transfer: &Transfer) -> Result<Don
         &done,
     )?;
     Ok(done)
+}
+
+/// Who passes it on and, where it is a supervisor, why: the note says it.
+fn order_of(transfer: &Transfer) -> Result<Box<Order>, Refusal> {
+    let to = match &transfer.target {
+        Target::Queue(queue) => Some(queue.clone()),
+        Target::Agent { .. } => None,
+    };
+    let why = match (&transfer.by, &transfer.note) {
+        (Actor::Staff { .. }, Some(body)) => {
+            check_length("reason", body.bytes.len(), staff::WHY_BYTES_MAX)?;
+            String::from_utf8_lossy(&body.bytes)
+        }
+        _ => "".into(),
+    };
+    Ok(Box::new(Order {
+        by: author_of(&transfer.by),
+        why: why.into(),
+        to,
+    }))
 }
 
 fn check_may_pass_on(
@@ -77,7 +104,7 @@ fn check_may_pass_on(
 }
 
 /// Takes the conversation from whoever has it; the phase after that is the caller's.
-fn take_away(draft: &mut Draft<'_>, conversation: &Conversation) {
+pub(super) fn take_away(draft: &mut Draft<'_>, conversation: &Conversation) {
     draft.end_work(conversation);
     match &conversation.phase {
         Phase::Offered(offer) => {
@@ -93,6 +120,7 @@ fn to_queue(
     draft: &mut Draft<'_>,
     conversation: &Conversation,
     queue: &QueueId,
+    ordered: Box<Order>,
 ) -> Result<(), Refusal> {
     let state = draft.state;
     let plan = state.plan().ok_or(Refusal::PlanBehind {
@@ -140,6 +168,7 @@ fn to_queue(
         site: conversation.site.clone(),
         tally: Tally::Entered,
     });
+    draft.decided(conversation, Found::ToQueue, None, ordered);
     Ok(())
 }
 
@@ -147,29 +176,17 @@ fn to_queue(
 fn to_agent(
     draft: &mut Draft<'_>,
     conversation: &Conversation,
-    name: &AgentId,
-    wait: bool,
+    (name, wait): (&AgentId, bool),
+    ordered: Box<Order>,
 ) -> Result<(), Refusal> {
-    let taken = check_target(draft, conversation, name);
-    let epoch = next_epoch(conversation.owner_epoch);
-    let named = |draft: &Draft<'_>, units| -> Option<Match> {
-        let session = draft.state.agents.get(name)?.session?;
-        let (agent, found) = (name.clone(), Found::Named);
-        Some(Match {
-            agent,
-            session,
-            units,
-            found,
-            candidates: 1,
-            excluded: Vec::new(),
-            excluded_more: 0,
-        })
+    let taken = match staff::check_not_paused(draft.state, conversation, name) {
+        Ok(()) => check_target(draft, conversation, name),
+        Err(paused) => Err(paused),
     };
+    let epoch = next_epoch(conversation.owner_epoch);
     match taken {
         Ok(units) => {
-            let found = named(draft, units).ok_or_else(|| Refusal::AgentNotLoggedIn {
-                agent: name.clone(),
-            })?;
+            let found = named(draft, name, units, (Found::Named, ordered))?;
             take_away(draft, conversation);
             draft.item(
                 conversation,
@@ -185,14 +202,38 @@ fn to_agent(
             check_ever(draft, conversation, name)?;
             check_room(draft, conversation)?;
             wait_in_line(draft, conversation, name, epoch);
+            draft.decided(conversation, Found::ToOwnLine, Some(name.clone()), ordered);
             Ok(())
         }
         Err(refusal) => Err(refusal),
     }
 }
 
+/// The offer to an agent whom somebody named.
+pub(super) fn named(
+    draft: &Draft<'_>,
+    name: &AgentId,
+    units: u32,
+    (found, ordered): (Found, Box<Order>),
+) -> Result<Match, Refusal> {
+    let session = draft.state.agents.get(name).and_then(|agent| agent.session);
+    let session = session.ok_or_else(|| Refusal::AgentNotLoggedIn {
+        agent: name.clone(),
+    })?;
+    Ok(Match {
+        agent: name.clone(),
+        session,
+        units,
+        found,
+        candidates: 1,
+        excluded: Vec::new(),
+        excluded_more: 0,
+        ordered: Some(ordered),
+    })
+}
+
 /// Refuses work that the agent could not hold even with nothing else to do.
-fn check_ever(
+pub(super) fn check_ever(
     draft: &Draft<'_>,
     conversation: &Conversation,
     name: &AgentId,
@@ -218,12 +259,13 @@ fn check_room(draft: &Draft<'_>, conversation: &Conversation) -> Result<(), Refu
 }
 
 /// Whether waiting may help: an agent who does not exist or may not serve is refused all the same.
-fn can_wait(refusal: &Refusal) -> bool {
+pub(super) fn can_wait(refusal: &Refusal) -> bool {
     matches!(
         refusal,
         Refusal::AgentAtCapacity { .. }
             | Refusal::AgentNotReady { .. }
             | Refusal::AgentUnreachable { .. }
+            | Refusal::QueuePaused { .. }
     )
 }
 
@@ -248,13 +290,12 @@ fn wait_in_line(
     draft.owner(conversation, None, epoch);
 }
 
-/// Units that the agent has free for it, or why the transfer is refused.
-fn check_target(
-    draft: &Draft<'_>,
+/// The agent if one of this name may have it: known, logged in, not its holder, with the skills.
+pub(super) fn check_may_serve<'s>(
+    state: &'s State,
     conversation: &Conversation,
     name: &AgentId,
-) -> Result<u32, Refusal> {
-    let state = draft.state;
+) -> Result<&'s Agent, Refusal> {
     let not_found = || Refusal::AgentNotFound {
         agent: name.clone(),
     };
@@ -288,6 +329,17 @@ fn check_target(
             queue: conversation.queue.clone(),
         });
     }
+    Ok(agent)
+}
+
+/// Units that the agent has free for it, or why the transfer is refused.
+pub(super) fn check_target(
+    draft: &Draft<'_>,
+    conversation: &Conversation,
+    name: &AgentId,
+) -> Result<u32, Refusal> {
+    let state = draft.state;
+    let agent = check_may_serve(state, conversation, name)?;
     let load = draft.load(name);
     can_take(state, agent, &load, &conversation.channel).map_err(|reason| match reason {
         Exclusion::AtCapacity => super::own::at_capacity(draft, conversation, name),

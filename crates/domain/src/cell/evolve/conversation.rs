@@ -10,7 +10,6 @@ use crate::cell::conversation::{
 use crate::cell::derived::{LineKey, Spot};
 use crate::cell::event::{Event, OfferMade, Warning};
 use crate::cell::floor::{CustomerRecord, OfferOutcome};
-use crate::cell::receipts::RECEIPTS_MAX;
 use crate::cell::state::{CustomerAt, State};
 use crate::cell::transcript::{Author, Item, RemarkItem};
 use crate::ids::{CellTime, ConversationId, LogIndex, OfferId, OwnerEpoch, PlanVersion};
@@ -163,13 +162,7 @@ impl State {
     pub(super) fn record_offer(&mut self, made: &OfferMade) {
         self.meta.offers = self.meta.offers.max(made.offer.n);
         self.queue_totals(&made.queue, &made.site, |totals| totals.offers += 1);
-        if let Some(record) = self.conversations.get_mut(&made.conversation.index) {
-            if record.receipts.len() >= RECEIPTS_MAX {
-                record.receipts.remove(0);
-            }
-            record.receipts.reserve_exact(1);
-            record.receipts.push(made.receipt.clone());
-        }
+        self.add_receipt(made.conversation, &made.receipt);
     }
 
     pub(super) fn show_offer(&mut self, id: ConversationId, offer: OfferId, at: CellTime) {
@@ -184,7 +177,7 @@ impl State {
     pub(super) fn pass_over(&mut self, id: ConversationId, passed: &PassedOver, reason: &str) {
         if let Some(record) = self.conversations.get_mut(&id.index) {
             let mut receipts = record.receipts.iter_mut().rev();
-            let offered = receipts.find(|receipt| receipt.chosen == passed.agent);
+            let offered = receipts.find(|receipt| receipt.chosen.as_ref() == Some(&passed.agent));
             if let Some(receipt) = offered.filter(|_| !reason.is_empty()) {
                 Arc::make_mut(receipt).declined = Some(reason.into());
             }

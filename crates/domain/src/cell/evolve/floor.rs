@@ -87,10 +87,14 @@ impl State {
             OfferOutcome::Cancelled => totals.offers_cancelled += 1,
         });
         self.add_to_window(queue, *outcome, *at);
-        if *outcome == OfferOutcome::Accepted
-            && let Some(record) = self.conversations.get_mut(&conversation.index)
-        {
-            record.answered = true;
+        if let Some(record) = self.conversations.get_mut(&conversation.index) {
+            record.answered |= *outcome == OfferOutcome::Accepted;
+            let open = record.receipts.last_mut().filter(|receipt| {
+                receipt.chosen.as_ref() == Some(agent) && receipt.outcome.is_none()
+            });
+            if let Some(receipt) = open {
+                Arc::make_mut(receipt).outcome = Some(*outcome);
+            }
         }
         self.remember_ended(*conversation, *offer, agent, *outcome, *at);
     }

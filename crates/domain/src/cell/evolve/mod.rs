@@ -6,6 +6,7 @@ mod conversation;
 mod floor;
 mod people;
 mod plan;
+mod steer;
 
 use super::checkpoint::Checkpoint;
 use super::conversation::Phase;
@@ -76,6 +77,9 @@ pub(crate) fn evolve(state: &mut State, event: &Event) {
         | Event::Reclassed { .. }
         | Event::Repinned { .. }
         | Event::LeaderStarted { .. }
+        | Event::Decided { .. }
+        | Event::QueueSteered { .. }
+        | Event::StoodAside { .. }
         | Event::SpikeChanged { .. }
         | Event::Archived(_)
         | Event::Checkpointed { .. } => evolve_cell(state, event),
@@ -83,7 +87,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event) {
     }
 }
 
-/// Applies one event that concerns the cell itself, its plan or a queue.
+/// Applies one event that concerns the cell itself, its plan, a queue or a receipt alone.
 fn evolve_cell(state: &mut State, event: &Event) {
     match event {
         Event::VersionRaised { version } => {
@@ -119,6 +123,12 @@ fn evolve_cell(state: &mut State, event: &Event) {
                 logged: state.meta.applied,
             });
         }
+        Event::Decided {
+            conversation,
+            receipt,
+        } => state.add_receipt(*conversation, receipt),
+        Event::QueueSteered { queue, steered } => state.steer(queue, steered),
+        Event::StoodAside { queue, from } => state.stand_aside(queue, *from),
         _ => {}
     }
 }
@@ -138,6 +148,11 @@ impl State {
             Object::Agent(name) => {
                 if let Some(agent) = self.agent_mut(name) {
                     remember(&mut agent.requests, row.clone(), now);
+                }
+            }
+            Object::Queue(name) => {
+                if let Some(queue) = self.queue_mut(name) {
+                    remember(&mut queue.requests, row.clone(), now);
                 }
             }
             Object::Customer(account, customer) => {

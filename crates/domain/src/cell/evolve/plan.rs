@@ -103,7 +103,7 @@ impl State {
             let busy = derived
                 .get(name)
                 .is_some_and(|index| index.gauges.values().any(live));
-            busy || !record.totals.is_empty()
+            busy || !record.totals.is_empty() || record.paused_by().is_some()
         });
     }
 
@@ -178,5 +178,8 @@ fn new_queue(name: &QueueId, plan: &crate::plan::QueuePlan) -> QueueRecord {
         totals: BTreeMap::new(),
         window: VecDeque::new(),
         spike_since: None,
+        steered: None,
+        aside_from: None,
+        requests: Vec::new(),
     }
 }

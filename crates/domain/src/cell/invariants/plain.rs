@@ -111,16 +111,38 @@ pub(crate) fn is_paused(state: &State, version: PlanVersion, conversation: &Conv
     queue.is_some_and(|queue| queue.paused)
 }
 
+/// Whether a supervisor has paused the conversation's queue.
+pub(crate) fn is_stopped(state: &State, conversation: &Conversation) -> bool {
+    let queue = state.queues.get(&conversation.queue);
+    let steered = queue.and_then(|queue| queue.steered.as_ref());
+    steered.is_some_and(|steered| steered.paused)
+}
+
+/// Whether it stands aside from the lines in which agents are found, as its queue's record has it.
+pub(crate) fn stands_aside(state: &State, conversation: &Conversation) -> bool {
+    let queue = state.queues.get(&conversation.queue);
+    queue
+        .and_then(|queue| queue.aside_from)
+        .is_some_and(|from| {
+            let from = (urgency(from.urgency), i128::from(from.rank), from.index);
+            place(conversation) >= from
+        })
+}
+
 /// The place in a line: class of urgency, age with boost, log index.
 pub(crate) fn place(conversation: &Conversation) -> (u8, i128, LogIndex) {
-    let urgency = match conversation.urgency {
+    let aged_from = i128::from(conversation.aged_from.0);
+    let boost_ms = i128::from(conversation.boost_ms);
+    let rank = aged_from - boost_ms;
+    (urgency(conversation.urgency), rank, conversation.id.index)
+}
+
+fn urgency(urgency: Urgency) -> u8 {
+    match urgency {
         Urgency::Emergency => 0,
         Urgency::Normal => 1,
         Urgency::Background => 2,
-    };
-    let aged_from = i128::from(conversation.aged_from.0);
-    let boost_ms = i128::from(conversation.boost_ms);
-    (urgency, aged_from - boost_ms, conversation.id.index)
+    }
 }
 
 /// The agent for whom alone a waiting conversation is kept.

@@ -52,10 +52,15 @@ pub(super) fn pick_first(back: u8, firsts: &[Option<First>]) -> Option<usize> {
 pub(super) fn check_copy(first: &First, done: &Applied, state: &State) {
     let of_agent = matches!(
         first.command,
-        Command::LogIn(_) | Command::LogOut(_) | Command::SetIntent(_) | Command::SetNextStatus(_)
+        Command::LogIn(_)
+            | Command::LogOut(_)
+            | Command::SetIntent(_)
+            | Command::SetNextStatus(_)
+            | Command::PauseQueue(_)
+            | Command::ResumeQueue(_)
     );
     let young = state.now().since_ms(first.now) < crate::cell::requests::REQUEST_KEPT_MS;
-    // A plan may have taken the agent's record away, with what it remembered.
+    // A plan may have taken the record away, with what it remembered.
     if !young || (of_agent && state.meta().plan != first.plan) {
         return;
     }

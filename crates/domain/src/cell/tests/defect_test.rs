@@ -144,6 +144,7 @@ fn a_supervisor_releases_it_to_its_old_place_or_closes_it() {
         conversation: sick,
         request_id,
         staff: staff(),
+        reason: String::new(),
     };
     floor.ask(Command::Release(release)).unwrap();
     assert_eq!(floor.line("sales"), [sick, younger]);
@@ -270,6 +271,7 @@ fn a_release_leaves_a_customer_who_is_gone_the_whole_time_again() {
         conversation: id,
         request_id: floor.fresh(),
         staff: staff(),
+        reason: String::new(),
     };
     floor.ask(Command::Release(release)).unwrap();
     floor.wait_ms(119_999);

@@ -4,7 +4,9 @@
 
 mod copies;
 mod fired;
+mod hands;
 mod overtakes;
+mod plans;
 mod support;
 
 mod agent_test;
@@ -15,14 +17,17 @@ mod conversation_test;
 mod counters_test;
 mod dedup_test;
 mod defect_test;
+mod explain_test;
 mod homes_test;
 mod leader_test;
 mod lease_test;
 mod matching_test;
 mod offer_test;
+mod pause_test;
 mod plan_test;
 mod property_test;
 mod snapshot_test;
+mod staff_test;
 mod timers_test;
 mod transfer_test;
 mod version_test;

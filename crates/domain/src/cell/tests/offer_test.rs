@@ -331,7 +331,10 @@ fn receipts_say_why_an_agent_was_chosen_and_others_were_not() {
         (receipt.index, receipt.plan),
         (LogIndex(floor.index), PlanVersion(1))
     );
-    assert_eq!((receipt.candidates, receipt.chosen.as_str()), (1, "ana"));
+    assert_eq!(
+        (receipt.candidates, receipt.chosen.clone()),
+        (1, Some(agent("ana")))
+    );
     assert_eq!(
         receipt.excluded,
         [(agent("ben"), crate::cell::receipts::Exclusion::NotReady)]

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use crate::cell::conversation::{Conversation, Held, Phase};
 use crate::cell::event::{Event, OfferMade};
 use crate::cell::invariants::plain::{self, Work};
-use crate::cell::receipts::Found;
 use crate::cell::{Applied, State};
 use crate::ids::{AgentId, ConversationId};
 
@@ -23,7 +22,7 @@ struct Made<'e> {
 fn offers(done: &Applied) -> Vec<Made<'_>> {
     let events = done.events.iter().enumerate();
     let made = events.filter_map(|(at, event)| match event {
-        Event::OfferMade(offer) if offer.receipt.found != Found::Named => Some(Made { offer, at }),
+        Event::OfferMade(offer) if !offer.receipt.found.is_by_name() => Some(Made { offer, at }),
         _ => None,
     });
     made.collect()
@@ -133,6 +132,8 @@ fn paused(state: &State, conversation: &Conversation) -> bool {
     [state.meta.plan, conversation.classed_by]
         .into_iter()
         .any(|version| plain::is_paused(state, version, conversation))
+        || plain::is_stopped(state, conversation)
+        || plain::stands_aside(state, conversation)
 }
 
 fn check_pair(winner: &Conversation, other: &Conversation) {

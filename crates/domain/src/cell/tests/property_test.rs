@@ -8,7 +8,9 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::copies::{First, check_copy, pick_first};
 use super::fired::{KINDS, fired};
+use super::hands::{steered, supervised};
 use super::overtakes::check_overtakes;
+use super::plans::random_plan;
 use super::support::*;
 use crate::cell::command::*;
 use crate::cell::conversation::Phase;
@@ -28,7 +30,7 @@ struct Step {
 }
 
 /// Interleavings of the first property; the others need more work for each. Some ten seconds in all.
-const CASES: u32 = 200;
+const CASES: u32 = 280;
 /// Pairs of an offer and older or younger work of another line that the runs must come to at least.
 const OVERTAKES_MANY: usize = 100;
 const AGENTS: [&str; 4] = ["ana", "ben", "cem", "dea"];
@@ -41,52 +43,13 @@ const ANY_DEADLINE: u8 = 41;
 const OWNER_LOST: u8 = 42;
 /// Steps of this kind go on with what an agent has: a reply, a hold, the customer's word.
 const GO_ON: u8 = 43;
+/// Steps of this kind are a supervisor's: work taken from its agent, an agent named for it.
+const SUPERVISED: u8 = 44;
+/// Steps of this kind pause a queue or let it go on.
+const STEERED: u8 = 45;
 
 /// Runs whose first step says so adopt plans far more often than anybody does.
 const PLANS_MANY: u64 = 20;
-
-fn random_plan(n: u16) -> FloorPlan {
-    let mut plan = plan();
-    plan.agents.insert(agent("dea"), agent_plan("dea", 50));
-    for (at, (_, profile)) in plan.agents.iter_mut().enumerate() {
-        if at.is_multiple_of(2) {
-            profile
-                .skills
-                .insert(skill("law"), Level(1 + (n % 3) as u8));
-        }
-        profile.capacity = match n & 2_052 {
-            4 => 50,
-            2_052 => 25,
-            _ => 100,
-        };
-    }
-    if n & 8 != 0 {
-        plan.agents.remove(&agent("dea"));
-    }
-    if n & 16 != 0 {
-        plan.queues.remove(&queue("billing"));
-    }
-    if let Some(billing) = plan.queues.get_mut(&queue("billing")) {
-        billing.requires = vec![Requirement::Skill(skill("law"), Level(2))];
-        billing.strategy = crate::plan::Strategy::LeastLoad;
-        billing.on_agent_lost = OnAgentLost::Hold;
-        billing.paused = n & 256 != 0;
-        billing.boost_ms_max = 5_000;
-        // Later than the other queue's: an agent with work of both loses the one and keeps the other.
-        billing.timers.agent_lost_ms = 90_000;
-    }
-    let sales = plan.queues.get_mut(&queue("sales")).unwrap();
-    sales.paused = n & 32 != 0;
-    sales.wrap_up = if n & 64 != 0 {
-        WrapUpMode::Mandatory
-    } else {
-        WrapUpMode::Optional
-    };
-    if n & 512 != 0 && n & 1024 != 0 {
-        plan.queues.remove(&queue("sales"));
-    }
-    plan
-}
 
 /// What a step works on.
 struct Chosen {
@@ -179,6 +142,8 @@ fn resolve(floor: &mut Floor, step: &Step) -> Command {
         23 | 24 => people(floor, step, chosen.agent),
         27 if step.b.is_multiple_of(2) => Command::ArchivedUpto(floor.archived_command()),
         27 => Command::MatchMore,
+        SUPERVISED => supervised(floor, (step.a, step.b), id, chosen.agent),
+        STEERED => steered(floor, (step.a, step.b)),
         _ => Command::tick(),
     }
 }
@@ -224,6 +189,7 @@ fn change(floor: &mut Floor, step: &Step, chosen: Chosen) -> Command {
             conversation: id,
             request_id: floor.fresh(),
             staff: staff(),
+            reason: String::new(),
         }),
         _ => {
             let by = if step.b.is_multiple_of(3) {
@@ -330,7 +296,15 @@ fn people(floor: &mut Floor, step: &Step, name: &str) -> Command {
     } else {
         Intent::Ready
     };
-    match step.b % 7 {
+    match step.b % 8 {
+        7 => Command::SetIntent(SetIntent {
+            agent: agent(name),
+            request_id,
+            session: None,
+            staff: Some(staff()),
+            intent,
+            why: "by the roster".into(),
+        }),
         0 => Command::LogOut(LogOut {
             agent: agent(name),
             request_id,
@@ -343,6 +317,7 @@ fn people(floor: &mut Floor, step: &Step, name: &str) -> Command {
             session: Some(session),
             staff: None,
             intent,
+            why: String::new(),
         }),
         2 => Command::SetNextStatus(SetIntent {
             agent: agent(name),
@@ -350,6 +325,7 @@ fn people(floor: &mut Floor, step: &Step, name: &str) -> Command {
             session: Some(session),
             staff: None,
             intent,
+            why: String::new(),
         }),
         _ => Command::LogIn(LogIn {
             agent: agent(name),
@@ -475,7 +451,7 @@ fn run_noting(steps: &[Step], reached: &mut Reached) -> (Floor, Vec<Entry>, Vec<
 
 fn steps(count: std::ops::Range<usize>) -> impl Generated<Value = Vec<Step>> {
     let ms = prop_oneof![4 => 0_u64..500, 3 => 500..15_000_u64, 1 => 15_000..200_000_u64];
-    let step = (0..=GO_ON, any::<u8>(), any::<u8>(), ms).prop_map(|(kind, a, b, ms)| Step {
+    let step = (0..=STEERED, any::<u8>(), any::<u8>(), ms).prop_map(|(kind, a, b, ms)| Step {
         kind,
         a,
         b,
@@ -551,6 +527,10 @@ fn when_everybody_is_there_every_line_drains() {
             let mut content = random_plan(1);
             content.queues.get_mut(&queue("sales")).unwrap().wrap_up = WrapUpMode::Optional;
             floor.adopt(version, content);
+            for name in ["sales", "billing"] {
+                let act = floor.queue_act(name, "");
+                floor.ask(Command::ResumeQueue(act)).ok();
+            }
             sessions(&mut floor);
             for name in AGENTS {
                 floor.log_in(name);

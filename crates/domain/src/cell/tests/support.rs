@@ -464,6 +464,7 @@ impl Floor {
             session,
             staff: None,
             intent,
+            why: String::new(),
         }
     }
 

@@ -1,0 +1,94 @@
+//! Supervisors' acts.
+//! Promise: see `check`; an act that takes work from somebody says why.
+//! Not here: whether the supervisor may (`domain`).
+
+use domain::ids::{ConversationId, IdError};
+use pb::api::v1::{
+    AssignConversationRequest, EndConversationRequest, FloorServiceTransferConversationRequest,
+    PauseQueueRequest, Refusal, ReleaseConversationRequest, RequeueConversationRequest,
+    ResumeQueueRequest, SetAgentIntentRequest, floor_service_transfer_conversation_request,
+};
+
+use super::{bytes, conversation, name, request_id};
+use crate::errors::field_invalid;
+use crate::limits;
+
+/// Who does it, under which id, and why: the reason may be left out.
+fn act(id: &str, staff: &str, reason: &str) -> Result<(), Refusal> {
+    request_id(id)?;
+    name("staff", staff)?;
+    bytes("reason", reason, limits::CLOSE_REASON_BYTES_MAX)
+}
+
+/// The same with a reason.
+fn act_with_reason(id: &str, staff: &str, reason: &str) -> Result<(), Refusal> {
+    act(id, staff, reason)?;
+    if reason.is_empty() {
+        return Err(field_invalid("reason", IdError::Empty));
+    }
+    Ok(())
+}
+
+/// Ends a conversation.
+pub(crate) fn end(request: &EndConversationRequest) -> Result<ConversationId, Refusal> {
+    act(&request.request_id, &request.staff, &request.reason)?;
+    conversation(&request.conversation_id)
+}
+
+/// Passes a conversation on.
+pub(crate) fn transfer(
+    request: &FloorServiceTransferConversationRequest,
+) -> Result<ConversationId, Refusal> {
+    use floor_service_transfer_conversation_request::Target;
+    act_with_reason(&request.request_id, &request.staff, &request.reason)?;
+    match &request.target {
+        Some(Target::ToAgent(agent)) => name("to_agent", agent)?,
+        Some(Target::ToQueue(queue)) => name("to_queue", queue)?,
+        None => return Err(field_invalid("target", IdError::Empty)),
+    }
+    conversation(&request.conversation_id)
+}
+
+/// Takes a conversation from its agent.
+pub(crate) fn requeue(request: &RequeueConversationRequest) -> Result<ConversationId, Refusal> {
+    act_with_reason(&request.request_id, &request.staff, &request.reason)?;
+    conversation(&request.conversation_id)
+}
+
+/// Names the agent for waiting work.
+pub(crate) fn assign(request: &AssignConversationRequest) -> Result<ConversationId, Refusal> {
+    act_with_reason(&request.request_id, &request.staff, &request.reason)?;
+    name("agent", &request.agent)?;
+    conversation(&request.conversation_id)
+}
+
+/// Puts back what was set aside.
+pub(crate) fn release(request: &ReleaseConversationRequest) -> Result<ConversationId, Refusal> {
+    act(&request.request_id, &request.staff, &request.reason)?;
+    conversation(&request.conversation_id)
+}
+
+/// Sets an agent's intent.
+pub(crate) fn set_agent_intent(request: &SetAgentIntentRequest) -> Result<(), Refusal> {
+    name("agent", &request.agent)?;
+    let intent = request.intent.as_ref();
+    let intent = intent.ok_or_else(|| field_invalid("intent", IdError::Empty))?;
+    bytes("intent.reason", &intent.reason, limits::SHORT_BYTES_MAX)?;
+    if intent.ready {
+        act(&request.request_id, &request.staff, &request.reason)
+    } else {
+        act_with_reason(&request.request_id, &request.staff, &request.reason)
+    }
+}
+
+/// Pauses a queue.
+pub(crate) fn pause(request: &PauseQueueRequest) -> Result<(), Refusal> {
+    name("queue", &request.queue)?;
+    act_with_reason(&request.request_id, &request.staff, &request.reason)
+}
+
+/// Lets a queue go on.
+pub(crate) fn resume(request: &ResumeQueueRequest) -> Result<(), Refusal> {
+    name("queue", &request.queue)?;
+    act(&request.request_id, &request.staff, &request.reason)
+}
