@@ -17,4 +17,5 @@ mod refusals;
 mod replay;
 mod storage;
 mod streams;
+mod supervisors;
 mod support;

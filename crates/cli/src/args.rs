@@ -2,9 +2,13 @@
 //! Promise: what clap accepts here is all that the commands get; nothing else reads the command line.
 //! Not here: configuration of a node (`node::config`).
 
+mod hands;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use hands::{ActArgs, AgentSetArgs, AssignArgs, PassOnArgs, QueueActArgs, QueuePauseArgs};
 
 /// The port of the first node.
 const ADDR_DEFAULT: &str = "127.0.0.1:7400";
@@ -249,6 +253,10 @@ pub enum QueueCommand {
         #[command(flatten)]
         reach: ReachArgs,
     },
+    /// Stop a queue: it takes nothing new and offers nothing; what waits keeps its place.
+    Pause(QueuePauseArgs),
+    /// Let a queue go on that a supervisor has paused.
+    Resume(QueueActArgs),
 }
 
 #[derive(Debug, Args)]
@@ -267,6 +275,22 @@ pub enum AgentCommand {
         #[command(flatten)]
         reach: ReachArgs,
     },
+    /// Show one agent with what the agent holds.
+    Show {
+        /// The agent; the beginning of the name is enough.
+        name: String,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Say why an agent has no work, or no more.
+    Explain {
+        /// The agent; the beginning of the name is enough.
+        name: String,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Set an agent not ready, or ready again where a supervisor had set the agent not ready.
+    Set(AgentSetArgs),
 }
 
 #[derive(Debug, Args)]
@@ -329,7 +353,34 @@ pub enum ConversationCommand {
         #[command(flatten)]
         reach: ReachArgs,
     },
+    /// Say why a conversation waits, and why it went where it went.
+    Explain {
+        /// The conversation; the beginning of its id is enough.
+        id: String,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Pass a conversation on to a queue or an agent.
+    Transfer(PassOnArgs),
+    /// Take a conversation from its agent, back to its old place in line.
+    Requeue(ActArgs),
+    /// Offer waiting work to one agent, ahead of the line.
+    Assign(AssignArgs),
+    /// Put a conversation that was set aside after a defect back at its old place in line.
+    Release {
+        /// The conversation; the beginning of its id is enough.
+        id: String,
+        /// Why, for the record.
+        #[arg(long, default_value = "released by an operator")]
+        reason: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
     /// End a conversation.
+    #[command(visible_alias = "end")]
     Close {
         /// The conversation; the beginning of its id is enough.
         id: String,

@@ -2,6 +2,9 @@
 //! Promise: `show` prints why a conversation went where it went; `tail` loses nothing when a node dies.
 //! Not here: answering customers (the agent's desk does).
 
+mod acts;
+pub mod explain;
+
 use client::Event;
 use client::api::{self, ConversationState};
 
@@ -11,7 +14,7 @@ use crate::json;
 use crate::prefix;
 use crate::reach::Reach;
 use crate::table::{clock, columns, indented, or_dash, short, span};
-use crate::terminal::{Terminal, staff};
+use crate::terminal::Terminal;
 
 /// A queue, a customer or an agent has room for so many characters in a list.
 const CELL_CHARS: usize = 24;
@@ -49,28 +52,12 @@ pub async fn run(args: ConversationArgs, terminal: Terminal) -> Result<Exit, Fai
             let id = prefix::conversation(&reach, id).await?;
             tail(&reach, &id).await
         }
-        ConversationCommand::Close {
-            id,
-            reason,
-            yes,
-            reach,
-        } => {
+        ConversationCommand::Explain { id, reach } => {
             let reach = Reach::of(&reach)?;
             let id = prefix::conversation(&reach, id).await?;
-            terminal.confirm(&format!("End conversation {id}?"), yes)?;
-            let request = api::EndConversationRequest {
-                conversation_id: id,
-                staff: staff(),
-                reason,
-                ..Default::default()
-            };
-            let ended = reach.client.supervisor().end_conversation(request).await?;
-            match reach.output {
-                Output::Json => json::print("EndConversationResponse", &ended)?,
-                Output::Table => eprintln!("ended"),
-            }
-            Ok(Exit::Ok)
+            explain::run(&reach, id).await
         }
+        command => acts::run(command, terminal).await,
     }
 }
 
@@ -86,7 +73,7 @@ fn state_of(state: StateArg) -> ConversationState {
     }
 }
 
-fn state_word(state: ConversationState) -> &'static str {
+pub fn state_word(state: ConversationState) -> &'static str {
     match state {
         ConversationState::Unspecified => "unknown",
         ConversationState::Bot => "bot",

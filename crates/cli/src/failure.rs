@@ -129,9 +129,37 @@ impl From<CallError> for Failure {
         Self {
             sentence: error.message.trim_end_matches('.').to_owned(),
             reason: Some(error.reason_name().to_owned()),
-            next: next_of(&error).map(str::to_owned),
+            next: next_of_named(&error).or(next_of(&error).map(str::to_owned)),
             exit,
         }
+    }
+}
+
+/// What to type where the refusal names what it is about.
+fn next_of_named(error: &CallError) -> Option<String> {
+    let named = |key: &str| error.metadata.get(key).cloned();
+    match error.reason {
+        ErrorReason::QueuePaused => Some(format!("antiphon queue resume {}", named("queue")?)),
+        ErrorReason::QueueNotPaused if named("byPlan")? == "true" => {
+            Some("antiphon floor show".to_owned())
+        }
+        ErrorReason::QueueNotPaused => Some("antiphon queue list".to_owned()),
+        ErrorReason::AgentNotReady
+        | ErrorReason::AgentUnreachable
+        | ErrorReason::AgentAtCapacity
+        | ErrorReason::AgentNotLoggedIn => {
+            Some(format!("antiphon agent explain {}", named("agent")?))
+        }
+        ErrorReason::AgentNotSkilled => Some(format!("antiphon agent show {}", named("agent")?)),
+        ErrorReason::MachineDefect => {
+            let id = named("conversation")?;
+            Some(format!("antiphon conversation release {id}"))
+        }
+        ErrorReason::WrongState => {
+            let id = named("conversation")?;
+            Some(format!("antiphon conversation explain {id}"))
+        }
+        _ => None,
     }
 }
 
@@ -194,6 +222,17 @@ mod tests {
             failure.render(Terminal::plain()),
             "error: queue sales takes nothing at present\nreason: QUEUE_NOT_FOUND\ntry: antiphon queue list\n"
         );
+    }
+
+    #[test]
+    fn a_refusal_that_names_its_object_says_what_to_type_for_it() {
+        let mut paused = error(ErrorReason::QueuePaused, Kind::Refused);
+        paused.metadata.insert("queue".into(), "sales".into());
+        let next = |error: CallError| Failure::from(error).next;
+        assert_eq!(next(paused).as_deref(), Some("antiphon queue resume sales"));
+        let mut busy = error(ErrorReason::AgentAtCapacity, Kind::Refused);
+        busy.metadata.insert("agent".into(), "ana".into());
+        assert_eq!(next(busy).as_deref(), Some("antiphon agent explain ana"));
     }
 
     #[test]

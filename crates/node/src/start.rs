@@ -119,12 +119,6 @@ impl Node {
         }
     }
 
-    /// Its cells, for tests that look inside.
-    #[cfg(test)]
-    pub(crate) fn cells(&self) -> &Cells {
-        &self.running.cells
-    }
-
     /// Goes away in order; returns within `drain.deadline_ms` and a second. A second call returns
     /// at once.
     pub async fn shutdown(&self) {

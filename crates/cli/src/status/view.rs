@@ -282,14 +282,14 @@ mod tests {
                 committed: 1_204_331,
                 members: vec![
                     api::MemberView {
-                        halted: String::new(),
+                        halted: None,
                         node: "sha-n1".into(),
                         voter: true,
                         trails: Some(0),
                         reachable: true,
                     },
                     api::MemberView {
-                        halted: String::new(),
+                        halted: None,
                         node: "fra-n1".into(),
                         voter: true,
                         trails: None,
