@@ -92,6 +92,8 @@ pub const LINE_HEAD_MAX: usize = 100;
 pub const CHANGES_EXPLAINED_MAX: usize = 32;
 /// Lines of the list of changes between two floor plans.
 pub const CHANGES_MAX: usize = 1_000;
+/// Bytes of the texts of the differences between two floor plans: a client reads answers of 4 MiB.
+pub const DIFFERENCES_BYTES_MAX: usize = 1024 * 1024;
 
 /// A floor stream for which no node with a replica answers for this long is ended, so that its client goes
 /// on at another node.

@@ -1,70 +1,49 @@
-//! What one floor plan changes against another, for people to read before they apply it.
-//! Promise: a line for each queue, agent, account, channel and rule that differs; bounded.
-//! Not here: whether the plan is sound (`wire::floor`, `domain::control`).
+//! What one floor plan changes against another: key by key, and as lines to read before it is applied.
+//! Promise: a line for each part of the plan that differs; both forms are bounded.
+//! Not here: finding the differences (`wire::floor`), whether the plan is sound (`domain::control`).
 
-use std::collections::BTreeMap;
-use std::fmt::{Debug, Display};
-
-use domain::plan::{AccountPlan, AgentPlan, FloorPlan, IntakeRule, QueuePlan};
+use domain::plan::FloorPlan;
+use pb::api::v1 as api;
 use pb::api::v1::PlanFault;
-use wire::floor::duration_text;
+use wire::floor::{DifferenceKind, KeyDifference, PlanDifference, differences};
 
 use crate::limits;
 
-/// The lines, sorted by kind and name. Without a plan before, everything is new.
+/// Keys of one part that a line names.
+const KEYS_SHOWN: usize = 6;
+/// Characters of a value that a line shows.
+const VALUE_SHOWN: usize = 40;
+
+/// The lines, in the order of the text. Without a plan before, everything is new.
 pub fn between(before: Option<&FloorPlan>, after: &FloorPlan) -> Vec<String> {
-    let Some(before) = before else {
+    if before.is_none() {
         return vec![format!(
             "the first floor plan: {} sites, {} queues, {} agents",
             after.sites.len(),
             after.queues.len(),
             after.agents.len()
         )];
-    };
-    let mut lines = Vec::new();
-    keyed(&mut lines, "site", &before.sites, &after.sites, |_, _| {
-        Vec::new()
-    });
-    keyed(
-        &mut lines,
-        "skill",
-        &before.skills,
-        &after.skills,
-        |_, _| Vec::new(),
-    );
-    keyed(
-        &mut lines,
-        "language",
-        &before.languages,
-        &after.languages,
-        |_, _| Vec::new(),
-    );
-    keyed(
-        &mut lines,
-        "channel",
-        &before.channels,
-        &after.channels,
-        |_, _| Vec::new(),
-    );
-    keyed(
-        &mut lines,
-        "account",
-        &before.accounts,
-        &after.accounts,
-        account,
-    );
-    intake(&mut lines, &before.intake, &after.intake);
-    keyed(&mut lines, "queue", &before.queues, &after.queues, queue);
-    keyed(&mut lines, "agent", &before.agents, &after.agents, agent);
-    if before.policy != after.policy {
-        lines.push("policy: changed".to_owned());
     }
+    let mut lines: Vec<String> = differences(before, after).iter().map(line).collect();
     if lines.len() > limits::CHANGES_MAX {
         let more = lines.len() - limits::CHANGES_MAX;
         lines.truncate(limits::CHANGES_MAX);
         lines.push(format!("and {more} more"));
     }
     lines
+}
+
+/// What differs, key by key, as the API tells it; and how many parts were left out beside them.
+pub fn listed(before: Option<&FloorPlan>, after: &FloorPlan) -> (Vec<api::PlanDifference>, u32) {
+    let all = differences(before, after);
+    let mut bytes = 0;
+    let fits = |told: &&PlanDifference| {
+        bytes += size(told);
+        bytes <= limits::DIFFERENCES_BYTES_MAX
+    };
+    let listed: Vec<api::PlanDifference> = all.iter().take_while(fits).map(of_api).collect();
+    let left_out = u32::try_from(all.len() - listed.len()).unwrap_or(u32::MAX);
+    (listed, left_out)
 }
 
 /// The faults of a plan, as the API lists them.
@@ -78,147 +57,64 @@ pub fn faults(found: Vec<wire::floor::FloorFault>) -> Vec<PlanFault> {
     found.into_iter().map(fault).collect()
 }
 
-/// Compares two maps by key; `details` names what differs inside, if it can tell.
-fn keyed<K: Ord + Display, V: PartialEq>(
-    lines: &mut Vec<String>,
-    kind: &str,
-    before: &BTreeMap<K, V>,
-    after: &BTreeMap<K, V>,
-    details: fn(&V, &V) -> Vec<String>,
-) {
-    for (name, old) in before {
-        match after.get(name) {
-            None => lines.push(format!("{kind} {name}: removed")),
-            Some(new) if new != old => {
-                let inside = details(old, new);
-                let inside = if inside.is_empty() {
-                    "changed".to_owned()
-                } else {
-                    inside.join(", ")
-                };
-                lines.push(format!("{kind} {name}: {inside}"));
-            }
-            Some(_) => {}
-        }
-    }
-    for name in after.keys().filter(|name| !before.contains_key(name)) {
-        lines.push(format!("{kind} {name}: added"));
+/// Bytes of the texts of a difference.
+fn size(told: &PlanDifference) -> usize {
+    let value = |value: &Option<String>| value.as_ref().map_or(0, String::len);
+    let key = |key: &KeyDifference| key.key.len() + value(&key.old) + value(&key.new);
+    told.section.len() + told.name.len() + told.keys.iter().map(key).sum::<usize>()
+}
+
+fn of_api(told: &PlanDifference) -> api::PlanDifference {
+    let kind = match told.kind {
+        DifferenceKind::Added => api::DifferenceKind::Added,
+        DifferenceKind::Removed => api::DifferenceKind::Removed,
+        DifferenceKind::Changed => api::DifferenceKind::Changed,
+    };
+    let key = |key: &KeyDifference| api::KeyDifference {
+        key: key.key.clone(),
+        old_value: key.old.clone(),
+        new_value: key.new.clone(),
+    };
+    api::PlanDifference {
+        kind: kind.into(),
+        section: told.section.to_owned(),
+        name: told.name.clone(),
+        keys: told.keys.iter().map(key).collect(),
     }
 }
 
-/// Rules have no names: of a table as long as before each rule that differs is named by its place,
-/// of another one the lengths are.
-fn intake(lines: &mut Vec<String>, before: &[IntakeRule], after: &[IntakeRule]) {
-    if before.len() != after.len() {
-        lines.push(format!(
-            "intake: {} rules instead of {}",
-            after.len(),
-            before.len()
-        ));
-        return;
-    }
-    for (at, (old, new)) in before.iter().zip(after).enumerate() {
-        if old != new {
-            lines.push(format!(
-                "intake rule {}: {}",
-                at + 1,
-                rule(old, new).join(", ")
-            ));
-        }
-    }
+fn line(told: &PlanDifference) -> String {
+    let part = [told.section, &told.name];
+    let part: Vec<&str> = part.into_iter().filter(|word| !word.is_empty()).collect();
+    let part = match part.is_empty() {
+        true => "plan".to_owned(),
+        false => part.join(" "),
+    };
+    let what = match told.kind {
+        DifferenceKind::Added => "added".to_owned(),
+        DifferenceKind::Removed => "removed".to_owned(),
+        DifferenceKind::Changed => keys(&told.keys),
+    };
+    format!("{part}: {what}")
 }
 
-fn rule(old: &IntakeRule, new: &IntakeRule) -> Vec<String> {
-    let mut found = Vec::new();
-    if (&old.language, &old.topic) != (&new.language, &new.topic) {
-        found.push("fits another language or topic".to_owned());
+fn keys(keys: &[KeyDifference]) -> String {
+    let key = |key: &KeyDifference| match (&key.old, &key.new) {
+        (Some(old), Some(new)) => format!("{} {} -> {}", key.key, short(old), short(new)),
+        (None, Some(new)) => format!("{} {} added", key.key, short(new)),
+        _ => format!("{} removed", key.key),
+    };
+    let mut shown: Vec<String> = keys.iter().take(KEYS_SHOWN).map(key).collect();
+    if keys.len() > KEYS_SHOWN {
+        shown.push(format!("and {} more", keys.len() - KEYS_SHOWN));
     }
-    moved(&mut found, "queue", &old.queue, &new.queue);
-    time(&mut found, "boost", old.boost_ms, new.boost_ms);
-    found
+    shown.join(", ")
 }
 
-fn account(old: &AccountPlan, new: &AccountPlan) -> Vec<String> {
-    let mut found = Vec::new();
-    moved(&mut found, "channel", &old.channel, &new.channel);
-    moved(&mut found, "site", &old.site, &new.site);
-    moved(&mut found, "queue", &old.queue, &new.queue);
-    time(&mut found, "boost", old.boost_ms, new.boost_ms);
-    found
-}
-
-fn queue(old: &QueuePlan, new: &QueuePlan) -> Vec<String> {
-    let mut found = Vec::new();
-    changed(&mut found, "paused", &old.paused, &new.paused);
-    changed(&mut found, "urgency", &old.urgency, &new.urgency);
-    changed(&mut found, "strategy", &old.strategy, &new.strategy);
-    changed(
-        &mut found,
-        "waiting_max",
-        &old.waiting_max,
-        &new.waiting_max,
-    );
-    changed(
-        &mut found,
-        "on_agent_lost",
-        &old.on_agent_lost,
-        &new.on_agent_lost,
-    );
-    changed(&mut found, "wrap_up", &old.wrap_up, &new.wrap_up);
-    time(&mut found, "boost_max", old.boost_ms_max, new.boost_ms_max);
-    for (name, differs) in [
-        ("requirements", old.requires != new.requires),
-        ("timers", old.timers != new.timers),
-        ("service level", old.service_level != new.service_level),
-        ("texts", old.texts != new.texts),
-    ] {
-        if differs {
-            found.push(format!("{name} changed"));
-        }
-    }
-    found
-}
-
-fn agent(old: &AgentPlan, new: &AgentPlan) -> Vec<String> {
-    let mut found = Vec::new();
-    changed(
-        &mut found,
-        "display_name",
-        &old.display_name,
-        &new.display_name,
-    );
-    changed(&mut found, "site", &old.site, &new.site);
-    changed(&mut found, "cell", &old.cell, &new.cell);
-    changed(&mut found, "capacity", &old.capacity, &new.capacity);
-    changed(&mut found, "team", &old.team, &new.team);
-    for (name, differs) in [
-        ("skills", old.skills != new.skills),
-        ("languages", old.languages != new.languages),
-        ("counts per channel", old.count_max != new.count_max),
-    ] {
-        if differs {
-            found.push(format!("{name} changed"));
-        }
-    }
-    found
-}
-
-fn changed<T: PartialEq + Debug>(found: &mut Vec<String>, name: &str, old: &T, new: &T) {
-    if old != new {
-        found.push(format!("{name} {old:?} -> {new:?}"));
-    }
-}
-
-fn moved<T: PartialEq + Display>(found: &mut Vec<String>, name: &str, old: &T, new: &T) {
-    if old != new {
-        found.push(format!("{name} {old} -> {new}"));
-    }
-}
-
-fn time(found: &mut Vec<String>, name: &str, old_ms: u64, new_ms: u64) {
-    if old_ms != new_ms {
-        let (old, new) = (duration_text(old_ms), duration_text(new_ms));
-        found.push(format!("{name} {old} -> {new}"));
+fn short(value: &str) -> String {
+    match value.char_indices().nth(VALUE_SHOWN) {
+        Some((end, _)) => format!("{}...", value.get(..end).unwrap_or(value)),
+        None => value.to_owned(),
     }
 }
 
@@ -227,7 +123,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use domain::ids::{AccountId, AgentId, ChannelId, QueueId, SiteId, TenantId};
-    use domain::plan::FloorPolicy;
+    use domain::plan::{AccountPlan, AgentPlan, FloorPolicy, IntakeRule};
 
     use super::*;
 
@@ -301,25 +197,47 @@ mod tests {
         assert_eq!(
             between(Some(&boosted(0, 90_000)), &boosted(30_000, 120_000)),
             [
-                "account web: boost 0s -> 30s",
-                "intake rule 1: boost 90s -> 2m"
+                "account web: boost \"0s\" -> \"30s\"",
+                "intake 1: boost \"90s\" -> \"2m\""
             ]
         );
     }
 
     #[test]
-    fn a_table_of_another_length_is_told_by_its_lengths() {
+    fn a_row_that_is_gone_is_told_by_its_place() {
         let mut after = boosted(0, 0);
         after.intake.clear();
-        assert_eq!(
-            between(Some(&boosted(0, 0)), &after),
-            ["intake: 0 rules instead of 1"]
-        );
+        assert_eq!(between(Some(&boosted(0, 0)), &after), ["intake 1: removed"]);
     }
 
     #[test]
     fn the_same_plan_changes_nothing() {
         let plan = plan_with(&[("ana", 100)]);
         assert!(between(Some(&plan), &plan).is_empty());
+    }
+
+    #[test]
+    fn a_line_shows_the_beginning_of_a_long_value_and_of_many_keys() {
+        let key = |n: usize| KeyDifference {
+            key: format!("k{n}"),
+            old: Some("1".into()),
+            new: Some("ü".repeat(50)),
+        };
+        let line = keys(&(0..8).map(key).collect::<Vec<_>>());
+        let first = format!("k0 1 -> {}..., k1", "ü".repeat(40));
+        assert!(line.starts_with(&first), "{line}");
+        assert!(line.ends_with(", and 2 more"), "{line}");
+    }
+
+    #[test]
+    fn what_does_not_fit_the_answer_is_counted() {
+        let names: Vec<String> = (0..20_000).map(|n| format!("agent-{n:05}")).collect();
+        let agents: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), 100)).collect();
+        let (listed, left_out) = listed(None, &plan_with(&agents));
+        assert!(left_out > 0 && !listed.is_empty());
+        // Beside the agents: the keys before the first header and the policy.
+        assert_eq!(listed.len() + left_out as usize, names.len() + 2);
+        let bytes: usize = listed.iter().map(prost::Message::encoded_len).sum();
+        assert!(bytes <= 2 * limits::DIFFERENCES_BYTES_MAX, "{bytes}");
     }
 }

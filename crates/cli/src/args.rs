@@ -2,13 +2,17 @@
 //! Promise: what clap accepts here is all that the commands get; nothing else reads the command line.
 //! Not here: configuration of a node (`node::config`).
 
+mod floor;
 mod hands;
+mod operate;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use floor::{FloorArgs, FloorCommand};
 pub use hands::{ActArgs, AgentSetArgs, AssignArgs, PassOnArgs, QueueActArgs, QueuePauseArgs};
+pub use operate::{CompletionArgs, ManArgs};
 
 /// The port of the first node.
 const ADDR_DEFAULT: &str = "127.0.0.1:7400";
@@ -56,6 +60,10 @@ pub enum Command {
     Bench(BenchArgs),
     /// Configuration of a node: the defaults, a check, the values in force.
     Config(ConfigArgs),
+    /// Print what makes a shell complete these commands.
+    Completion(CompletionArgs),
+    /// Print the manual page, or write one for each command.
+    Man(ManArgs),
     /// The version of this program.
     Version(VersionArgs),
 }
@@ -197,47 +205,6 @@ pub struct CheckArgs {
     /// The form of the answer.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct FloorArgs {
-    #[command(subcommand)]
-    pub command: FloorCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum FloorCommand {
-    /// Print the plan in force.
-    Show {
-        /// An earlier version that is still kept.
-        #[arg(long, default_value_t = 0)]
-        version: u64,
-        #[command(flatten)]
-        reach: ReachArgs,
-    },
-    /// Check a plan and say what applying it would change.
-    Check {
-        /// The plan; `-` reads it from standard input.
-        file: PathBuf,
-        #[command(flatten)]
-        reach: ReachArgs,
-    },
-    /// Bring a plan into force.
-    Apply {
-        /// The plan; `-` reads it from standard input.
-        file: PathBuf,
-        /// The version that it was made against; without it the one in force now.
-        #[arg(long)]
-        expect: Option<u64>,
-        /// Check alone, change nothing.
-        #[arg(long)]
-        dry_run: bool,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-        #[command(flatten)]
-        reach: ReachArgs,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -560,7 +527,7 @@ mod tests {
             .get_subcommands()
             .map(clap::Command::get_name)
             .collect();
-        let expected = "dev init serve join status check floor queue agent conversation replay bench config version";
+        let expected = "dev init serve join status check floor queue agent conversation replay bench config completion man version";
         assert_eq!(names.join(" "), expected);
     }
 

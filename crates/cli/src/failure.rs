@@ -19,7 +19,7 @@ pub enum Exit {
     Error = 1,
     /// The command line makes no sense.
     Usage = 2,
-    /// The cluster answers and something is missing.
+    /// The cluster answers and is not as it should be (`status`), or not as a file says (`floor diff`).
     Degraded = 3,
     /// Nobody answers.
     Unreachable = 4,

@@ -2,6 +2,8 @@
 //! Promise: a plan is applied only against the version that it was made for; faults come with their place.
 //! Not here: what makes a plan good (the cluster decides).
 
+mod diff;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,9 @@ pub async fn run(args: FloorArgs, terminal: Terminal) -> Result<Exit, Failure> {
     match args.command {
         FloorCommand::Show { version, reach } => show(&Reach::of(&reach)?, version).await,
         FloorCommand::Check { file, reach } => check(&Reach::of(&reach)?, &file).await,
+        FloorCommand::Diff { file, reach } => {
+            diff::diff(&Reach::of(&reach)?, &file, terminal).await
+        }
         FloorCommand::Apply {
             file,
             expect,

@@ -14,6 +14,7 @@ mod failure;
 mod floor;
 mod json;
 mod local;
+mod pages;
 mod prefix;
 mod queue;
 mod reach;
@@ -63,6 +64,8 @@ fn run(cli: Cli, terminal: Terminal) -> Result<Exit, Failure> {
         Command::Join(args) => local::join(args),
         Command::Check(args) => local::check(args, terminal),
         Command::Config(args) => local::config(args),
+        Command::Completion(args) => Ok(pages::completion(&args)),
+        Command::Man(args) => pages::man(&args),
         command => client_runtime()?.block_on(ask(command, terminal)),
     }
 }
@@ -92,7 +95,9 @@ async fn ask(command: Command, terminal: Terminal) -> Result<Exit, Failure> {
         | Command::Serve(_)
         | Command::Join(_)
         | Command::Check(_)
-        | Command::Config(_) => Err(Failure::plain("this command starts a node")),
+        | Command::Config(_)
+        | Command::Completion(_)
+        | Command::Man(_) => Err(Failure::plain("this command asks no cluster")),
     }
 }
 

@@ -3,6 +3,7 @@
 //! all faults of a file are listed at once; a plan that `parse` gives has no fault of `check`.
 //! Not here: what makes a plan impossible (`domain::control::check`), applying it (`control`).
 
+mod diff;
 mod queues;
 mod reader;
 mod render;
@@ -19,9 +20,12 @@ use toml_edit::Document;
 use crate::plan::check_plan;
 use reader::Reader;
 
+pub use diff::{DifferenceKind, KeyDifference, PlanDifference, differences};
 pub use render::render;
 pub use values::duration_text;
 
+#[cfg(test)]
+mod diff_test;
 #[cfg(test)]
 mod floor_test;
 

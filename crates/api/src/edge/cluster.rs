@@ -59,15 +59,19 @@ impl ClusterService for Clusters {
                 None => (0, None),
             },
         };
-        let (faults, changes) = match wire::floor::parse(&request.toml) {
-            Ok(plan) => (Vec::new(), plan_changes::between(current.as_ref(), &plan)),
-            Err(faults) => (plan_changes::faults(faults), Vec::new()),
-        };
-        Ok(Response::new(CheckFloorPlanResponse {
-            faults,
+        let mut checked = CheckFloorPlanResponse {
             current_version,
-            changes,
-        }))
+            ..CheckFloorPlanResponse::default()
+        };
+        match wire::floor::parse(&request.toml) {
+            Ok(plan) => {
+                checked.changes = plan_changes::between(current.as_ref(), &plan);
+                (checked.differences, checked.differences_left_out) =
+                    plan_changes::listed(current.as_ref(), &plan);
+            }
+            Err(faults) => checked.faults = plan_changes::faults(faults),
+        }
+        Ok(Response::new(checked))
     }
 
     async fn apply_floor_plan(

@@ -13,24 +13,36 @@ use domain::plan::{
 use super::values::{duration_text, share_text};
 use super::words::{DEFINITION, ON_AGENT_LOST, STRATEGY, URGENCY, WRAP_UP, word_of};
 
+/// The header of a row of the intake table, of which there are several without names.
+pub(super) const INTAKE: &str = "intake";
+
 /// The plan as the text of a `floor.toml`.
 pub fn render(plan: &FloorPlan) -> String {
-    let mut page = Page::default();
+    let mut text = String::new();
+    sections(plan)
+        .iter()
+        .for_each(|section| print(&mut text, section));
+    text
+}
+
+/// The plan as the sections of its text, in order.
+pub(super) fn sections(plan: &FloorPlan) -> Vec<Section> {
+    let mut page = Page(vec![Page::begin("", "")]);
     page.text("tenant", plan.tenant.as_str());
     policy(&mut page, &plan.policy);
     for (id, site) in &plan.sites {
-        page.header(&["site", id.as_str()]);
+        page.header("site", id.as_str());
         page.text("name", &site.display_name);
         page.text("time_zone", &site.time_zone);
     }
     labels(&mut page, "skill", &plan.skills);
     labels(&mut page, "language", &plan.languages);
     for (id, plan) in &plan.channels {
-        page.header(&["channel", id.as_str()]);
+        page.header("channel", id.as_str());
         channel(&mut page, plan);
     }
     for (id, account) in &plan.accounts {
-        page.header(&["account", id.as_str()]);
+        page.header("account", id.as_str());
         page.text("channel", account.channel.as_str());
         page.text("site", account.site.as_str());
         page.text("queue", account.queue.as_str());
@@ -38,18 +50,18 @@ pub fn render(plan: &FloorPlan) -> String {
     }
     plan.intake.iter().for_each(|row| rule(&mut page, row));
     for (id, plan) in &plan.queues {
-        page.header(&["queue", id.as_str()]);
+        page.header("queue", id.as_str());
         queue(&mut page, plan);
     }
     for (id, plan) in &plan.agents {
-        page.header(&["agent", id.as_str()]);
+        page.header("agent", id.as_str());
         agent(&mut page, plan);
     }
     page.0
 }
 
 fn policy(page: &mut Page, policy: &FloorPolicy) {
-    page.header(&["policy"]);
+    page.header("policy", "");
     page.time("heartbeat", policy.heartbeat_ms);
     page.time("suspect", policy.suspect_ms);
     page.time("lost", policy.lost_ms);
@@ -63,11 +75,11 @@ fn policy(page: &mut Page, policy: &FloorPolicy) {
     );
 }
 
-fn labels<K: Display>(page: &mut Page, section: &str, labels: &BTreeMap<K, String>) {
+fn labels<K: Display>(page: &mut Page, section: &'static str, labels: &BTreeMap<K, String>) {
     if labels.is_empty() {
         return;
     }
-    page.header(&[section]);
+    page.header(section, "");
     for (id, text) in labels {
         page.text(&id.to_string(), text);
     }
@@ -85,7 +97,7 @@ fn channel(page: &mut Page, channel: &ChannelPlan) {
 }
 
 fn rule(page: &mut Page, rule: &IntakeRule) {
-    page.0.push_str("\n[[intake]]\n");
+    page.header(INTAKE, "");
     if let Some(language) = &rule.language {
         page.text("language", language.as_str());
     }
@@ -148,7 +160,7 @@ fn queue(page: &mut Page, queue: &QueuePlan) {
         ("paused", &queue.texts.paused),
         ("nobody_staffed", &queue.texts.nobody_staffed),
     ] {
-        page.line(format_args!("texts.{key} = {}", quoted(text)));
+        page.dotted(format!("texts.{key}"), text);
     }
 }
 
@@ -167,10 +179,7 @@ fn timers(page: &mut Page, timers: &Timers) {
         ("wrap_up", timers.wrap_up_ms),
         ("hold_close", timers.hold_close_ms),
     ] {
-        page.line(format_args!(
-            "timers.{key} = {}",
-            quoted(&duration_text(ms))
-        ));
+        page.dotted(format!("timers.{key}"), &duration_text(ms));
     }
 }
 
@@ -205,42 +214,94 @@ fn agent(page: &mut Page, agent: &AgentPlan) {
     page.text("team", &agent.team);
 }
 
-/// The text so far.
-#[derive(Default)]
-struct Page(String);
+/// A value as the text has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    /// A text, a number or a truth, in its TOML form.
+    Plain(String),
+    /// An inline table, its keys and values in their TOML form.
+    Inline(Vec<(String, String)>),
+}
+
+/// A header with the keys below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Section {
+    /// The first word of the header; empty for the keys before the first one.
+    pub(super) kind: &'static str,
+    /// The second word: which queue, which agent; empty where there is none.
+    pub(super) name: String,
+    /// Keys in their TOML form, in order.
+    pub(super) pairs: Vec<(String, Value)>,
+}
+
+/// The sections so far; the keys before the first header are the first one.
+struct Page(Vec<Section>);
 
 impl Page {
-    fn header(&mut self, keys: &[&str]) {
-        let keys: Vec<String> = keys.iter().map(|key| bare_or_quoted(key)).collect();
-        self.line(format_args!("\n[{}]", keys.join(".")));
+    fn begin(kind: &'static str, name: &str) -> Section {
+        Section {
+            kind,
+            name: name.to_owned(),
+            pairs: Vec::new(),
+        }
+    }
+
+    fn header(&mut self, kind: &'static str, name: &str) {
+        self.0.push(Self::begin(kind, name));
     }
 
     fn text(&mut self, key: &str, text: &str) {
-        let key = bare_or_quoted(key);
-        self.line(format_args!("{key} = {}", quoted(text)));
+        self.pair(bare_or_quoted(key), Value::Plain(quoted(text)));
     }
 
     fn time(&mut self, key: &str, ms: u64) {
         self.text(key, &duration_text(ms));
     }
 
+    /// A text under a dotted key.
+    fn dotted(&mut self, key: String, text: &str) {
+        self.pair(key, Value::Plain(quoted(text)));
+    }
+
     fn plain(&mut self, key: &str, value: impl Display) {
-        self.line(format_args!("{key} = {value}"));
+        self.pair(key.to_owned(), Value::Plain(value.to_string()));
     }
 
     fn inline<V: Display>(&mut self, key: &str, values: impl IntoIterator<Item = (String, V)>) {
         let values = values
             .into_iter()
-            .map(|(key, value)| format!("{} = {value}", bare_or_quoted(&key)));
-        let values: Vec<String> = values.collect();
-        match values.is_empty() {
-            true => self.line(format_args!("{key} = {{}}")),
-            false => self.line(format_args!("{key} = {{ {} }}", values.join(", "))),
-        }
+            .map(|(key, value)| (bare_or_quoted(&key), value.to_string()));
+        self.pair(key.to_owned(), Value::Inline(values.collect()));
     }
 
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        writeln!(self.0, "{line}").expect("writing to a String does not fail");
+    fn pair(&mut self, key: String, value: Value) {
+        if let Some(section) = self.0.last_mut() {
+            section.pairs.push((key, value));
+        }
+    }
+}
+
+fn print(text: &mut String, section: &Section) {
+    let name = bare_or_quoted(&section.name);
+    match (section.kind, section.name.is_empty()) {
+        ("", _) => {}
+        (INTAKE, _) => text.push_str("\n[[intake]]\n"),
+        (kind, true) => text.push_str(&format!("\n[{kind}]\n")),
+        (kind, false) => text.push_str(&format!("\n[{kind}.{name}]\n")),
+    }
+    for (key, value) in &section.pairs {
+        text.push_str(&format!("{key} = {value}\n"));
+    }
+}
+
+impl Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pairs = match self {
+            Self::Plain(value) => return f.write_str(value),
+            Self::Inline(pairs) if pairs.is_empty() => return f.write_str("{}"),
+            Self::Inline(pairs) => pairs.iter().map(|(key, value)| format!("{key} = {value}")),
+        };
+        write!(f, "{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -1,0 +1,176 @@
+//! `antiphon completion` and `antiphon man`: what is made from the tree of commands.
+//! Promise: every command that can be typed is completed and has a page; nothing is installed.
+//! Not here: the tree (`args`).
+
+use std::path::Path;
+
+use clap::{Command, CommandFactory as _};
+use clap_mangen::Man;
+
+use crate::args::{Cli, CompletionArgs, ManArgs};
+use crate::failure::{Exit, Failure};
+
+/// The name of the program, and of the first page.
+const PROGRAM: &str = "antiphon";
+/// What the foot of each page says.
+const MANUAL: &str = "Antiphon";
+
+/// Prints the script for a shell.
+pub fn completion(args: &CompletionArgs) -> Exit {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), PROGRAM, &mut script);
+    out!("{}", String::from_utf8_lossy(&script));
+    Exit::Ok
+}
+
+/// Prints the first page, or writes all of them.
+pub fn man(args: &ManArgs) -> Result<Exit, Failure> {
+    let pages = pages(Cli::command())?;
+    let Some(folder) = &args.dir else {
+        let first = pages.first().map(|page| page.text.as_str());
+        out!("{}", first.unwrap_or_default());
+        return Ok(Exit::Ok);
+    };
+    std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+    for page in &pages {
+        let file = folder.join(&page.file);
+        std::fs::write(&file, &page.text).map_err(|error| unwritable(&file, &error))?;
+    }
+    eprintln!("wrote {} pages to {}", pages.len(), folder.display());
+    eprintln!(
+        "try: man -l {}",
+        folder.join(format!("{PROGRAM}.1")).display()
+    );
+    Ok(Exit::Ok)
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    let folder = path.parent().filter(|above| !above.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    Failure::plain(format!("{} cannot be written: {error}", path.display()))
+        .with_reason("FILE_UNWRITABLE")
+        .with_next(format!("ls -ld {}", folder.display()))
+}
+
+/// A page of the manual.
+struct Page {
+    /// `antiphon-floor-diff.1`.
+    file: String,
+    /// Its text, roff.
+    text: String,
+}
+
+/// A page for the program and each of its commands, the program's first.
+fn pages(mut program: Command) -> Result<Vec<Page>, Failure> {
+    // Gives each command the whole of its name, `antiphon-floor-diff`.
+    program.build();
+    let mut pages = Vec::new();
+    let mut left = vec![program];
+    while let Some(command) = left.pop() {
+        let below = command
+            .get_subcommands()
+            .filter(|below| !below.is_hide_set());
+        // Clap's own `help` has the same tree below it once more.
+        let below = below.filter(|below| below.get_name() != "help");
+        left.extend(below.cloned());
+        let page = Man::new(command).manual(MANUAL);
+        let mut text = Vec::new();
+        page.render(&mut text)?;
+        pages.push(Page {
+            file: page.get_filename(),
+            text: String::from_utf8_lossy(&text).into_owned(),
+        });
+    }
+    pages
+        .get_mut(1..)
+        .into_iter()
+        .for_each(|rest| rest.sort_by(|a, b| a.file.cmp(&b.file)));
+    Ok(pages)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap_complete::Shell;
+
+    use super::*;
+
+    /// The whole names of all commands, `antiphon floor diff`, with the commands.
+    fn tree() -> Vec<(String, Command)> {
+        let mut found = Vec::new();
+        let mut left = vec![(PROGRAM.to_owned(), Cli::command())];
+        while let Some((name, command)) = left.pop() {
+            for below in command.get_subcommands() {
+                left.push((format!("{name} {}", below.get_name()), below.clone()));
+            }
+            found.push((name, command));
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_and_every_argument_says_what_it_is() {
+        for (name, command) in tree() {
+            assert!(command.get_about().is_some(), "{name} says nothing");
+            for argument in command.get_arguments() {
+                let said = argument.get_help().is_some();
+                assert!(said, "{name}: {} says nothing", argument.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_has_a_page_that_names_its_arguments() {
+        let pages = pages(Cli::command()).unwrap();
+        let tree = tree();
+        assert_eq!(pages.len(), tree.len());
+        assert_eq!(pages[0].file, "antiphon.1");
+        for (name, command) in tree {
+            let file = format!("{}.1", name.replace(' ', "-"));
+            let page = pages.iter().find(|page| page.file == file);
+            let text = page
+                .map(|page| page.text.replace('\\', ""))
+                .unwrap_or_default();
+            assert!(text.contains(".SH SYNOPSIS"), "{file}: {text}");
+            for argument in command.get_arguments().filter_map(clap::Arg::get_long) {
+                assert!(
+                    text.contains(&format!("--{argument}")),
+                    "{file}: {argument}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_shell_completes_every_command() {
+        for shell in [
+            Shell::Bash,
+            Shell::Zsh,
+            Shell::Fish,
+            Shell::PowerShell,
+            Shell::Elvish,
+        ] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
+            let script = String::from_utf8(script).unwrap();
+            for (name, _) in tree() {
+                let word = name.rsplit(' ').next().unwrap_or_default();
+                assert!(script.contains(word), "{shell}: {name}");
+            }
+            assert!(script.contains("dry-run"), "{shell}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let args = ManArgs {
+            dir: Some("/dev/null/man".into()),
+        };
+        let failure = man(&args).unwrap_err();
+        assert!(
+            failure
+                .sentence
+                .starts_with("/dev/null/man cannot be written")
+        );
+        assert_eq!(failure.next.as_deref(), Some("ls -ld /dev/null"));
+    }
+}
