@@ -13,6 +13,7 @@ mod drain;
 mod frozen;
 mod metrics;
 mod offers;
+mod operate;
 mod refusals;
 mod replay;
 mod storage;

@@ -32,6 +32,30 @@ pub fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_antiphon"))
 }
 
+/// How a command of the program ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code.
+    pub code: Option<i32>,
+    /// Data.
+    pub stdout: String,
+    /// Talk.
+    pub stderr: String,
+}
+
+/// Runs a command of the program to its end, with nobody to answer questions.
+pub async fn run(arguments: &[&str]) -> anyhow::Result<Ended> {
+    let mut command = Command::new(binary());
+    command.args(arguments).stdin(Stdio::null());
+    command.kill_on_drop(true);
+    let ended = within(&arguments.join(" "), command.output()).await??;
+    Ok(Ended {
+        code: ended.status.code(),
+        stdout: String::from_utf8(ended.stdout)?,
+        stderr: String::from_utf8(ended.stderr)?,
+    })
+}
+
 /// A file of the tests' own data.
 pub fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
