@@ -146,7 +146,7 @@ async fn taken_work_goes_to_another_and_comes_back_by_name(
         ..Default::default()
     };
     supervisor.transfer_conversation(to_ana).await?;
-    hears!(ben, DeskEvent::Gone(_) => ());
+    drop(hears!(ben, DeskEvent::Gone(gone) => gone));
     let offered = people::offer(ana).await?;
     let done = ana.accept(&offered).await?;
     assert_eq!(done.conversation_id, id);

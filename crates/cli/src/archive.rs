@@ -2,9 +2,9 @@
 //! Promise: newest first; what was cut short says how to go on.
 //! Not here: showing one of them, which `conversation show` does for open ones too.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use client::api;
+use runtime::WallClock;
+use runtime::real::SystemClock;
 
 use crate::args::{Output, SearchArgs};
 use crate::conversation::flagged;
@@ -19,8 +19,7 @@ const CELL_CHARS: usize = 24;
 
 pub async fn search(args: SearchArgs) -> Result<Exit, Failure> {
     let reach = Reach::of(&args.reach)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now_ms = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+    let now_ms = SystemClock.now_ms();
     let back_ms = args.days.map(|days| u64::from(days) * DAY_MS);
     let request = api::SearchArchiveRequest {
         customer: args.customer,

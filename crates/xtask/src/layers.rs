@@ -170,6 +170,7 @@ pub const PURE: &[Pure] = &[
             "equivalent",
             "hashbrown", // behind indexmap in toml: keeps order of insertion, its hasher shows nowhere
             "indexmap",
+            "libc", // behind cpufeatures on ARM alone, where the kernel tells the instructions
             "memchr",
             "pb",
             "prost",

@@ -70,6 +70,7 @@ fn open(customer: &str) -> Command {
         body: Some(Body::clear("hello")),
         sent_ms: 0,
         instance: None,
+        previous: None,
     })
 }
 

@@ -85,6 +85,7 @@ pub(super) fn event(event: &Event) -> pb::AppliedEvent {
     let kind = of_conversation(event)
         .or_else(|| of_offer(event))
         .or_else(|| of_work(event))
+        .or_else(|| of_staff(event))
         .or_else(|| of_cell(event));
     pb::AppliedEvent { kind }
 }
@@ -370,24 +371,6 @@ fn of_cell(event: &Event) -> Option<Kind> {
         Event::Alarm(raised) => Kind::Alarm(alarm(raised)),
         Event::Checkpointed { mark } => Kind::Checkpointed(mark_to_wire(*mark)),
         Event::Archived(next) => Kind::Archived(archived_upto(next)),
-        Event::Decided {
-            conversation,
-            receipt: decided,
-        } => Kind::Decided(pb::ConversationDecided {
-            conversation: Some(id(*conversation)),
-            receipt: Some(receipt(decided)),
-        }),
-        Event::QueueSteered {
-            queue,
-            steered: done,
-        } => Kind::QueueSteered(pb::QueueSteered {
-            queue: queue.to_string(),
-            steered: Some(steered(done)),
-        }),
-        Event::StoodAside { queue, from } => Kind::StoodAside(pb::QueueStoodAside {
-            queue: queue.to_string(),
-            from: from.map(line_place),
-        }),
         // Named one by one, so that a new event is missed by the compiler and not by the chain.
         Event::Opened { .. }
         | Event::ItemAdded { .. }
@@ -413,7 +396,34 @@ fn of_cell(event: &Event) -> Option<Kind> {
         | Event::AgentChanged { .. }
         | Event::Remembered { .. }
         | Event::DeadlinePutBack { .. }
-        | Event::DeadlineDropped { .. } => return None,
+        | Event::DeadlineDropped { .. }
+        | Event::Decided { .. }
+        | Event::QueueSteered { .. }
+        | Event::StoodAside { .. } => return None,
+    })
+}
+
+fn of_staff(event: &Event) -> Option<Kind> {
+    Some(match event {
+        Event::Decided {
+            conversation,
+            receipt: decided,
+        } => Kind::Decided(pb::ConversationDecided {
+            conversation: Some(id(*conversation)),
+            receipt: Some(receipt(decided)),
+        }),
+        Event::QueueSteered {
+            queue,
+            steered: done,
+        } => Kind::QueueSteered(pb::QueueSteered {
+            queue: queue.to_string(),
+            steered: Some(steered(done)),
+        }),
+        Event::StoodAside { queue, from } => Kind::StoodAside(pb::QueueStoodAside {
+            queue: queue.to_string(),
+            from: from.map(line_place),
+        }),
+        _ => return None,
     })
 }
 
