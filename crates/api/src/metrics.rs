@@ -1,5 +1,5 @@
 //! What an API listener counts of its calls: how many, how they ended, how long they took.
-//! Promise: each call is counted once, when its last word is given or its client has gone; a path that is no
+//! Promise: a traced call has a span, one that failed by our fault always; each call is counted once, when its last word is given or its client has gone; a path that is no
 //! method of ours is counted under one name, so that nobody can add series.
 //! Not here: the page on which it stands (`node::metrics`), messages of streams.
 
@@ -11,9 +11,11 @@ use futures::TryFutureExt;
 use futures::future::MapOk;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
+use runtime::Tracer;
 use runtime::measure::{CALL_BOUNDS_US, Counter, Histogram, Kind, Series};
+use runtime::trace::{OpenSpan, SpanKind, TRACEPARENT, TraceParent};
 use tokio::time::Instant;
-use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
@@ -149,9 +151,12 @@ impl RpcMetrics {
     }
 }
 
-/// Counts the calls of the services that it wraps.
+/// Counts the calls of the services that it wraps, and shows those that are traced.
 #[derive(Debug, Clone)]
-pub(crate) struct CountedLayer(pub(crate) Arc<RpcMetrics>);
+pub(crate) struct CountedLayer {
+    pub(crate) metrics: Arc<RpcMetrics>,
+    pub(crate) tracer: Tracer,
+}
 
 impl<S> Layer<S> for CountedLayer {
     type Service = CountedService<S>;
@@ -159,7 +164,7 @@ impl<S> Layer<S> for CountedLayer {
     fn layer(&self, inner: S) -> CountedService<S> {
         CountedService {
             inner,
-            metrics: self.0.clone(),
+            layer: self.clone(),
         }
     }
 }
@@ -168,7 +173,7 @@ impl<S> Layer<S> for CountedLayer {
 #[derive(Debug, Clone)]
 pub(crate) struct CountedService<S> {
     inner: S,
-    metrics: Arc<RpcMetrics>,
+    layer: CountedLayer,
 }
 
 type Watch<B> = Box<dyn FnOnce(Response<B>) -> Response<CountedBody<B>> + Send>;
@@ -185,14 +190,15 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<A>) -> Self::Future {
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
         // Counted as cancelled if the call is dropped before it is answered.
-        let mut call = Call {
-            method: self.metrics.find(request.uri().path()),
-            metrics: self.metrics.clone(),
-            begun: Instant::now(),
-            counted: false,
-        };
+        let mut call = Call::begin(&self.layer, request.uri().path(), request.headers());
+        // What comes after goes on with our span.
+        if let Some(span) = &call.span
+            && let Ok(ours) = HeaderValue::try_from(span.trace().to_string())
+        {
+            request.headers_mut().insert(TRACEPARENT, ours);
+        }
         self.inner.call(request).map_ok(Box::new(move |response| {
             call.heard(response.headers());
             response.map(|body| CountedBody { body, call })
@@ -200,16 +206,43 @@ where
     }
 }
 
+/// What headers say of a trace; a text that is no `traceparent` says nothing.
+pub(crate) fn asked(headers: &HeaderMap) -> Option<TraceParent> {
+    headers.get(TRACEPARENT)?.to_str().ok()?.parse().ok()
+}
+
 /// A call that is counted once.
 #[derive(Debug)]
 struct Call {
-    metrics: Arc<RpcMetrics>,
+    layer: CountedLayer,
     method: Option<usize>,
     begun: Instant,
     counted: bool,
+    /// Whether it came with a word about being traced.
+    was_asked: bool,
+    /// Its span, if it is a unary call and traced. The messages of a stream have one each.
+    span: Option<OpenSpan>,
 }
 
 impl Call {
+    fn begin(layer: &CountedLayer, path: &str, headers: &HeaderMap) -> Self {
+        let method = layer.metrics.find(path);
+        let mut call = Self {
+            layer: layer.clone(),
+            method,
+            begun: Instant::now(),
+            counted: false,
+            was_asked: false,
+            span: None,
+        };
+        if layer.tracer.is_on() && layer.metrics.at(method).took.is_some() {
+            let asked = asked(headers);
+            call.was_asked = asked.is_some();
+            call.span = layer.tracer.begin(asked, path, SpanKind::Server);
+        }
+        call
+    }
+
     /// Counts the call if these headers or trailers say how it ended.
     fn heard(&mut self, headers: &HeaderMap) {
         if let Some(status) = Status::from_header_map(headers) {
@@ -221,12 +254,38 @@ impl Call {
         if std::mem::replace(&mut self.counted, true) {
             return;
         }
-        let method = self.metrics.at(self.method);
+        let metrics = self.layer.metrics.clone();
+        let method = metrics.at(self.method);
         if let Some(count) = method.ended.get(code as usize) {
             count.count();
         }
         if let Some(took) = &method.took {
             took.count(self.begun.elapsed());
+            self.end_span(code, method);
+        }
+    }
+
+    /// Ends the span. A call that failed by our fault has one also if it was not drawn.
+    fn end_span(&mut self, code: Code, method: &Method) {
+        let is_ours = matches!(
+            code,
+            Code::Unknown
+                | Code::DeadlineExceeded
+                | Code::Internal
+                | Code::Unavailable
+                | Code::DataLoss
+        );
+        let tracer = &self.layer.tracer;
+        let mut span = self.span.take();
+        if span.is_none() && is_ours && !self.was_asked {
+            span = tracer.late(self.begun, &method.path, SpanKind::Server);
+        }
+        if let Some(span) = &mut span {
+            let name = CODES.get(code as usize).copied().unwrap_or(OTHER);
+            span.text("rpc.response.status_code", name);
+            if is_ours {
+                span.fail(name);
+            }
         }
     }
 }

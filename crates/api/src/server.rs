@@ -126,7 +126,10 @@ pub fn routes(edge: &Edge, health: &Health) -> Result<Routes, RoutesError> {
     let router = routes
         .into_axum_router()
         .layer(OversizedLayer)
-        .layer(CountedLayer(edge.rpc().clone()))
+        .layer(CountedLayer {
+            metrics: edge.rpc().clone(),
+            tracer: edge.tracer().clone(),
+        })
         .layer(GrpcWebLayer::new());
     Ok(Routes::from(router).prepare())
 }

@@ -4,9 +4,11 @@
 //! Not here: streams (`link`), which endpoint is healthy (`pool`).
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -18,10 +20,17 @@ use crate::seams::Seams;
 
 /// What all parts of a client share.
 pub(crate) struct Core {
-    pub(crate) pool: Pool,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) options: Options,
     pub(crate) seams: Seams,
+    /// Of what everything that is asked is a part, if the caller traces it.
+    trace: Option<TraceParent>,
 }
+
+/// The header in which a trace travels, as W3C names it.
+const TRACEPARENT: &str = "traceparent";
+/// A text of the form of a `traceparent`.
+type TraceParent = MetadataValue<Ascii>;
 
 /// Whether a call changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +57,31 @@ impl Core {
     ) -> Result<Self, CallError> {
         let options = options.bounded();
         Ok(Self {
-            pool: Pool::new(addresses, options.clone(), seams.clone())?,
+            pool: Arc::new(Pool::new(addresses, options.clone(), seams.clone())?),
             options,
             seams,
+            trace: None,
         })
+    }
+
+    /// The same connections, for what is a part of a trace.
+    pub(crate) fn traced(&self, traceparent: &str) -> Result<Self, CallError> {
+        let wrong = |_| CallError::local(Kind::Defect, "the traceparent is not ASCII text");
+        Ok(Self {
+            pool: self.pool.clone(),
+            options: self.options.clone(),
+            seams: self.seams.clone(),
+            trace: Some(traceparent.parse().map_err(wrong)?),
+        })
+    }
+
+    /// A request or a stream of them, as a part of the trace if there is one.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(trace) = &self.trace {
+            request.metadata_mut().insert(TRACEPARENT, trace.clone());
+        }
+        request
     }
 
     pub(crate) fn request_id(&self) -> String {
@@ -85,7 +115,7 @@ impl Core {
             let lease = self.pool.pick(&course.wish);
             let left = deadline.saturating_duration_since(Instant::now());
             let attempt = left.min(shape.attempt);
-            let mut asked = Request::new(request.clone());
+            let mut asked = self.request(request.clone());
             asked.set_timeout(attempt);
             let error = match timeout(attempt, go(lease.channel.clone(), asked)).await {
                 Ok(Ok(answer)) => {

@@ -10,6 +10,7 @@ use pb::api::v1 as api;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Request;
 use tonic::transport::Channel;
 
 use crate::call::Core;
@@ -57,7 +58,7 @@ pub(crate) trait Followed: Steps {
     const UP_BOUND: usize;
 
     /// Opens a stream on a connection.
-    fn open(channel: Channel, up: ReceiverStream<Self::Up>) -> Opening<Self::Down>;
+    fn open(channel: Channel, up: Request<ReceiverStream<Self::Up>>) -> Opening<Self::Down>;
 }
 
 /// What the loop does next, in order.

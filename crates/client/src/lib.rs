@@ -113,6 +113,15 @@ impl Client {
         Operator::new(self.core.clone())
     }
 
+    /// The same client for what is a part of a trace: each of its calls, and each stream that it opens, carries
+    /// this W3C `traceparent`. Clones and handles made from it share it, and the connections with this one.
+    pub fn traced(&self, traceparent: &str) -> Result<Self, CallError> {
+        let core = self.core.traced(traceparent)?;
+        Ok(Self {
+            core: Arc::new(core),
+        })
+    }
+
     /// A new request id: a random UUID.
     pub fn request_id(&self) -> String {
         self.core.request_id()

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
-use tonic::{Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::backoff::Backoff;
 use crate::call::{Core, moves_on};
@@ -20,7 +20,7 @@ use crate::pool::{Lease, Wish};
 /// A stream that is being opened.
 pub(crate) type Opening<D> = BoxFuture<'static, Result<Response<Streaming<D>>, Status>>;
 /// Opens a stream on a connection; the receiver is what goes up.
-pub(crate) type Open<U, D> = fn(Channel, ReceiverStream<U>) -> Opening<D>;
+pub(crate) type Open<U, D> = fn(Channel, Request<ReceiverStream<U>>) -> Opening<D>;
 
 /// One stream, opened again and again.
 pub(crate) struct Link<U, D> {
@@ -125,7 +125,8 @@ where
         if up.try_send(first).is_err() {
             tracing::error!("an empty queue took no message");
         }
-        let opening = (self.open)(lease.channel.clone(), ReceiverStream::new(waiting));
+        let asked = self.core.request(ReceiverStream::new(waiting));
+        let opening = (self.open)(lease.channel.clone(), asked);
         self.phase = Phase::Opening {
             lease,
             up,

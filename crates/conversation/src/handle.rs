@@ -18,7 +18,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use ports::{Archive, Group};
-use runtime::{Env, Stop, Task, mailbox};
+use runtime::trace::Trace;
+use runtime::{Env, Stop, Task, Tracer, mailbox};
 use tokio::sync::{oneshot, watch};
 
 use crate::actor::{ToActor, activate};
@@ -75,6 +76,11 @@ impl Core {
     /// Stamps a command with cell time and encodes it as an entry. The caller has seen that the
     /// command is not newer than the version in force, which only grows.
     pub(crate) fn stamp(&self, command: Command) -> Bytes {
+        self.stamp_traced(command, None)
+    }
+
+    /// The same for a command of a request that is traced, if one is given.
+    pub(crate) fn stamp_traced(&self, command: Command, trace: Option<&Trace>) -> Bytes {
         debug_assert!(
             self.view
                 .with(|cell, _| cell.check_version(&command).is_ok()),
@@ -87,7 +93,10 @@ impl Core {
             wall_ms: self.env.clock.now_ms(),
             command,
         };
-        Bytes::from(wire::cell::encode_entry(&entry))
+        Bytes::from(match trace {
+            None => wire::cell::encode_entry(&entry),
+            Some(trace) => wire::cell::encode_traced(&entry, trace.to_string()),
+        })
     }
 
     /// What this replica has at an index.
@@ -100,8 +109,7 @@ impl Core {
         self.view.with(|cell, _| concern::customer_limit(cell))
     }
 
-    async fn propose(&self, term: u64, command: Command) -> Result<Done, ActError> {
-        let payload = self.stamp(command);
+    async fn propose(&self, term: u64, payload: Bytes) -> Result<Done, ActError> {
         let committed = self.group.propose(term, payload).await?;
         Ok(committed.reply?)
     }
@@ -111,6 +119,8 @@ impl Core {
 #[derive(Clone)]
 pub struct CellHandle {
     pub(crate) core: Arc<Core>,
+    /// Of what its acts are part, if anybody traces it.
+    trace: Option<Box<Trace>>,
 }
 
 /// Starts the duties of a cell that no control group knows: its machine version and buckets stay, and
@@ -150,10 +160,25 @@ pub fn start_known(
         stop: parts.stop,
     };
     let task = core.env.raft.spawn("leader", leader::run(duties));
-    (CellHandle { core }, task)
+    let handle = CellHandle { core, trace: None };
+    (handle, task)
 }
 
 impl CellHandle {
+    /// The same, for acts that are part of a trace.
+    #[must_use]
+    pub fn within(&self, trace: Trace) -> Self {
+        Self {
+            core: self.core.clone(),
+            trace: Some(Box::new(trace)),
+        }
+    }
+
+    /// Makes the spans of this node.
+    pub fn tracer(&self) -> &Tracer {
+        &self.core.env.tracer
+    }
+
     /// The local replica, possibly stale.
     pub fn view(&self) -> View {
         self.core.view.clone()
@@ -206,7 +231,7 @@ impl CellHandle {
         let command = Box::new(command);
         let here = subject.filter(|subject| subject.is_here);
         match here.and_then(|subject| self.known_actor(subject.id, term)) {
-            Some(actor) => give(&actor, command),
+            Some(actor) => self.give(&actor, command),
             None => Err(NotHanded::NoActor {
                 command,
                 gone: None,
@@ -246,7 +271,8 @@ impl CellHandle {
                 .map_err(|_| ActError::Exhausted {
                     retry_after_ms: RETRY_FULL_MS,
                 })?;
-            return self.core.propose(term, command).await;
+            let payload = self.core.stamp_traced(command, self.trace.as_deref());
+            return self.core.propose(term, payload).await;
         };
         let (conversation, command) = match subject.is_here {
             true => (subject.id, command),
@@ -258,7 +284,7 @@ impl CellHandle {
         let mut command = Box::new(command);
         for _ in 0..ACTOR_TRIES {
             let actor = self.actor(conversation, term).await?;
-            match give(&actor, command) {
+            match self.give(&actor, command) {
                 Ok(answer) => return Act(Acting::Handed(answer)).await,
                 Err(NotHanded::Failed(error)) => return Err(error),
                 Err(NotHanded::NoActor {
@@ -275,6 +301,30 @@ impl CellHandle {
         Err(ActError::Exhausted {
             retry_after_ms: RETRY_FULL_MS,
         })
+    }
+
+    /// Puts an act into an actor's mailbox.
+    fn give(&self, actor: &ActorRef, command: Box<Command>) -> Result<Answered, NotHanded> {
+        let (answer, answered) = oneshot::channel();
+        let act = ToActor::Act {
+            command,
+            trace: self.trace.clone(),
+            answer,
+        };
+        match actor.mailbox.try_send(act) {
+            Ok(()) => Ok(answered),
+            Err(mailbox::SendError::Closed(ToActor::Act { command, .. })) => {
+                Err(NotHanded::NoActor {
+                    command,
+                    gone: Some(actor.clone()),
+                })
+            }
+            Err(mailbox::SendError::Full(_) | mailbox::SendError::Closed(_)) => {
+                Err(NotHanded::Failed(ActError::Exhausted {
+                    retry_after_ms: RETRY_FULL_MS,
+                }))
+            }
+        }
     }
 
     /// The customers' limit for opens, which have no actor yet.
@@ -477,23 +527,6 @@ enum NotHanded {
 impl From<ActError> for NotHanded {
     fn from(error: ActError) -> Self {
         Self::Failed(error)
-    }
-}
-
-/// Puts an act into an actor's mailbox.
-fn give(actor: &ActorRef, command: Box<Command>) -> Result<Answered, NotHanded> {
-    let (answer, answered) = oneshot::channel();
-    match actor.mailbox.try_send(ToActor::Act { command, answer }) {
-        Ok(()) => Ok(answered),
-        Err(mailbox::SendError::Closed(ToActor::Act { command, .. })) => Err(NotHanded::NoActor {
-            command,
-            gone: Some(actor.clone()),
-        }),
-        Err(mailbox::SendError::Full(_) | mailbox::SendError::Closed(_)) => {
-            Err(NotHanded::Failed(ActError::Exhausted {
-                retry_after_ms: RETRY_FULL_MS,
-            }))
-        }
     }
 }
 

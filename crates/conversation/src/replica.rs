@@ -13,6 +13,8 @@ use domain::cell::reply::Reply;
 use domain::ids::{AgentId, CellId, CellTime, ConversationId, LogIndex};
 use parking_lot::{Mutex, RwLock};
 use ports::{Cure, Frozen, LogChain, Machine, MustStop, Position, RestoreError};
+use runtime::Tracer;
+use runtime::trace::Trace;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use wire::cell::Applier;
@@ -60,6 +62,7 @@ pub struct CellReplica {
     log: Option<Arc<dyn LogChain>>,
     events: Vec<Event>,
     last: u64,
+    tracer: Tracer,
     /// Why the state of the last snapshot could not be taken over: the program is too old for it.
     too_old: Option<MustStop>,
 }
@@ -161,10 +164,31 @@ pub fn replica(cell: CellId) -> (CellReplica, View) {
             log: None,
             events: Vec::new(),
             last: 0,
+            tracer: Tracer::default(),
             too_old: None,
         },
         View { shared },
     )
+}
+
+impl CellReplica {
+    /// The same, showing what it applies of requests that are traced.
+    #[must_use]
+    pub fn traced(mut self, tracer: Tracer) -> Self {
+        self.tracer = tracer;
+        self
+    }
+
+    /// Shows that an entry was applied, as a span that links to the trace in which it was proposed: as a part of
+    /// that trace each replica would lengthen it.
+    fn show(&self, traceparent: &str, begun: Instant, (at, wall_ms): (Position, u64)) {
+        let cause = Trace::read(traceparent);
+        let span = cause.and_then(|cause| self.tracer.applied(cause, begun, wall_ms));
+        if let Some(mut span) = span {
+            span.number("antiphon.index", at.index);
+            span.number("antiphon.term", at.term);
+        }
+    }
 }
 
 impl Machine for CellReplica {
@@ -175,8 +199,8 @@ impl Machine for CellReplica {
     }
 
     fn apply(&mut self, at: Position, payload: &[u8]) -> Reply {
-        let entry = match wire::cell::decode_entry(payload) {
-            Ok(entry) => entry,
+        let (entry, traceparent) = match wire::cell::decode_traced(payload) {
+            Ok(decoded) => decoded,
             // A newer or damaged entry: this replica must not go on (design, rule 2).
             Err(error) => halt(unreadable(&format!("log entry {}", at.index), &error)),
         };
@@ -194,6 +218,7 @@ impl Machine for CellReplica {
             .clock
             .lock()
             .heard(at.term, entry.at, self.shared.mono_ms());
+        let traced = (!traceparent.is_empty()).then(Instant::now);
         let index = LogIndex(at.index);
         let (applied, chain) = {
             let mut cell = self.shared.cell.write();
@@ -201,6 +226,9 @@ impl Machine for CellReplica {
             (applied, cell.state().meta().chain)
         };
         self.shared.marks.lock().push(index, chain);
+        if let Some(begun) = traced {
+            self.show(&traceparent, begun, (at, entry.wall_ms));
+        }
         self.events.extend(applied.events);
         self.last = at.index;
         applied.reply

@@ -41,6 +41,7 @@ use crate::marks::{self, Ground};
 use crate::metrics::{Metrics, Placed};
 use crate::start::{Addresses, Bound, Kept, Running};
 use crate::status::{Account, Gatherer, Notes};
+use crate::telemetry::Telemetry;
 
 /// The control group and the way to it.
 struct ControlParts {
@@ -281,6 +282,7 @@ async fn serve_clients(
         homes: Arc::new(ControlHomes::new(control.state.clone())),
         streams: inner.streams.clone(),
         rpc: rpc.clone(),
+        tracer: env.tracer.clone(),
     });
     let health = Health::new().await;
     let connections = usize::try_from(config.limits.connections).unwrap_or(usize::MAX);
@@ -305,13 +307,14 @@ fn serve_admin(
     (config, env): (&Config, &Env),
     listener: Option<Box<dyn Listener>>,
     (kept, account): (&Kept, &Arc<Account>),
-    rpc: Arc<RpcMetrics>,
+    (rpc, telemetry): (Arc<RpcMetrics>, Telemetry),
     ready: watch::Receiver<bool>,
 ) -> Option<Server> {
     let identity = &kept.identity;
     let metrics = Metrics {
         account: account.clone(),
         rpc,
+        telemetry,
         dir: kept.dir.clone(),
         place: Placed {
             cluster: config.cluster.name.clone(),
@@ -328,10 +331,10 @@ fn serve_admin(
 
 /// Starts everything over ports that are bound and a directory that is open.
 pub(crate) async fn assemble(
-    config: &Config,
-    env: &Env,
+    (config, env): (&Config, &Env),
     bound: Bound,
     kept: Kept,
+    telemetry: Telemetry,
     stop: StopSource,
 ) -> Result<Arc<Running>, NodeError> {
     let control = start_control(env, &kept, &bound.addresses).await?;
@@ -343,7 +346,7 @@ pub(crate) async fn assemble(
         (config, env),
         bound.admin,
         (&kept, &inner.account),
-        facing.rpc,
+        (facing.rpc, telemetry.clone()),
         ready.subscribe(),
     );
     let running = Arc::new(Running {
@@ -362,6 +365,8 @@ pub(crate) async fn assemble(
         wal: kept.wal.clone(),
         stop,
         doors: inner.doors.clone(),
+        #[cfg(test)]
+        telemetry: telemetry.clone(),
         data: parking_lot::Mutex::new(Some(kept.data)),
         identity: kept.identity,
     });

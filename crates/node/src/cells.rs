@@ -144,6 +144,7 @@ impl Cells {
         let name = format!("cell {}", cell.name);
         marks::begin(ground, group, (&name, cell.running)).await?;
         let (replica, view) = conversation::replica(id);
+        let replica = replica.traced(parts.env.tracer.clone());
         let spec = GroupSpec {
             group,
             name: cell.name.as_str().into(),

@@ -24,6 +24,7 @@ mod metrics;
 mod refuse;
 mod start;
 mod status;
+mod telemetry;
 mod voters;
 
 pub mod dev;

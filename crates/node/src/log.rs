@@ -5,6 +5,7 @@
 
 mod json;
 
+use runtime::trace::LOG_PLACE;
 use tracing::{Span, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
@@ -49,12 +50,9 @@ impl Place {
     #[must_use]
     pub fn span(&self) -> Span {
         let Self { site, node } = self;
-        tracing::error_span!(target: PLACE, parent: None, "node", site, node)
+        tracing::error_span!(target: LOG_PLACE, parent: None, "node", site, node)
     }
 }
-
-/// The target of spans that say where a line comes from.
-const PLACE: &str = "place";
 
 /// A subscriber that writes to `out`; the caller makes it the process's own. `terminal` says
 /// whether people read it there.
@@ -80,7 +78,7 @@ where
         .parse()
         .ok()
         .filter(|_| !config.log.level.contains("openraft"));
-    let said = format!("{PLACE}=error").parse().ok();
+    let said = format!("{LOG_PLACE}=error").parse().ok();
     let added = quiet.into_iter().chain(said);
     let filter = added.fold(filter, EnvFilter::add_directive);
     let json = match config.log.format {
@@ -175,6 +173,16 @@ mod tests {
         let nodes: Vec<_> = lines.iter().map(|line| &line["node"]).collect();
         assert_eq!(nodes, ["fra-n1", "fra-n2"]);
         assert!(lines.iter().all(|line| line["site"] == "fra"));
+    }
+
+    #[test]
+    fn what_is_logged_of_a_traced_request_names_its_trace() {
+        let trace = runtime::trace::Trace { id: 0xab, span: 7 };
+        let lines = logged("error", place("fra-n1"), || {
+            trace.log_span().in_scope(|| tracing::error!("broken"));
+        });
+        assert_eq!(lines[0]["trace_id"], format!("{:032x}", 0xab));
+        assert_eq!(lines[0]["node"], "fra-n1");
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::error::NodeError;
 use crate::found::check_identity;
 use crate::join::{self, Advertised};
 use crate::listener::Server;
+use crate::telemetry::Telemetry;
 
 /// Log segments below this size are those of tests and of `dev`: caches shrink with them.
 const SMALL_SEGMENT_MIB: u32 = 8;
@@ -57,6 +58,8 @@ pub(crate) struct Running {
     pub(crate) wal: Wal,
     pub(crate) stop: StopSource,
     pub(crate) doors: Doors,
+    #[cfg(test)]
+    pub(crate) telemetry: Telemetry,
     /// The directory's lock, until the node has gone.
     pub(crate) data: parking_lot::Mutex<Option<DataDir>>,
 }
@@ -125,6 +128,11 @@ impl Node {
         self.running.drain(self.drain_deadline).await;
     }
 
+    #[cfg(test)]
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.running.telemetry
+    }
+
     /// Stops at once and tells nobody, as the end of its process would: for tests.
     pub async fn kill(&self) {
         self.running.api.cut();
@@ -162,20 +170,29 @@ pub async fn run(config: Config, env: Env) -> Result<Node, NodeError> {
     if !problems.is_empty() {
         return Err(NodeError::Config(problems));
     }
-    let bound = bind(&config, &env).await?;
-    let kept = open(&config, &env, &bound.advertised).await?;
     let stop = StopSource::new();
-    let drain_deadline = Duration::from_millis(config.drain.deadline_ms);
-    match assemble(&config, &env, bound, kept, stop.clone()).await {
-        Ok(running) => Ok(Node {
-            running,
-            drain_deadline,
-        }),
-        Err(error) => {
-            stop.stop();
-            Err(error)
-        }
+    let (telemetry, env) = Telemetry::start(&config, env, stop.token())?;
+    let started = start(&config, &env, telemetry, stop.clone()).await;
+    if started.is_err() {
+        stop.stop();
     }
+    started
+}
+
+async fn start(
+    config: &Config,
+    env: &Env,
+    telemetry: Telemetry,
+    stop: StopSource,
+) -> Result<Node, NodeError> {
+    let bound = bind(config, env).await?;
+    let kept = open(config, env, &bound.advertised).await?;
+    let drain_deadline = Duration::from_millis(config.drain.deadline_ms);
+    let running = assemble((config, env), bound, kept, telemetry, stop).await?;
+    Ok(Node {
+        running,
+        drain_deadline,
+    })
 }
 
 async fn bind(config: &Config, env: &Env) -> Result<Bound, NodeError> {

@@ -14,6 +14,7 @@ use pb::api::v1::{
 };
 use pb::raft::v1::{ForwardCall, ForwardUp, forward_answer, forward_down, forward_up};
 use runtime::mailbox;
+use runtime::trace::Trace;
 
 /// The answer to a unary call.
 pub type CallAnswer = Result<forward_answer::Response, Refusal>;
@@ -80,6 +81,8 @@ impl fmt::Debug for Opened {
 pub enum StreamUp {
     /// What the client sent.
     Message(Box<forward_up::Request>),
+    /// What the client sent, as a part of a trace.
+    Traced(Box<TracedUp>),
     /// The client is gone, or the edge is.
     Stop {
         /// The edge goes away: the client's lease gets the longer grace.
@@ -87,13 +90,47 @@ pub enum StreamUp {
     },
 }
 
+/// A message that is traced on its way up.
+#[derive(Debug)]
+pub struct TracedUp {
+    /// The trace and the span at the edge.
+    pub trace: Trace,
+    /// The message.
+    pub message: forward_up::Request,
+}
+
 impl StreamUp {
+    /// What came over the hop between nodes; `None` where it holds nothing.
+    pub fn of(up: ForwardUp) -> Option<Self> {
+        let message = up.request?;
+        Some(match Trace::read(&up.traceparent) {
+            None => Self::Message(Box::new(message)),
+            Some(trace) => Self::Traced(Box::new(TracedUp { trace, message })),
+        })
+    }
+
+    /// What goes over the hop between nodes; `None` for a stop, which goes another way.
+    pub fn into_forward(self) -> Option<ForwardUp> {
+        let (message, traceparent) = match self {
+            Self::Message(message) => (*message, String::new()),
+            Self::Traced(traced) => (traced.message, traced.trace.to_string()),
+            Self::Stop { .. } => return None,
+        };
+        Some(ForwardUp {
+            request: Some(message),
+            traceparent,
+            ..ForwardUp::default()
+        })
+    }
+
     /// Bytes that it holds while it waits, nearly.
     pub fn weight(&self) -> usize {
-        let Self::Message(message) = self else {
-            return ENVELOPE_BYTES;
+        let message = match self {
+            Self::Message(message) => &**message,
+            Self::Traced(traced) => &traced.message,
+            Self::Stop { .. } => return ENVELOPE_BYTES,
         };
-        let texts = match &**message {
+        let texts = match message {
             forward_up::Request::Attach(attach) => match &attach.request {
                 Some(attach_request::Request::Send(send)) => send.text.len(),
                 _ => 0,

@@ -14,6 +14,7 @@ mod purpose;
 mod random;
 mod stop;
 mod supervise;
+pub mod trace;
 
 pub mod memory;
 pub mod real;
@@ -29,6 +30,7 @@ pub use purpose::{PURPOSE_BYTES, Purpose, PurposeError};
 pub use random::Random;
 pub use stop::{Stop, StopSource};
 pub use supervise::supervise;
+pub use trace::Tracer;
 
 /// All that a node may use of the outside. Cheap to clone; handed down from `node`.
 #[derive(Clone)]
@@ -47,6 +49,8 @@ pub struct Env {
     pub network: Arc<dyn Network>,
     /// Files.
     pub disk: Arc<dyn Disk>,
+    /// Makes spans of requests that are traced; off unless the node exports them.
+    pub tracer: Tracer,
 }
 
 impl Env {

@@ -28,15 +28,32 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
     to_wire::entry(entry).encode_to_vec()
 }
 
+/// The stored form of an entry of a traced request; `traceparent` is kept beside it.
+pub fn encode_traced(entry: &Entry, traceparent: String) -> Vec<u8> {
+    let mut stored = to_wire::entry(entry);
+    stored.traceparent = traceparent;
+    stored.encode_to_vec()
+}
+
 /// Reads the stored form of an entry.
 ///
 /// # Errors
 /// When the bytes are no entry, or one of a newer format or machine version.
 pub fn decode_entry(bytes: &[u8]) -> Result<Entry, WireError> {
-    let stored = pb::Entry::decode(bytes)?;
+    decode_traced(bytes).map(|(entry, _)| entry)
+}
+
+/// The same with the `traceparent` that is kept beside the entry; empty where nobody traces it. Nothing is
+/// decided by it.
+///
+/// # Errors
+/// As [`decode_entry`].
+pub fn decode_traced(bytes: &[u8]) -> Result<(Entry, String), WireError> {
+    let mut stored = pb::Entry::decode(bytes)?;
     check_format(stored.format, ENTRY_FORMAT)?;
     check_machine(stored.machine_version)?;
-    from_wire::entry(&upgrade(stored))
+    let traceparent = std::mem::take(&mut stored.traceparent);
+    Ok((from_wire::entry(&upgrade(stored))?, traceparent))
 }
 
 /// Brings an entry of an older format up to date, one format at a time. The first format has

@@ -14,6 +14,7 @@ use super::stream::{self, Responses};
 use super::work::WorkKind;
 use crate::check;
 use crate::errors::{field_invalid, internal, status};
+use crate::metrics::asked;
 
 /// `AgentService` of one node.
 #[derive(Clone)]
@@ -66,7 +67,8 @@ impl AgentService for Agents {
     type WorkStream = Responses<WorkResponse>;
 
     async fn work(&self, request: Request<Streaming<WorkRequest>>) -> Answer<Self::WorkStream> {
-        stream::start::<WorkKind>(&self.0, request.into_inner()).map(Response::new)
+        let asked = asked(request.metadata().as_ref());
+        stream::start::<WorkKind>(&self.0, request.into_inner(), asked).map(Response::new)
     }
 
     async fn log_in(&self, request: Request<LogInRequest>) -> Answer<LogInResponse> {

@@ -7,8 +7,10 @@ use std::time::Duration;
 use pb::api::v1::{ErrorReason, Refusal};
 use pb::raft::v1::forward_call::Request as Asked;
 use pb::raft::v1::{ForwardCall, forward_answer};
+use runtime::trace::{TRACEPARENT, Trace};
 use tokio::time::timeout;
 use tonic::metadata::MetadataMap;
+use tracing::{Instrument, Span};
 
 use super::Edge;
 use crate::errors::{self, RefusalWith, refusal};
@@ -23,18 +25,21 @@ impl Edge {
         &self,
         group: u32,
         request: Asked,
-        patience: Duration,
+        Patience { time, trace }: Patience,
     ) -> Result<forward_answer::Response, Refusal> {
         let reads = is_read(&request);
-        let deadline_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let deadline_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let call = ForwardCall {
             group,
             site: self.cluster().site(),
             deadline_ms,
             request: Some(request),
+            traceparent: trace.map(|trace| trace.to_string()).unwrap_or_default(),
             ..ForwardCall::default()
         };
-        match timeout(patience, self.door().call(call)).await {
+        let logged = trace.map_or_else(Span::none, |trace| trace.log_span());
+        let asking = self.door().call(call).instrument(logged);
+        match timeout(time, asking).await {
             Ok(answer) => answer,
             Err(_) if !reads => Err(errors::outcome_unknown()),
             Err(_) => Err(refusal(
@@ -68,8 +73,36 @@ pub fn is_read(request: &Asked) -> bool {
     )
 }
 
-/// How long a call may take: what its client asks for, at most 10 s, less what the answer needs.
-pub(crate) fn patience(metadata: &MetadataMap) -> Duration {
+/// How a call is asked on behalf of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// How long its answer is waited for.
+    pub(crate) time: Duration,
+    /// Of what it is a part, if anybody traces it.
+    pub(crate) trace: Option<Trace>,
+}
+
+impl Patience {
+    /// The same, waiting no longer than this.
+    pub(crate) fn at_most(self, time: Duration) -> Self {
+        Self {
+            time: self.time.min(time),
+            ..self
+        }
+    }
+}
+
+/// How long a call may take, and the trace that it is a part of.
+pub(crate) fn patience(metadata: &MetadataMap) -> Patience {
+    let trace = metadata.get(TRACEPARENT);
+    Patience {
+        time: time(metadata),
+        trace: trace.and_then(|text| Trace::read(text.to_str().ok()?)),
+    }
+}
+
+/// What a client asks for, at most 10 s, less what the answer needs.
+fn time(metadata: &MetadataMap) -> Duration {
     let asked = metadata
         .get("grpc-timeout")
         .and_then(|value| value.to_str().ok())
@@ -126,14 +159,14 @@ mod tests {
 
     #[test]
     fn a_call_waits_ten_seconds_at_most() {
-        assert_eq!(patience(&MetadataMap::new()), Duration::from_secs(10));
-        assert_eq!(patience(&with_timeout("1H")), Duration::from_secs(10));
-        assert_eq!(patience(&with_timeout("soon")), Duration::from_secs(10));
+        assert_eq!(time(&MetadataMap::new()), Duration::from_secs(10));
+        assert_eq!(time(&with_timeout("1H")), Duration::from_secs(10));
+        assert_eq!(time(&with_timeout("soon")), Duration::from_secs(10));
     }
 
     #[test]
     fn a_call_gives_up_before_its_client_does() {
-        assert_eq!(patience(&with_timeout("2S")), Duration::from_millis(1_950));
-        assert_eq!(patience(&with_timeout("100m")), Duration::from_millis(90));
+        assert_eq!(time(&with_timeout("2S")), Duration::from_millis(1_950));
+        assert_eq!(time(&with_timeout("100m")), Duration::from_millis(90));
     }
 }

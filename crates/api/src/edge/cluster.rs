@@ -42,7 +42,7 @@ impl ClusterService for Clusters {
         &self,
         request: Request<CheckFloorPlanRequest>,
     ) -> Answer<CheckFloorPlanResponse> {
-        let patience = patience(request.metadata()).min(limits::CHECK_PLAN_WAIT);
+        let patience = patience(request.metadata()).at_most(limits::CHECK_PLAN_WAIT);
         let request = request.into_inner();
         check::bytes("toml", &request.toml, limits::PLAN_BYTES_MAX).map_err(status)?;
         let in_force: Result<GetFloorPlanResponse, Status> = ask!(

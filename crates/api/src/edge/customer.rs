@@ -16,6 +16,7 @@ use super::calls::{ask, patience};
 use super::stream::{self, Responses};
 use crate::check;
 use crate::errors::status;
+use crate::metrics::asked;
 
 /// `ConversationService` of one node.
 #[derive(Clone)]
@@ -51,7 +52,8 @@ impl ConversationService for Conversations {
         &self,
         request: Request<Streaming<AttachRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        stream::start::<AttachKind>(&self.0, request.into_inner()).map(Response::new)
+        let asked = asked(request.metadata().as_ref());
+        stream::start::<AttachKind>(&self.0, request.into_inner(), asked).map(Response::new)
     }
 
     async fn mark(&self, request: Request<MarkRequest>) -> Result<Response<MarkResponse>, Status> {

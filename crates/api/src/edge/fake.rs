@@ -147,6 +147,7 @@ pub(crate) fn edge() -> (Edge, Arc<Fake>) {
         homes: Arc::new(OneCell(CellId(1))),
         streams: Streams::new(2),
         rpc: Arc::new(crate::metrics::RpcMetrics::new().expect("compiled in")),
+        tracer: runtime::Tracer::default(),
     });
     (edge, fake)
 }

@@ -19,6 +19,7 @@ use domain::cell::Cell;
 use domain::ids::{CellId, LogIndex};
 use pb::api::v1::{FloorView, Refusal};
 use ports::{Cluster, Door, Operator};
+use runtime::Tracer;
 use tokio::sync::watch;
 
 use crate::metrics::RpcMetrics;
@@ -130,6 +131,8 @@ pub struct EdgeParts {
     pub streams: Streams,
     /// What is counted of its calls.
     pub rpc: Arc<RpcMetrics>,
+    /// Makes the spans of those that are traced.
+    pub tracer: Tracer,
 }
 
 /// The edge of a node. Cheap to clone.
@@ -160,6 +163,10 @@ impl Edge {
 
     pub(crate) fn homes(&self) -> &dyn Homes {
         &*self.0.homes
+    }
+
+    pub(crate) fn tracer(&self) -> &Tracer {
+        &self.0.tracer
     }
 
     pub(crate) fn rpc(&self) -> &Arc<RpcMetrics> {

@@ -14,12 +14,13 @@ use futures::{FutureExt, Stream, StreamExt};
 use pb::api::v1::{ErrorReason, Refusal, StreamEnded};
 use pb::raft::v1::{ForwardUp, forward_down, forward_up};
 use ports::{Downs, StreamDown};
+use runtime::trace::TraceParent;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tonic::Status;
 
 use super::Edge;
 use super::streams::{Direction, Phase, Ticket};
-use super::ups::{ClientUps, RefusedHere, broken};
+use super::ups::{ClientUps, RefusedHere, Tracing, broken};
 use crate::errors::{self, internal, node_draining, not_leader, stream_protocol};
 use crate::limits;
 
@@ -103,20 +104,22 @@ struct Begun {
 
 type Opening = BoxFuture<'static, Result<Begun, Refusal>>;
 
-/// Starts a stream: the response can be read at once, also before the first message has come.
+/// Starts a stream: the response can be read at once, also before the first message has come. `asked` says
+/// what its client wants of traces; each message that is traced has a span of its own.
 ///
 /// # Errors
 /// When the node drains or has too many streams.
 pub(crate) fn start<K: Kind + Default>(
     edge: &Edge,
     inbound: impl Inbound<K::Up>,
+    asked: Option<TraceParent>,
 ) -> Result<Responses<K::Down>, Status> {
     if edge.cluster().draining() {
         return Err(errors::status(node_draining(&edge.cluster().node_name())));
     }
     let ticket = edge.streams().enter().map_err(errors::status)?;
     let refused = Arc::new(RefusedHere::new(ticket.signal.clone()));
-    let opening = open::<K, _>(edge.clone(), inbound, refused.clone());
+    let opening = open::<K, _>(edge.clone(), inbound, refused.clone(), asked);
     Ok(Box::pin(Downwards {
         kind: K::default(),
         edge: edge.clone(),
@@ -134,6 +137,7 @@ async fn open<K: Kind, I: Inbound<K::Up>>(
     edge: Edge,
     mut inbound: I,
     refused: Arc<RefusedHere<K::Down>>,
+    asked: Option<TraceParent>,
 ) -> Result<Begun, Refusal> {
     let first = timeout(limits::FIRST_MESSAGE_WAIT, inbound.next())
         .await
@@ -147,7 +151,11 @@ async fn open<K: Kind, I: Inbound<K::Up>>(
         .await
         .map_err(|_| not_leader(None))??;
     let cursor = K::first_cursor(&began);
-    let ups = ClientUps::<K, I>::new(began, inbound, refused);
+    let tracing = Tracing {
+        tracer: edge.tracer().clone(),
+        asked,
+    };
+    let ups = ClientUps::<K, I>::new(began, inbound, refused, tracing);
     let downs = opened.join(Box::pin(ups));
     Ok(Begun { downs, cursor })
 }

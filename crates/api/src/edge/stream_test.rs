@@ -73,7 +73,7 @@ struct Attached {
 async fn attached(cursor: u64) -> Attached {
     let (edge, fake) = edge();
     let (client, sent) = client();
-    let mut responses = start::<AttachKind>(&edge, sent).expect("a stream");
+    let mut responses = start::<AttachKind>(&edge, sent, None).expect("a stream");
     client.send(begin(cursor));
     let opening = async {
         let owner = loop {
@@ -282,7 +282,7 @@ async fn garbage_is_the_reason_also_when_the_owner_has_ended_its_side_first() {
 async fn a_first_message_that_is_not_begin_ends_the_stream() {
     let (edge, fake) = edge();
     let (client, sent) = client();
-    let mut responses = start::<AttachKind>(&edge, sent).expect("a stream");
+    let mut responses = start::<AttachKind>(&edge, sent, None).expect("a stream");
     client.send(send("r1", "hi"));
     let status = responses
         .next()
@@ -303,7 +303,7 @@ async fn a_first_message_that_is_not_begin_ends_the_stream() {
 async fn a_stream_without_a_first_message_is_ended() {
     let (edge, _fake) = edge();
     let (_client, sent) = client::<AttachRequest>();
-    let mut responses = start::<AttachKind>(&edge, sent).expect("a stream");
+    let mut responses = start::<AttachKind>(&edge, sent, None).expect("a stream");
     let status = responses
         .next()
         .await
@@ -321,7 +321,7 @@ async fn an_unknown_conversation_ends_the_call_with_the_machines_reason() {
     );
     *fake.refuse_open.lock().expect("no panic") = Some(refusal);
     let (client, sent) = client();
-    let mut responses = start::<AttachKind>(&edge, sent).expect("a stream");
+    let mut responses = start::<AttachKind>(&edge, sent, None).expect("a stream");
     client.send(begin(0));
     let status = responses
         .next()
@@ -413,7 +413,7 @@ async fn draining_ends_streams_with_endpoints_and_tells_the_owner_whose_fault_it
         Some(StreamUp::Stop { our_fault: true })
     ));
     let (_client, sent) = client::<AttachRequest>();
-    let refused = start::<AttachKind>(&stream.edge, sent)
+    let refused = start::<AttachKind>(&stream.edge, sent, None)
         .err()
         .expect("no new stream");
     assert_eq!(reason_of(&refused), "NODE_DRAINING");
@@ -521,9 +521,11 @@ async fn a_draining_leader_ends_its_streams_for_that_reason_and_not_for_the_hand
 async fn a_node_full_of_streams_refuses_with_a_retry_hint() {
     let (edge, _fake) = edge();
     let open: Vec<_> = (0..2)
-        .map(|_| start::<AttachKind>(&edge, client().1).expect("room"))
+        .map(|_| start::<AttachKind>(&edge, client().1, None).expect("room"))
         .collect();
-    let refused = start::<AttachKind>(&edge, client().1).err().expect("full");
+    let refused = start::<AttachKind>(&edge, client().1, None)
+        .err()
+        .expect("full");
     assert_eq!(
         (refused.code(), reason_of(&refused).as_str()),
         (Code::ResourceExhausted, "RESOURCE_EXHAUSTED")

@@ -10,7 +10,10 @@ use std::task::{Context, Poll};
 
 use futures::{Stream, StreamExt};
 use pb::api::v1::Refusal;
-use ports::{ClientSide, StreamUp};
+use pb::raft::v1::forward_up;
+use ports::{ClientSide, StreamUp, TracedUp};
+use runtime::Tracer;
+use runtime::trace::{SpanKind, TraceParent};
 use tonic::{Code, Status};
 
 use super::stream::{Inbound, Kind, Upward};
@@ -58,21 +61,70 @@ impl<Down> RefusedHere<Down> {
     }
 }
 
+/// Which messages of a stream are traced.
+pub(crate) struct Tracing {
+    pub(crate) tracer: Tracer,
+    /// What the client said when it opened the stream.
+    pub(crate) asked: Option<TraceParent>,
+}
+
+impl Tracing {
+    /// A message on its way up: as a part of a trace, if it changes something and is drawn or was asked for.
+    fn passed(&self, message: forward_up::Request) -> StreamUp {
+        let name = changing(&message).filter(|_| self.tracer.is_on());
+        let span = name.and_then(|name| {
+            let asked = self.asked;
+            self.tracer.begin(asked, name, SpanKind::Producer)
+        });
+        match span {
+            None => StreamUp::Message(Box::new(message)),
+            Some(span) => StreamUp::Traced(Box::new(TracedUp {
+                trace: span.trace(),
+                message,
+            })),
+        }
+    }
+}
+
+/// The name of a message that becomes an entry; heartbeats and markers do not.
+fn changing(message: &forward_up::Request) -> Option<&'static str> {
+    use pb::api::v1::{attach_request, work_request};
+    match message {
+        forward_up::Request::Attach(attach) => match &attach.request {
+            Some(attach_request::Request::Send(_)) => Some("stream send"),
+            _ => None,
+        },
+        forward_up::Request::Work(work) => match &work.request {
+            Some(work_request::Request::Heartbeat(_) | work_request::Request::Mark(_)) | None => {
+                None
+            }
+            Some(_) => Some("stream act"),
+        },
+    }
+}
+
 /// The direction from the client to the owner.
 pub(crate) struct ClientUps<K: Kind, I> {
     began: K::Began,
     inbound: I,
     refused: Arc<RefusedHere<K::Down>>,
     stopped: bool,
+    tracing: Tracing,
 }
 
 impl<K: Kind, I: Inbound<K::Up>> ClientUps<K, I> {
-    pub(crate) fn new(began: K::Began, inbound: I, refused: Arc<RefusedHere<K::Down>>) -> Self {
+    pub(crate) fn new(
+        began: K::Began,
+        inbound: I,
+        refused: Arc<RefusedHere<K::Down>>,
+        tracing: Tracing,
+    ) -> Self {
         Self {
             began,
             inbound,
             refused,
             stopped: false,
+            tracing,
         }
     }
 
@@ -84,7 +136,7 @@ impl<K: Kind, I: Inbound<K::Up>> ClientUps<K, I> {
     fn take(&mut self, message: Option<Result<K::Up, Status>>) -> Option<StreamUp> {
         match message {
             Some(Ok(message)) => match K::up(&self.began, message) {
-                Upward::Pass(message) => return Some(StreamUp::Message(Box::new(message))),
+                Upward::Pass(message) => return Some(self.tracing.passed(message)),
                 Upward::Refuse(refused) => self.refused.push(refused),
                 Upward::Violation(refusal) => self.signal().violate(refusal),
             },

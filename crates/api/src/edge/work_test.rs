@@ -42,7 +42,7 @@ fn worked(response: WorkResponse) -> (u64, Worked) {
 async fn an_agents_responses_are_numbered_and_a_refused_text_comes_back_as_a_draft() {
     let (edge, fake) = edge();
     let (client, sent) = client();
-    let mut responses = start::<WorkKind>(&edge, sent).expect("a stream");
+    let mut responses = start::<WorkKind>(&edge, sent, None).expect("a stream");
     client.send(hello());
     let text = "x".repeat(limits::TEXT_BYTES_MAX + 1);
     let reply = ReplyRequest {

@@ -10,6 +10,7 @@ use domain::cell::command::Command;
 use domain::cell::reply::Done;
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
+use runtime::trace::{OpenSpan, SpanKind, Trace};
 
 use crate::limits;
 
@@ -19,6 +20,8 @@ pub(crate) type Answered<A> = (A, Result<Done, ActError>);
 /// Acts under way, each with what identifies it to its client.
 pub(crate) struct Acts<A> {
     handle: CellHandle,
+    /// Of what the acts that are started now are a part.
+    trace: Option<Trace>,
     under_way: FuturesUnordered<About<A>>,
 }
 
@@ -26,6 +29,8 @@ pub(crate) struct Acts<A> {
 struct About<A> {
     about: Option<A>,
     act: Act,
+    /// Ends with the answer.
+    span: Option<OpenSpan>,
 }
 
 impl<A: Unpin> Future for About<A> {
@@ -33,6 +38,7 @@ impl<A: Unpin> Future for About<A> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = std::task::ready!(self.act.poll_unpin(context));
+        self.span = None;
         Poll::Ready(self.about.take().map(|about| (about, outcome)))
     }
 }
@@ -41,6 +47,7 @@ impl<A: Unpin> Acts<A> {
     pub(crate) fn new(handle: CellHandle) -> Self {
         Self {
             handle,
+            trace: None,
             under_way: FuturesUnordered::new(),
         }
     }
@@ -48,15 +55,30 @@ impl<A: Unpin> Acts<A> {
     /// Starts an act: it has been handed to its conversation when this returns. Gives the answer if
     /// there is one at once.
     pub(crate) fn start(&mut self, about: A, command: Command) -> Option<Answered<A>> {
-        let mut act = self.handle.begin(command);
+        let (mut act, span) = self.begin(command);
         // Polled here and not only by the set: the set promises no order among new futures, and the
         // order of a client's sends is kept.
         if let Some(outcome) = (&mut act).now_or_never() {
             return Some((about, outcome));
         }
         let about = Some(about);
-        self.under_way.push(About { about, act });
+        self.under_way.push(About { about, act, span });
         None
+    }
+
+    /// Says of what the acts that are started from now on are a part.
+    pub(crate) fn trace(&mut self, trace: Option<Trace>) {
+        self.trace = trace;
+    }
+
+    fn begin(&self, command: Command) -> (Act, Option<OpenSpan>) {
+        let Some(trace) = self.trace else {
+            return (self.handle.begin(command), None);
+        };
+        let span = self.handle.tracer().after(trace, "act", SpanKind::Consumer);
+        // Where nothing is made of spans here, the trace still goes on.
+        let trace = span.as_ref().map_or(trace, OpenSpan::trace);
+        (self.handle.within(trace).begin(command), span)
     }
 
     /// The next answer; pending while nothing is under way.

@@ -17,9 +17,11 @@ use std::time::Duration;
 use conversation::CellHandle;
 use domain::ids::{CellId, NodeId};
 use pb::api::v1::{Refusal, attach_request, work_request};
-use pb::raft::v1::{ForwardCall, ForwardUp, forward_up};
+use pb::raft::v1::{ForwardCall, ForwardUp, forward_call, forward_up};
 use ports::{CallAnswer, Door, Opened};
+use runtime::trace::{OpenSpan, SpanKind, Trace};
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use crate::errors::{internal, outcome_unknown, stream_protocol};
 use crate::limits;
@@ -39,6 +41,36 @@ impl CellOwner {
     }
 }
 
+impl CellOwner {
+    /// Answers a call that is traced: its span and its lines in the log are of the trace, and what it proposes.
+    async fn answer_traced(
+        &self,
+        request: forward_call::Request,
+        whose: (&str, NodeId),
+        trace: Trace,
+    ) -> CallAnswer {
+        let mut span = self
+            .handle
+            .tracer()
+            .after(trace, "answer", SpanKind::Server);
+        // Where nothing is made of spans here, the trace still goes on.
+        let trace = span.as_ref().map_or(trace, OpenSpan::trace);
+        let traced = Self {
+            cell: self.cell,
+            handle: self.handle.within(trace),
+        };
+        let answering = traced.answer(request, whose).instrument(trace.log_span());
+        let answered = answering.await;
+        if let Some(span) = &mut span {
+            span.number("antiphon.cell", self.cell.0.into());
+            if let Err(refusal) = &answered {
+                span.text("antiphon.reason", refusal.reason().as_str_name());
+            }
+        }
+        answered
+    }
+}
+
 #[async_trait::async_trait]
 impl Door for CellOwner {
     async fn call(&self, call: ForwardCall) -> CallAnswer {
@@ -52,13 +84,17 @@ impl Door for CellOwner {
             0 => limits::UNARY_DEADLINE,
             asked => Duration::from_millis(asked).min(limits::UNARY_DEADLINE),
         };
+        let whose = (call.site.as_str(), NodeId(call.edge));
+        let answering = async {
+            match Trace::read(&call.traceparent) {
+                None => self.answer(request, whose).await,
+                Some(trace) => self.answer_traced(request, whose, trace).await,
+            }
+        };
         // Dropped in the middle, an act may still commit.
-        timeout(
-            patience,
-            self.answer(request, (&call.site, NodeId(call.edge))),
-        )
-        .await
-        .unwrap_or_else(|_| Err(outcome_unknown()))
+        timeout(patience, answering)
+            .await
+            .unwrap_or_else(|_| Err(outcome_unknown()))
     }
 
     async fn open(&self, first: ForwardUp) -> Result<Opened, Refusal> {

@@ -151,6 +151,12 @@ impl<S: Side> Served<S> {
             Wake::Up(Some(StreamUp::Message(message))) => {
                 self.side.asked(*message, &mut self.acts, &mut self.out);
             }
+            Wake::Up(Some(StreamUp::Traced(traced))) => {
+                self.acts.trace(Some(traced.trace));
+                let message = traced.message;
+                self.side.asked(message, &mut self.acts, &mut self.out);
+                self.acts.trace(None);
+            }
             Wake::Up(Some(StreamUp::Stop { our_fault })) => self.stop(our_fault),
             Wake::Up(None) => self.stop(false),
             Wake::Over(last) => self.over(last),

@@ -39,7 +39,7 @@ async fn run(args: DevArgs, env: Env, terminal: Terminal) -> Result<Exit, Failur
         port: args.port,
         data: args.data.clone(),
         wan: args.wan,
-        floor: None,
+        ..DevOptions::default()
     };
     let dev = tokio::select! {
         biased;

@@ -6,6 +6,7 @@ use futures::FutureExt as _;
 use pb::api::v1 as api;
 use rpc::api::v1::conversation_service_client::ConversationServiceClient;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Request;
 use tonic::transport::Channel;
 
 use super::step::State;
@@ -18,7 +19,7 @@ impl Followed for State {
 
     fn open(
         channel: Channel,
-        up: ReceiverStream<api::AttachRequest>,
+        up: Request<ReceiverStream<api::AttachRequest>>,
     ) -> Opening<api::AttachResponse> {
         async move { ConversationServiceClient::new(channel).attach(up).await }.boxed()
     }

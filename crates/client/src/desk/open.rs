@@ -6,6 +6,7 @@ use futures::FutureExt as _;
 use pb::api::v1 as api;
 use rpc::api::v1::agent_service_client::AgentServiceClient;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Request;
 use tonic::transport::Channel;
 
 use super::step::{ACTS_MAX, State};
@@ -19,7 +20,10 @@ impl Followed for State {
     /// Every act at once, the hello, heartbeats and markers.
     const UP_BOUND: usize = ACTS_MAX + 64;
 
-    fn open(channel: Channel, up: ReceiverStream<api::WorkRequest>) -> Opening<api::WorkResponse> {
+    fn open(
+        channel: Channel,
+        up: Request<ReceiverStream<api::WorkRequest>>,
+    ) -> Opening<api::WorkResponse> {
         async move {
             AgentServiceClient::new(channel)
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)

@@ -15,6 +15,7 @@ use domain::cell::command::Command;
 use domain::cell::event::Event;
 use domain::cell::reply::Done;
 use domain::ids::{NodeId, Sequence};
+use runtime::trace::Trace;
 use tokio::sync::oneshot;
 
 pub(crate) use run::activate;
@@ -39,6 +40,8 @@ pub(crate) enum ToActor {
     /// Propose this and answer.
     Act {
         command: Box<Command>,
+        /// The trace that it belongs to, if anybody traces it.
+        trace: Option<Box<Trace>>,
         answer: Answer<Done>,
     },
     /// Attach a stream.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::cell::command::{Actor, Command, CustomerPresence};
 use domain::cell::event::Event;
 use domain::cell::refusal::Refusal;
@@ -19,6 +20,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use ports::{Committed, ProposeError};
+use runtime::trace::Trace;
 use runtime::{mailbox, supervise};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
@@ -226,7 +228,11 @@ impl ConversationActor {
 
     fn message(&mut self, message: ToActor) {
         match message {
-            ToActor::Act { command, answer } => self.act(*command, answer),
+            ToActor::Act {
+                command,
+                trace,
+                answer,
+            } => self.act(*command, trace, answer),
             ToActor::Attach {
                 cursor,
                 observe,
@@ -250,7 +256,7 @@ impl ConversationActor {
         }
     }
 
-    fn act(&mut self, command: Command, answer: Answer<Done>) {
+    fn act(&mut self, command: Command, trace: Option<Box<Trace>>, answer: Answer<Done>) {
         let now_ms = self.core.view.shared.mono_ms();
         self.streams.worked(now_ms);
         if is_customers(&command) {
@@ -261,11 +267,11 @@ impl ConversationActor {
                 return;
             }
         }
-        self.propose(command, For::Caller(answer));
+        let payload = self.core.stamp_traced(command, trace.as_deref());
+        self.propose(payload, For::Caller(answer));
     }
 
-    fn propose(&mut self, command: Command, asker: For) {
-        let payload = self.core.stamp(command);
+    fn propose(&mut self, payload: Bytes, asker: For) {
         let group = self.core.group.clone();
         let term = self.term;
         self.fresh = true;
@@ -326,7 +332,8 @@ impl ConversationActor {
             attached: presence.attached,
             our_fault: presence.our_fault,
         });
-        self.propose(command, For::Presence);
+        let payload = self.core.stamp(command);
+        self.propose(payload, For::Presence);
     }
 
     /// Whether the edge of the customer's last stream cannot be reached.

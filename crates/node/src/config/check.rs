@@ -30,6 +30,7 @@ pub(super) fn problems(config: &Config) -> Vec<ConfigProblem> {
     let mut found = Vec::new();
     names(config, &mut found);
     addresses(config, &mut found);
+    collector(config, &mut found);
     bounds(config, &mut found);
     found
 }
@@ -129,6 +130,15 @@ fn addresses(config: &Config, found: &mut Vec<ConfigProblem>) {
             "listen.peer",
             format!("{} is taken by listen.api", listen.peer),
         );
+    }
+}
+
+fn collector(config: &Config, found: &mut Vec<ConfigProblem>) {
+    let otlp = &config.telemetry.otlp;
+    let is_http = otlp.strip_prefix("http://").is_some_and(is_host_and_port);
+    if !otlp.is_empty() && !is_http {
+        let message = format!("\"{otlp}\" is not of the form http://host:port");
+        push(found, "telemetry.otlp", message);
     }
 }
 

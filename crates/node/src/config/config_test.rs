@@ -156,3 +156,38 @@ fn the_admin_port_may_be_off_and_must_be_a_free_address() {
         assert_eq!(config.problems().len(), problems, "{admin}");
     }
 }
+
+#[test]
+fn a_share_is_kept_exactly_and_nothing_but_a_share_is_taken() {
+    let of = |text: &str| {
+        let set = format!("[site]\nname = \"fra\"\n[telemetry]\nsample = {text}\n");
+        Layered::load(&file(&set)).map(|layered| layered.config.telemetry.sample.millionths())
+    };
+    assert_eq!(of("0.05"), Ok(50_000));
+    assert_eq!(of("1"), Ok(1_000_000));
+    assert_eq!(of("0.0"), Ok(0));
+    for wrong in ["1.5", "-0.1", "nan", "\"half\""] {
+        assert!(of(wrong).is_err(), "{wrong}");
+    }
+    let mut sources = Sources::default();
+    sources
+        .env
+        .push((env_name("telemetry", "sample"), "0.5".to_owned()));
+    let layered = Layered::load(&sources).unwrap();
+    assert_eq!(layered.config.telemetry.sample.millionths(), 500_000);
+}
+
+#[test]
+fn a_collector_is_named_by_an_address_without_credentials() {
+    let mut config = Config::default();
+    config.site.name = "fra".to_owned();
+    for (otlp, problems) in [
+        ("", 0),
+        ("http://127.0.0.1:4317", 0),
+        ("https://a:1", 1),
+        ("a:1", 1),
+    ] {
+        config.telemetry.otlp = otlp.to_owned();
+        assert_eq!(config.problems().len(), problems, "{otlp}");
+    }
+}

@@ -9,6 +9,7 @@ pub(super) enum Kind {
     Texts,
     Flag,
     Number,
+    Share,
 }
 
 /// Every key as (section, key, kind), in the order of the default text.
@@ -34,6 +35,8 @@ pub(super) const KEYS: &[(&str, &str, Kind)] = &[
     ("drain", "deadline_ms", Kind::Number),
     ("log", "level", Kind::Text),
     ("log", "format", Kind::Text),
+    ("telemetry", "otlp", Kind::Text),
+    ("telemetry", "sample", Kind::Share),
 ];
 
 /// Sections in order.

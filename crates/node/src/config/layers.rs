@@ -263,6 +263,7 @@ impl Layers {
             Kind::Texts => Some(Value::Array(list(text))),
             Kind::Flag => text.parse().ok().map(Value::Boolean),
             Kind::Number => text.parse().ok().map(Value::Integer),
+            Kind::Share => text.parse().ok().map(Value::Float),
         };
         let mut alone = Table::new();
         if let Some(value) = value.clone() {
@@ -330,6 +331,7 @@ fn word(kind: Kind) -> &'static str {
         Kind::Texts => "a list",
         Kind::Flag => "true or false",
         Kind::Number => "a whole number",
+        Kind::Share => "a number from 0 to 1",
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Config {
     pub drain: DrainConfig,
     /// The node's log for people.
     pub log: LogConfig,
+    /// Traces for a collector.
+    pub telemetry: TelemetryConfig,
 }
 
 /// The cluster.
@@ -202,6 +204,66 @@ impl Default for LogConfig {
             level: "info".to_owned(),
             format: LogFormat::Auto,
         }
+    }
+}
+
+/// Traces for a collector.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// Where a collector takes OTLP over gRPC, `http://host:port`; empty means that nothing is traced.
+    pub otlp: String,
+    /// The share of requests that are traced without being asked for.
+    pub sample: Share,
+}
+
+/// A share of one, kept exactly to a millionth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Share {
+    millionths: u32,
+}
+
+/// Millionths of one.
+const ONE: f64 = 1_000_000.0;
+
+impl Share {
+    /// In millionths, 0 to 1,000,000.
+    #[must_use]
+    pub fn millionths(self) -> u32 {
+        self.millionths
+    }
+}
+
+impl Default for Share {
+    /// One in twenty.
+    fn default() -> Self {
+        Self { millionths: 50_000 }
+    }
+}
+
+/// The number is no share.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("{0} is not a share from 0 to 1")]
+pub struct NoShare(f64);
+
+impl TryFrom<f64> for Share {
+    type Error = NoShare;
+
+    fn try_from(share: f64) -> Result<Self, NoShare> {
+        match (0.0..=1.0).contains(&share) {
+            // Within the range of millionths, as the share is within that of one.
+            true => Ok(Self {
+                millionths: (share * ONE).round() as u32,
+            }),
+            false => Err(NoShare(share)),
+        }
+    }
+}
+
+impl From<Share> for f64 {
+    fn from(share: Share) -> Self {
+        Self::from(share.millionths) / ONE
     }
 }
 

@@ -66,4 +66,11 @@ deadline_ms = 8000
 level = "info"
 # auto (text on a terminal, else json), text, json.
 format = "auto"
+
+[telemetry]
+# Where a collector takes OTLP over gRPC: "http://127.0.0.1:4317". Empty means that nothing is traced.
+otlp = ""
+# The share of calls and messages that are traced without being asked for, 0 to 1. What comes with a sampled
+# traceparent always is, and so is a call that fails by our fault.
+sample = 0.05
 "#;

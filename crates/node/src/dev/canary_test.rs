@@ -17,7 +17,8 @@ use tokio::time::timeout;
 use tonic::transport::{Endpoint, Uri};
 use tonic::{Code, Request};
 
-use self::canaries::{CANARIES, forms, sung};
+pub(crate) use self::canaries::sung;
+use self::canaries::{CANARIES, forms};
 use super::talk_test::{by_role, client_of, desks, formed, read_until, taken};
 use crate::config::{Config, LogFormat};
 use crate::log::{Place, subscriber};
@@ -54,7 +55,7 @@ fn listening(level: &str, format: LogFormat) -> (Memory, tracing::subscriber::De
 }
 
 /// A whole conversation with a canary wherever somebody writes or is named.
-pub(super) async fn dialogue(env: &Env, customers: &Client, agents: &Client) {
+pub(crate) async fn dialogue(env: &Env, customers: &Client, agents: &Client) {
     let [
         key,
         name,

@@ -7,7 +7,7 @@ mod wan;
 #[cfg(test)]
 mod archive_test;
 #[cfg(test)]
-mod canary_test;
+pub(crate) mod canary_test;
 #[cfg(test)]
 mod dev_test;
 #[cfg(test)]
@@ -26,7 +26,7 @@ use runtime::memory::MemoryDisk;
 use tracing::Instrument;
 
 use crate::Profile;
-use crate::config::{API_PORT, Config};
+use crate::config::{API_PORT, Config, TelemetryConfig};
 use crate::error::NodeError;
 use crate::found::{InitOptions, init};
 use crate::log::Place;
@@ -61,6 +61,8 @@ pub struct DevOptions {
     pub wan: bool,
     /// The floor plan as TOML; `None` is the sample plan.
     pub floor: Option<String>,
+    /// Traces of all nodes.
+    pub telemetry: TelemetryConfig,
 }
 
 impl Default for DevOptions {
@@ -70,6 +72,7 @@ impl Default for DevOptions {
             data: None,
             wan: false,
             floor: None,
+            telemetry: TelemetryConfig::default(),
         }
     }
 }
@@ -218,6 +221,7 @@ fn config(options: &DevOptions, at: usize) -> Config {
     config.listen.peer.set_port(port(1));
     let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, port(2)));
     config.listen.admin = admin.to_string();
+    config.telemetry = options.telemetry.clone();
     config
 }
 

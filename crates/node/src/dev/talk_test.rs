@@ -28,16 +28,16 @@ pub(crate) fn client_of(env: &Env, addresses: &[String]) -> Client {
 }
 
 pub(crate) async fn formed(env: &Env, wan: bool) -> Dev {
-    let dev = dev(
-        env.clone(),
-        DevOptions {
-            port: 0,
-            wan,
-            ..DevOptions::default()
-        },
-    )
-    .await
-    .unwrap();
+    let options = DevOptions {
+        wan,
+        ..DevOptions::default()
+    };
+    formed_with(env, options).await
+}
+
+pub(crate) async fn formed_with(env: &Env, options: DevOptions) -> Dev {
+    let options = DevOptions { port: 0, ..options };
+    let dev = dev(env.clone(), options).await.unwrap();
     timeout(WAIT, dev.ready())
         .await
         .expect("three nodes form a cluster");

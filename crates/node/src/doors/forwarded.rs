@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use pb::raft::v1::{ForwardRequest, ForwardUp, forward_request};
+use pb::raft::v1::{ForwardRequest, forward_request};
 use ports::{Opened, StreamDown, StreamUp, Ups};
 use runtime::mailbox;
 
@@ -98,12 +98,8 @@ impl Forwarded {
     /// Sends a message as the connection has room.
     async fn send(&mut self, message: StreamUp) {
         self.credit.spend(message.weight());
-        let StreamUp::Message(request) = message else {
+        let Some(up) = message.into_forward() else {
             return;
-        };
-        let up = ForwardUp {
-            request: Some(*request),
-            ..ForwardUp::default()
         };
         let frame = ForwardRequest {
             call: self.call,

@@ -184,7 +184,7 @@ impl Session {
         use forward_request::Frame;
         match frame {
             Frame::Up(up) if up.group != 0 => self.open(call, up),
-            Frame::Up(up) => self.pass(call, StreamUp::Message(Box::new(up.request?))),
+            Frame::Up(up) => self.pass(call, StreamUp::of(up)?),
             Frame::Unary(unary) => self.unary(call, unary),
             Frame::Stop(stop) => {
                 let our_fault = stop.our_fault;

@@ -28,6 +28,7 @@ use self::floor::Floor;
 use self::page::Page;
 use crate::control::CONTROL_NAME;
 use crate::status::{Account, REACHABLE_MS};
+use crate::telemetry::{self, Telemetry};
 
 pub use manual::manual;
 pub(crate) use process::resident_bytes;
@@ -99,6 +100,7 @@ fn table() -> Vec<Series> {
         conversation::metrics::MAILBOX_DEPTH,
         conversation::metrics::ACTOR_FAILURES,
     ];
+    let traces = [telemetry::SPANS_SENT, telemetry::SPANS_DROPPED];
     let mut table = Vec::new();
     for part in [
         &node[..],
@@ -107,6 +109,7 @@ fn table() -> Vec<Series> {
         &raft,
         &actors,
         floor::SERIES,
+        &traces,
         process::SERIES,
     ] {
         table.extend_from_slice(part);
@@ -118,6 +121,7 @@ fn table() -> Vec<Series> {
 pub(crate) struct Metrics {
     pub(crate) account: Arc<Account>,
     pub(crate) rpc: Arc<RpcMetrics>,
+    pub(crate) telemetry: Telemetry,
     pub(crate) dir: PathBuf,
     /// Of the node, as the build's information has them.
     pub(crate) place: Placed,
@@ -154,6 +158,9 @@ impl Metrics {
         self.groups(&mut page);
         self.actors(&mut page);
         floor::write(&mut page, &self.floors());
+        let (sent, dropped) = self.telemetry.counts();
+        page.one(&telemetry::SPANS_SENT, sent);
+        page.one(&telemetry::SPANS_DROPPED, dropped);
         process::write(&mut page);
         page.into_text()
     }

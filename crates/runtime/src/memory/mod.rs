@@ -14,7 +14,7 @@ pub use clock::ManualClock;
 pub use disk::{Faults, MemoryDisk, SyncFault, Unsynced};
 pub use network::MemoryNetwork;
 
-use crate::{Compute, Env, Lane, Random};
+use crate::{Compute, Env, Lane, Random, Tracer};
 
 /// An environment for tests: both lanes on the current tokio runtime, `compute` inline, an empty
 /// memory disk and network, a manual clock at 2026-01-01. Replace fields to share or keep a piece.
@@ -30,5 +30,6 @@ pub fn env(seed: u64) -> Env {
         compute: Compute::inline(),
         network: Arc::new(MemoryNetwork::default()),
         disk: Arc::new(MemoryDisk::default()),
+        tracer: Tracer::default(),
     }
 }

@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 pub use disk::RealDisk;
 pub use tcp::Tcp;
 
-use crate::{Compute, Env, Lane, Random, WallClock};
+use crate::{Compute, Env, Lane, Random, Tracer, WallClock};
 
 /// The machine's wall clock.
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,6 +81,7 @@ impl Env {
             compute: Compute::threads(threads.compute)?,
             network: Arc::new(Tcp),
             disk: Arc::new(RealDisk::start()?),
+            tracer: Tracer::default(),
         };
         Ok(Production { env, raft, edge })
     }

@@ -5,7 +5,7 @@ use domain::cell::version::NEWEST_VERSION;
 use domain::ids::{CellTime, MachineVersion};
 use proptest::prelude::*;
 
-use super::{decode_entry, encode_entry};
+use super::{decode_entry, decode_traced, encode_entry, encode_traced};
 use crate::error::WireError;
 use crate::samples::entries;
 
@@ -15,6 +15,17 @@ proptest! {
     #[test]
     fn every_entry_comes_back_as_it_was(entry in entries()) {
         prop_assert_eq!(decode_entry(&encode_entry(&entry)), Ok(entry));
+    }
+
+    #[test]
+    fn a_trace_is_kept_beside_an_entry_and_changes_nothing_in_it(entry in entries()) {
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let traced = encode_traced(&entry, trace.to_owned());
+        prop_assert_eq!(decode_entry(&traced), Ok(entry.clone()));
+        prop_assert_eq!(decode_traced(&traced), Ok((entry.clone(), trace.to_owned())));
+        // One that nobody traces holds no byte of it.
+        prop_assert_eq!(encode_traced(&entry, String::new()), encode_entry(&entry));
+        prop_assert_eq!(traced.len(), encode_entry(&entry).len() + 2 + trace.len());
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(super) fn entry(entry: &Entry) -> pb::Entry {
         at_ms: entry.at.0,
         wall_ms: entry.wall_ms,
         machine_version: machine_to_wire(entry.command.readable_since()),
+        traceparent: String::new(),
         command: Some(command(&entry.command)),
     }
 }
