@@ -11,6 +11,7 @@
 mod cluster;
 mod drain;
 mod frozen;
+mod hands;
 mod metrics;
 mod offers;
 mod operate;

@@ -118,6 +118,12 @@ impl TestCluster {
         .await
     }
 
+    /// Asks a node's process to read its configuration again.
+    pub async fn hang_up(&self, at: usize) -> anyhow::Result<()> {
+        self.signal(at, "-HUP").await?;
+        Ok(())
+    }
+
     /// Lets a node's process go on.
     pub async fn thaw(&self, at: usize) -> anyhow::Result<()> {
         self.signal(at, "-CONT").await?;

@@ -12,7 +12,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use floor::{FloorArgs, FloorCommand};
 pub use hands::{ActArgs, AgentSetArgs, AssignArgs, PassOnArgs, QueueActArgs, QueuePauseArgs};
-pub use operate::{CompletionArgs, ManArgs};
+pub use operate::{
+    CompletionArgs, ConfigArgs, ConfigCommand, LogArgs, LogCommand, ManArgs, ReportArgs,
+    ReportCommand,
+};
 
 /// The port of the first node.
 const ADDR_DEFAULT: &str = "127.0.0.1:7400";
@@ -58,8 +61,12 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Measure a cluster of three processes on this machine.
     Bench(BenchArgs),
-    /// Configuration of a node: the defaults, a check, the values in force.
+    /// Configuration of a node: the defaults, a check, the values in force, reading it again.
     Config(ConfigArgs),
+    /// The log of a running node.
+    Log(LogArgs),
+    /// A support bundle.
+    Report(ReportArgs),
     /// Print what makes a shell complete these commands.
     Completion(CompletionArgs),
     /// Print the manual page, or write one for each command.
@@ -471,31 +478,6 @@ pub struct MessagesArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ConfigArgs {
-    #[command(subcommand)]
-    pub command: ConfigCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
-    /// Print every key with its default.
-    Default,
-    /// Check a configuration without starting anything.
-    Check {
-        #[command(flatten)]
-        node: NodeArgs,
-    },
-    /// Print the values in force and where each comes from.
-    Show {
-        #[command(flatten)]
-        node: NodeArgs,
-        /// The form of the answer.
-        #[arg(long, value_enum, default_value_t)]
-        output: Output,
-    },
-}
-
-#[derive(Debug, Args)]
 pub struct VersionArgs {
     /// The form of the answer.
     #[arg(long, value_enum, default_value_t)]
@@ -527,7 +509,7 @@ mod tests {
             .get_subcommands()
             .map(clap::Command::get_name)
             .collect();
-        let expected = "dev init serve join status check floor queue agent conversation replay bench config completion man version";
+        let expected = "dev init serve join status check floor queue agent conversation replay bench config log report completion man version";
         assert_eq!(names.join(" "), expected);
     }
 

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use client::{CallError, Kind};
 use pb::api::v1::ErrorReason;
 
@@ -27,6 +28,31 @@ pub enum Exit {
     Refused = 5,
     /// Waiting ended; the action may go on.
     TimedOut = 6,
+}
+
+impl Exit {
+    /// The reason of a failure that has no narrower one.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Ok | Self::Error => "ERROR",
+            Self::Usage => "USAGE",
+            Self::Degraded => "DEGRADED",
+            Self::Unreachable => "UNREACHABLE",
+            Self::Refused => "REFUSED",
+            Self::TimedOut => "TIMED_OUT",
+        }
+    }
+
+    /// What to do about a failure of which nothing more is known.
+    fn next(self) -> &'static str {
+        match self {
+            Self::Usage => "the same command with --help",
+            Self::Unreachable => "antiphon status --addr HOST:PORT, on another node",
+            Self::Degraded | Self::TimedOut => "antiphon status",
+            Self::Refused => "the same command with --help, for what it takes",
+            Self::Ok | Self::Error => "antiphon report save, for whoever looks into it",
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -69,7 +95,8 @@ impl Failure {
 
     /// A file that cannot be read.
     pub fn unreadable(file: &Path, error: &std::io::Error) -> Self {
-        let failure = Self::plain(format!("{} cannot be read: {error}", file.display()));
+        let failure = Self::plain(format!("{} cannot be read: {error}", file.display()))
+            .with_reason("FILE_UNREADABLE");
         let folder = file
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
@@ -84,6 +111,15 @@ impl Failure {
             )),
             _ => failure.with_next(format!("ls -ld {}", file.display())),
         }
+    }
+
+    /// A file or folder that cannot be written.
+    pub fn unwritable(path: &Path, error: &std::io::Error) -> Self {
+        let folder = path.parent().filter(|above| !above.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        Self::plain(format!("{} cannot be written: {error}", path.display()))
+            .with_reason("FILE_UNWRITABLE")
+            .with_next(format!("ls -ld {}", folder.display()))
     }
 
     pub fn with_next(self, next: impl Into<String>) -> Self {
@@ -104,16 +140,16 @@ impl Failure {
         Self { exit, ..self }
     }
 
-    /// What is printed to stderr.
+    /// What is printed to stderr: always three lines, so that people and programs find each in its place.
     pub fn render(&self, terminal: Terminal) -> String {
-        let mut text = format!("{} {}\n", terminal.bad("error:"), self.sentence);
-        if let Some(reason) = &self.reason {
-            text.push_str(&format!("reason: {reason}\n"));
-        }
-        if let Some(next) = &self.next {
-            text.push_str(&format!("try: {next}\n"));
-        }
-        text
+        let sentence = self.sentence.lines().map(str::trim).collect::<Vec<_>>();
+        let reason = self.reason.as_deref().unwrap_or(self.exit.reason());
+        let next = self.next.as_deref().unwrap_or(self.exit.next());
+        format!(
+            "{} {}\nreason: {reason}\ntry: {next}\n",
+            terminal.bad("error:"),
+            sentence.join(" ").trim_end_matches('.'),
+        )
     }
 }
 
@@ -121,6 +157,7 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         let exit = match error.kind {
             // Certainly not done, and nothing goes on.
+            _ if error.reason == ErrorReason::NodeUnreachable => Exit::Unreachable,
             Kind::Refused | Kind::Later => Exit::Refused,
             Kind::Unreachable => Exit::Unreachable,
             Kind::OutcomeUnknown | Kind::TimedOut => Exit::TimedOut,
@@ -171,6 +208,7 @@ fn next_of(error: &CallError) -> Option<&'static str> {
         (ErrorReason::ConversationNotFound, _) => "antiphon conversation list",
         (ErrorReason::QueueNotFound, _) => "antiphon queue list",
         (ErrorReason::AgentNotFound, _) => "antiphon agent list",
+        (ErrorReason::NodeNotFound | ErrorReason::NodeUnreachable, _) => "antiphon status",
         (ErrorReason::PlanVersionStale, _) => {
             "antiphon floor show, bring your changes into it, then antiphon floor apply"
         }
@@ -184,6 +222,51 @@ fn next_of(error: &CallError) -> Option<&'static str> {
         _ => return None,
     };
     Some(next)
+}
+
+/// A command line that clap refuses, in the form that all failures have.
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        let text = error.render().to_string();
+        let sentence = text.split("\n\n").next().unwrap_or_default();
+        let sentence = sentence.trim_start_matches("error: ").to_owned();
+        let help = format!("{} --help", command_of(&error));
+        let next = match suggestion(&error) {
+            Some(meant) => format!("{meant}, or {help}"),
+            None => help,
+        };
+        Self::usage(sentence).with_next(next)
+    }
+}
+
+/// The command that was asked for, by the usage that clap knows of it.
+fn command_of(error: &clap::Error) -> String {
+    let usage = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+        _ => String::new(),
+    };
+    let is_word = |word: &&str| word.chars().all(|letter| letter.is_ascii_lowercase());
+    let words = usage.trim_start_matches("Usage: ").split_whitespace();
+    let words: Vec<&str> = words.take_while(is_word).collect();
+    match words.is_empty() {
+        true => "antiphon".to_owned(),
+        false => words.join(" "),
+    }
+}
+
+/// What clap thinks was meant.
+fn suggestion(error: &clap::Error) -> Option<String> {
+    let kinds = [
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedValue,
+    ];
+    let said = kinds.into_iter().find_map(|kind| error.get(kind))?;
+    match said {
+        ContextValue::String(one) => Some(one.clone()),
+        ContextValue::Strings(several) => several.first().cloned(),
+        _ => None,
+    }
 }
 
 impl From<std::io::Error> for Failure {
@@ -233,6 +316,57 @@ mod tests {
         let mut busy = error(ErrorReason::AgentAtCapacity, Kind::Refused);
         busy.metadata.insert("agent".into(), "ana".into());
         assert_eq!(next(busy).as_deref(), Some("antiphon agent explain ana"));
+    }
+
+    #[test]
+    fn every_failure_has_three_lines_whatever_is_known_of_it() {
+        for exit in [
+            Exit::Error,
+            Exit::Usage,
+            Exit::Degraded,
+            Exit::Unreachable,
+            Exit::Refused,
+            Exit::TimedOut,
+        ] {
+            let failure = Failure::plain("it is so.\n  and so").with_exit(exit);
+            let text = failure.render(Terminal::plain());
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(lines.len(), 3, "{text}");
+            assert_eq!(lines[0], "error: it is so. and so");
+            assert!(
+                lines[1].starts_with("reason: ") && lines[1].len() > 10,
+                "{text}"
+            );
+            assert!(
+                lines[2].starts_with("try: ") && lines[2].len() > 10,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_command_line_says_what_was_meant_and_where_help_is() {
+        use clap::Parser as _;
+        let failure = |line: &str| {
+            let parsed = crate::args::Cli::try_parse_from(line.split_whitespace());
+            Failure::from(parsed.unwrap_err())
+        };
+        let argument = failure("antiphon floor show --verson 3");
+        assert_eq!(argument.exit, Exit::Usage);
+        assert_eq!(argument.sentence, "unexpected argument '--verson' found");
+        assert_eq!(
+            argument.next.as_deref(),
+            Some("--version, or antiphon floor show --help")
+        );
+        let command = failure("antiphon flor");
+        assert_eq!(command.next.as_deref(), Some("floor, or antiphon --help"));
+        let missing = failure("antiphon floor diff");
+        assert_eq!(missing.next.as_deref(), Some("antiphon floor diff --help"));
+        assert!(
+            missing
+                .render(Terminal::plain())
+                .starts_with("error: the following required arguments were not provided: <FILE>\n")
+        );
     }
 
     #[test]

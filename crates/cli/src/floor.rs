@@ -3,6 +3,7 @@
 //! Not here: what makes a plan good (the cluster decides).
 
 mod diff;
+mod history;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,22 @@ pub async fn run(args: FloorArgs, terminal: Terminal) -> Result<Exit, Failure> {
         FloorCommand::Check { file, reach } => check(&Reach::of(&reach)?, &file).await,
         FloorCommand::Diff { file, reach } => {
             diff::diff(&Reach::of(&reach)?, &file, terminal).await
+        }
+        FloorCommand::History { reach } => history::history(&Reach::of(&reach)?).await,
+        FloorCommand::Revert {
+            to,
+            expect,
+            dry_run,
+            yes,
+            reach,
+        } => {
+            let wish = history::Wish {
+                to,
+                expect,
+                dry_run,
+                yes,
+            };
+            history::revert(&Reach::of(&reach)?, wish, terminal).await
         }
         FloorCommand::Apply {
             file,
@@ -143,15 +160,17 @@ async fn apply(reach: &Reach, wish: Wish, terminal: Terminal) -> Result<Exit, Fa
     if applied.behind.is_empty() {
         return Ok(Exit::Ok);
     }
-    let cells = applied.behind.join(", ");
-    let sentence = format!(
-        "version {} is in force, and {cells} has not adopted it yet",
-        applied.version
-    );
+    Err(behind(applied.version, &applied.behind))
+}
+
+/// A plan that is in force and that some cells do not follow yet.
+fn behind(version: u64, cells: &[String]) -> Failure {
+    let cells = cells.join(", ");
+    let sentence = format!("version {version} is in force, and {cells} has not adopted it yet");
     let failure = Failure::plain(sentence).with_reason("PLAN_BEHIND");
-    Err(failure
+    failure
         .with_exit(Exit::TimedOut)
-        .with_next("antiphon status"))
+        .with_next("antiphon status")
 }
 
 fn say_version(applied: &api::ApplyFloorPlanResponse, dry_run: bool) {

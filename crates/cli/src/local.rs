@@ -18,8 +18,9 @@ use runtime::real::Threads;
 pub use check::check;
 pub use dev::dev;
 
-use crate::args::{ConfigArgs, ConfigCommand, InitArgs, JoinArgs, NodeArgs, Output, ServeArgs};
+use crate::args::{ConfigCommand, InitArgs, JoinArgs, NodeArgs, Output, ServeArgs};
 use crate::failure::{Exit, Failure};
+use crate::local::settings::Layers;
 use crate::table::{columns, indented};
 
 /// Claims an empty data directory for the first node of a new cluster.
@@ -53,15 +54,20 @@ pub fn init(args: InitArgs) -> Result<Exit, Failure> {
 
 /// Runs a node.
 pub fn serve(args: ServeArgs) -> Result<Exit, Failure> {
-    let layered = settings::load(&args.node, &[])?;
-    process::run(layered.config)
+    run(args.node, Vec::new())
+}
+
+/// Runs a node whose configuration can be read again.
+fn run(args: NodeArgs, more: Vec<(String, String)>) -> Result<Exit, Failure> {
+    let layered = settings::load(&args, &more)?;
+    process::run(layered, Layers { args, more })
 }
 
 /// Runs a node that becomes a member first; a restart is `antiphon serve`.
 pub fn join(args: JoinArgs) -> Result<Exit, Failure> {
     let file = settings::file_to_write(&args.node);
-    let members = ("cluster.join".to_owned(), args.members.join(","));
-    let layered = settings::load(&args.node, &[members])?;
+    let more = vec![("cluster.join".to_owned(), args.members.join(","))];
+    let layered = settings::load(&args.node, &more)?;
     settings::write(&file, &layered)?;
     let members = args.members.join(", ");
     eprintln!("joining through {members}; this process serves from then on");
@@ -69,12 +75,16 @@ pub fn join(args: JoinArgs) -> Result<Exit, Failure> {
         "every later start: antiphon serve --config {}",
         file.display()
     );
-    process::run(layered.config)
+    run(args.node, more)
 }
 
 /// Configuration: defaults, check, values in force.
-pub fn config(args: ConfigArgs) -> Result<Exit, Failure> {
-    match args.command {
+pub fn config(command: ConfigCommand) -> Result<Exit, Failure> {
+    match command {
+        ConfigCommand::Schema => outln!("{:#}", Config::schema()),
+        ConfigCommand::Reload { .. } => {
+            return Err(Failure::plain("this command asks a running node"));
+        }
         ConfigCommand::Default => out!("{}", Config::default_toml()),
         ConfigCommand::Check { node } => {
             check_config(&node)?;
@@ -102,15 +112,21 @@ fn show(layered: &Layered, output: Output) {
     let values = layered.values();
     if output == Output::Json {
         let keys = values.into_iter().map(|(key, value, origin)| {
-            let told = serde_json::json!({"value": value, "origin": origin.to_string()});
+            let live = Config::is_live(&key);
+            let origin = origin.to_string();
+            let told = serde_json::json!({"value": value, "origin": origin, "live": live});
             (key, told)
         });
         outln!("{:#}", serde_json::Value::Object(keys.collect()));
         return;
     }
-    let mut table = columns(&["KEY", "VALUE", "FROM"]);
+    let mut table = columns(&["KEY", "VALUE", "FROM", "TAKEN OVER"]);
     for (key, value, origin) in values {
-        table.add_row([key, value, origin.to_string()]);
+        let when = match Config::is_live(&key) {
+            true => "by reload",
+            false => "at start",
+        };
+        table.add_row([key, value, origin.to_string(), when.to_owned()]);
     }
     out!("{}", indented(&table));
 }

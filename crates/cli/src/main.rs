@@ -14,11 +14,13 @@ mod failure;
 mod floor;
 mod json;
 mod local;
+mod log;
 mod pages;
 mod prefix;
 mod queue;
 mod reach;
 mod replay;
+mod report;
 mod status;
 mod table;
 
@@ -26,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, ConfigCommand};
 use crate::failure::{Exit, Failure};
 use crate::reach::Reach;
 use crate::terminal::Terminal;
@@ -36,15 +38,11 @@ use crate::terminal::Terminal;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let terminal = Terminal::of_process();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let wrong = error.use_stderr();
-            error.print().ok();
-            return if wrong { Exit::Usage } else { Exit::Ok }.into();
-        }
+        Err(error) => return unparsed(error, terminal).into(),
     };
-    let terminal = Terminal::of_process();
     let code = match run(cli, terminal) {
         Ok(exit) => exit,
         Err(failure) => {
@@ -55,6 +53,22 @@ fn main() -> ExitCode {
     code.into()
 }
 
+/// Help and version are answers; a command without its subcommand gets help in place of one.
+fn unparsed(error: clap::Error, terminal: Terminal) -> Exit {
+    use clap::error::ErrorKind;
+    if !error.use_stderr() {
+        error.print().ok();
+        return Exit::Ok;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        error.print().ok();
+        return Exit::Usage;
+    }
+    let failure = Failure::from(error);
+    eprint!("{}", failure.render(terminal.talk()));
+    failure.exit
+}
+
 /// Commands that start a node build its runtimes themselves; all others are clients.
 fn run(cli: Cli, terminal: Terminal) -> Result<Exit, Failure> {
     match cli.command {
@@ -63,7 +77,12 @@ fn run(cli: Cli, terminal: Terminal) -> Result<Exit, Failure> {
         Command::Serve(args) => local::serve(args),
         Command::Join(args) => local::join(args),
         Command::Check(args) => local::check(args, terminal),
-        Command::Config(args) => local::config(args),
+        Command::Config(args) => match args.command {
+            ConfigCommand::Reload { node, reach } => {
+                client_runtime()?.block_on(log::reload(&Reach::of(&reach)?, node))
+            }
+            command => local::config(command),
+        },
         Command::Completion(args) => Ok(pages::completion(&args)),
         Command::Man(args) => pages::man(&args),
         command => client_runtime()?.block_on(ask(command, terminal)),
@@ -89,6 +108,8 @@ async fn ask(command: Command, terminal: Terminal) -> Result<Exit, Failure> {
         Command::Conversation(args) => conversation::run(args, terminal).await,
         Command::Replay(args) => replay::run(args, terminal).await,
         Command::Bench(args) => bench::run(args, terminal).await,
+        Command::Log(args) => log::run(args).await,
+        Command::Report(args) => report::run(args).await,
         Command::Version(args) => version(&args),
         Command::Dev(_)
         | Command::Init(_)

@@ -2,8 +2,6 @@
 //! Promise: every command that can be typed is completed and has a page; nothing is installed.
 //! Not here: the tree (`args`).
 
-use std::path::Path;
-
 use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
 
@@ -31,10 +29,10 @@ pub fn man(args: &ManArgs) -> Result<Exit, Failure> {
         out!("{}", first.unwrap_or_default());
         return Ok(Exit::Ok);
     };
-    std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+    std::fs::create_dir_all(folder).map_err(|error| Failure::unwritable(folder, &error))?;
     for page in &pages {
         let file = folder.join(&page.file);
-        std::fs::write(&file, &page.text).map_err(|error| unwritable(&file, &error))?;
+        std::fs::write(&file, &page.text).map_err(|error| Failure::unwritable(&file, &error))?;
     }
     eprintln!("wrote {} pages to {}", pages.len(), folder.display());
     eprintln!(
@@ -42,14 +40,6 @@ pub fn man(args: &ManArgs) -> Result<Exit, Failure> {
         folder.join(format!("{PROGRAM}.1")).display()
     );
     Ok(Exit::Ok)
-}
-
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    let folder = path.parent().filter(|above| !above.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    Failure::plain(format!("{} cannot be written: {error}", path.display()))
-        .with_reason("FILE_UNWRITABLE")
-        .with_next(format!("ls -ld {}", folder.display()))
 }
 
 /// A page of the manual.

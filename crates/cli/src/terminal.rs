@@ -124,7 +124,9 @@ impl Terminal {
         }
         if !self.interactive {
             let failure = Failure::usage("this changes the cluster and nobody is there to ask");
-            return Err(failure.with_next("the same command with --yes"));
+            return Err(failure
+                .with_reason("NOT_CONFIRMED")
+                .with_next("the same command with --yes"));
         }
         eprint!("{question} [y/N] ");
         std::io::stderr().flush().ok();
@@ -132,7 +134,9 @@ impl Terminal {
         std::io::stdin().read_line(&mut answer)?;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
-            _ => Err(Failure::plain("nothing was changed").with_exit(Exit::Error)),
+            _ => Err(Failure::plain("nothing was changed")
+                .with_reason("NOT_CONFIRMED")
+                .with_next("the same command, and y")),
         }
     }
 

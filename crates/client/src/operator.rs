@@ -19,6 +19,10 @@ const APPLY_ATTEMPT: Duration = Duration::from_secs(12);
 const APPLY_BUDGET: Duration = Duration::from_secs(40);
 /// A plan is at most 1 MiB of text.
 const PLAN_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A node is given 8 s by another one for its part of a support bundle.
+const REPORT_WAIT: Duration = Duration::from_secs(10);
+/// A node's part of a support bundle is at most 4 MiB, and a frame around it.
+const REPORT_BYTES_MAX: usize = 5 * 1024 * 1024;
 
 /// What operators do.
 #[derive(Clone)]
@@ -38,6 +42,57 @@ impl Operator {
         get_floor_plan(api::GetFloorPlanRequest) -> api::GetFloorPlanResponse, Reads;
         /// Checks a floor plan without changing anything.
         check_floor_plan(api::CheckFloorPlanRequest) -> api::CheckFloorPlanResponse, Reads;
+        /// The versions of the floor plan that are kept.
+        list_floor_plans(api::ListFloorPlansRequest) -> api::ListFloorPlansResponse, Reads;
+        /// What the log of a node lets through.
+        get_log_level(api::GetLogLevelRequest) -> api::GetLogLevelResponse, Reads;
+        /// Changes what the log of a node lets through, for a while. Twice is as good as once.
+        set_log_level(api::SetLogLevelRequest) -> api::SetLogLevelResponse, Changes;
+        /// Lets a node read its configuration again. Twice is as good as once.
+        reload_config(api::ReloadConfigRequest) -> api::ReloadConfigResponse, Changes;
+    }
+
+    /// A node's part of a support bundle.
+    pub async fn get_node_report(
+        &self,
+        request: api::GetNodeReportRequest,
+    ) -> Result<api::GetNodeReportResponse, CallError> {
+        let shape = Shape {
+            effect: Effect::Reads,
+            budget: REPORT_WAIT.max(self.core.options.call_budget),
+            attempt: REPORT_WAIT.max(self.core.options.attempt_timeout),
+        };
+        self.core
+            .call(shape, request, |channel, request| async move {
+                ClusterServiceClient::new(channel)
+                    .max_decoding_message_size(REPORT_BYTES_MAX)
+                    .get_node_report(request)
+                    .await
+            })
+            .await
+    }
+
+    /// Brings the content of an earlier version of the floor plan into force again.
+    pub async fn revert_floor_plan(
+        &self,
+        mut request: api::RevertFloorPlanRequest,
+    ) -> Result<api::RevertFloorPlanResponse, CallError> {
+        request.identify(&self.core);
+        self.core
+            .call(self.apply_shape(), request, |channel, request| async move {
+                ClusterServiceClient::new(channel)
+                    .revert_floor_plan(request)
+                    .await
+            })
+            .await
+    }
+
+    fn apply_shape(&self) -> Shape {
+        Shape {
+            effect: Effect::Changes,
+            budget: APPLY_BUDGET.max(self.core.options.call_budget),
+            attempt: APPLY_ATTEMPT.max(self.core.options.attempt_timeout),
+        }
     }
 
     /// Brings a floor plan into force.
@@ -46,13 +101,8 @@ impl Operator {
         mut request: api::ApplyFloorPlanRequest,
     ) -> Result<api::ApplyFloorPlanResponse, CallError> {
         request.identify(&self.core);
-        let shape = Shape {
-            effect: Effect::Changes,
-            budget: APPLY_BUDGET.max(self.core.options.call_budget),
-            attempt: APPLY_ATTEMPT.max(self.core.options.attempt_timeout),
-        };
         self.core
-            .call(shape, request, |channel, request| async move {
+            .call(self.apply_shape(), request, |channel, request| async move {
                 ClusterServiceClient::new(channel)
                     .max_decoding_message_size(PLAN_ANSWER_BYTES_MAX)
                     .apply_floor_plan(request)

@@ -59,6 +59,7 @@ identified!(
     api::PauseQueueRequest,
     api::ResumeQueueRequest,
     api::ApplyFloorPlanRequest,
+    api::RevertFloorPlanRequest,
 );
 
 without_id!(
@@ -80,6 +81,11 @@ without_id!(
     api::GetStatusRequest,
     api::GetFloorPlanRequest,
     api::CheckFloorPlanRequest,
+    api::ListFloorPlansRequest,
+    api::GetLogLevelRequest,
+    api::SetLogLevelRequest,
+    api::ReloadConfigRequest,
+    api::GetNodeReportRequest,
 );
 
 /// Writes one method for each call: `name(Request) -> Response, Effect;`.

@@ -12,7 +12,7 @@ use domain::ids::{NodeId, SiteId};
 use ports::Group;
 use raft::{Directory, GroupHandle, GroupOptions, GroupSpec, Host, Member, Profile};
 use runtime::{Env, Listener, StopSource};
-use store::GroupId;
+use store::{GroupId, Identity};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::service::Routes;
@@ -21,7 +21,7 @@ use crate::admin::Admin;
 use crate::archive::NodeArchive;
 use crate::cells::{Cells, CellsParts};
 use crate::cluster::{ClusterView, NodeFloor};
-use crate::config::Config;
+use crate::config::{Config, Live};
 use crate::control::owner::ControlOwner;
 use crate::control::reconcile::Reconciler;
 use crate::control::{
@@ -34,9 +34,11 @@ use crate::doors::{Doors, DoorsParts};
 use crate::error::NodeError;
 use crate::follow;
 use crate::found::Founding;
+use crate::hands::{Hands, HandsParts};
 use crate::homes::ControlHomes;
 use crate::join::Advertised;
 use crate::listener::{Bounds, Callers, Served, Server};
+use crate::log::Logs;
 use crate::marks::{self, Ground};
 use crate::metrics::{Metrics, Placed};
 use crate::start::{Addresses, Bound, Kept, Running};
@@ -129,6 +131,17 @@ struct Inner {
     proposer: Proposer,
     streams: Streams,
     account: Arc<Account>,
+    hands: Hands,
+}
+
+/// What the process around the node gives it.
+pub(crate) struct Given {
+    /// The configuration in force.
+    pub(crate) live: Live,
+    /// The process's log.
+    pub(crate) logs: Option<Logs>,
+    /// When the node began to start.
+    pub(crate) started: Instant,
 }
 
 fn inner(
@@ -136,6 +149,7 @@ fn inner(
     kept: &Kept,
     control: &ControlParts,
     stop: &StopSource,
+    (given, addresses): (&Given, Addresses),
 ) -> Result<Inner, NodeError> {
     let identity = &kept.identity;
     let doors = Doors::new(DoorsParts {
@@ -165,10 +179,11 @@ fn inner(
     doors.serve(CONTROL_GROUP, Arc::new(owner), control.group.leadership());
     let streams = Streams::new(api::limits::STREAMS_MAX);
     let notes = Notes::default();
+    let hands = hands((env, stop), (given, identity, addresses), (control, &doors));
     let account = Arc::new(Account {
         env: env.clone(),
         node: identity.node_id,
-        started: Instant::now(),
+        started: given.started,
         control: control.state.clone(),
         group: control.group.clone(),
         cells: cells.clone(),
@@ -183,6 +198,25 @@ fn inner(
         proposer,
         streams,
         account,
+        hands,
+    })
+}
+
+fn hands(
+    (env, stop): (&Env, &StopSource),
+    (given, identity, addresses): (&Given, &Identity, Addresses),
+    (control, doors): (&ControlParts, &Doors),
+) -> Hands {
+    Hands::new(HandsParts {
+        env: env.clone(),
+        identity: identity.clone(),
+        addresses,
+        started: given.started,
+        logs: given.logs.clone(),
+        live: given.live.clone(),
+        control: control.state.clone(),
+        doors: doors.clone(),
+        stop: stop.token(),
     })
 }
 
@@ -231,6 +265,7 @@ fn serve_peers(
         presence: inner.presence.clone(),
         control: control.state.clone(),
         account: inner.account.clone(),
+        hands: Arc::new(inner.hands.clone()),
     };
     let callers = Callers::Nodes {
         consensus: Served {
@@ -278,6 +313,7 @@ async fn serve_clients(
         door: Arc::new(inner.doors.clone()),
         cluster: cluster.clone(),
         operator: gatherer.clone(),
+        hands: Arc::new(inner.hands.clone()),
         floor,
         homes: Arc::new(ControlHomes::new(control.state.clone())),
         streams: inner.streams.clone(),
@@ -332,13 +368,13 @@ fn serve_admin(
 /// Starts everything over ports that are bound and a directory that is open.
 pub(crate) async fn assemble(
     (config, env): (&Config, &Env),
-    bound: Bound,
-    kept: Kept,
+    (bound, kept): (Bound, Kept),
     telemetry: Telemetry,
+    given: Given,
     stop: StopSource,
 ) -> Result<Arc<Running>, NodeError> {
     let control = start_control(env, &kept, &bound.addresses).await?;
-    let inner = inner(env, &kept, &control, &stop)?;
+    let inner = inner(env, &kept, &control, &stop, (&given, bound.addresses))?;
     let peer = serve_peers(env, bound.peer, &control, &inner);
     let facing = serve_clients((config, env), bound.api, (&kept, &control, &inner)).await?;
     let ready = watch::Sender::new(false);
@@ -369,6 +405,8 @@ pub(crate) async fn assemble(
         telemetry: telemetry.clone(),
         data: parking_lot::Mutex::new(Some(kept.data)),
         identity: kept.identity,
+        hands: inner.hands,
+        live: given.live,
     });
     let reconciler = Reconciler {
         env: env.clone(),
@@ -387,6 +425,8 @@ pub(crate) async fn assemble(
         .gatherer
         .watch_clock(inner.account.notes.clone(), token.clone());
     env.edge.spawn("clock watch", watching).detach();
+    let settings = follow::settings(running.live.follow(), running.clone(), running.stop.token());
+    env.edge.spawn("follow settings", settings).detach();
     env.raft.spawn("reconcile", reconciler.run(token)).detach();
     follow_control(env, &running, control, bound.advertised, inner.doors);
     Ok(running)

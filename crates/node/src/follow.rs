@@ -2,6 +2,7 @@
 //! Promise: level-triggered; what was missed once is made up for at the next change.
 //! Not here: the leader's duties (`control::reconcile`), cells (`cells`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::cell::version::NEWEST_VERSION;
@@ -14,9 +15,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cells::Cells;
+use crate::config::Config;
 use crate::control::{CONTROL_GROUP, CONTROL_NAME, StateWatch};
 use crate::doors::{Doors, millis};
 use crate::join::Advertised;
+use crate::listener::Room;
+use crate::start::Running;
 
 /// One attempt to announce.
 const ANNOUNCE_WAIT: Duration = Duration::from_secs(5);
@@ -27,6 +31,27 @@ const ANNOUNCE_PAUSE: Duration = Duration::from_millis(500);
 const RECOVERY_WAIT: Duration = Duration::from_secs(10);
 /// How often readiness is looked at until it is reached.
 const READY_EVERY: Duration = Duration::from_millis(10);
+
+/// Takes over what changes in the configuration while the node runs.
+pub(crate) async fn settings(mut config: watch::Receiver<Config>, node: Arc<Running>, stop: Stop) {
+    loop {
+        let room = room(&config.borrow_and_update());
+        node.api.adjust(room);
+        tokio::select! {
+            biased;
+            () = stop.stopped() => return,
+            changed = config.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// What the configuration gives clients.
+pub(crate) fn room(config: &Config) -> Room {
+    Room {
+        connections: usize::try_from(config.limits.connections).unwrap_or(usize::MAX),
+        age: Some(Duration::from_secs(config.limits.connection_age_s)),
+    }
+}
 
 /// Keeps addresses and connections as the control state says.
 pub(crate) async fn addresses(

@@ -16,6 +16,7 @@ mod error;
 mod files;
 mod follow;
 mod found;
+mod hands;
 mod homes;
 mod join;
 mod listener;
@@ -38,8 +39,9 @@ pub use config::Config;
 pub use domain::control::command::Profile;
 pub use error::NodeError;
 pub use found::{InitOptions, init};
+pub use hands::Process;
 pub use metrics::manual as metrics_manual;
-pub use start::{Addresses, Node, run};
+pub use start::{Addresses, Node, run, run_in};
 
 /// The program's version, as nodes tell each other.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

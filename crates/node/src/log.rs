@@ -4,17 +4,23 @@
 //! Not here: what is logged; metrics, traces (`telemetry`).
 
 mod json;
+pub(crate) mod level;
+mod ring;
 
 use runtime::trace::LOG_PLACE;
 use tracing::{Span, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{Layer, Registry};
 
 use self::json::JsonLines;
 
 use crate::config::{Config, LogFormat};
+
+pub use level::{Level, Levels};
+pub use ring::Ring;
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +30,23 @@ pub struct LogError {
     pub level: String,
     /// What is wrong with it.
     pub reason: String,
+}
+
+impl LogError {
+    /// What is wrong, for a sentence that begins with what was given.
+    #[must_use]
+    pub fn told(&self) -> String {
+        format!("= \"{}\" cannot be read: {}", self.level, self.reason)
+    }
+}
+
+/// What can be done with a process's log beside writing it. Cheap to clone.
+#[derive(Clone)]
+pub struct Logs {
+    /// What it lets through.
+    pub levels: Levels,
+    /// Its last lines, `info` and above.
+    pub ring: Ring,
 }
 
 /// What the log lines of a process say of it; empty where it is several nodes.
@@ -54,8 +77,8 @@ impl Place {
     }
 }
 
-/// A subscriber that writes to `out`; the caller makes it the process's own. `terminal` says
-/// whether people read it there.
+/// A subscriber that writes to `out`, and what can be done with it while it runs; the caller makes it
+/// the process's own. `terminal` says whether people read it there.
 ///
 /// # Errors
 /// When `log.level` cannot be read.
@@ -64,23 +87,12 @@ pub fn subscriber<W>(
     place: Place,
     terminal: bool,
     out: W,
-) -> Result<Box<dyn Subscriber + Send + Sync>, LogError>
+) -> Result<(Box<dyn Subscriber + Send + Sync>, Logs), LogError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let level = config.log.level.clone();
-    let filter = EnvFilter::try_new(&level).map_err(|error| LogError {
-        level,
-        reason: error.to_string(),
-    })?;
-    // What openraft warns of, `raft` says as well, once and in our words.
-    let quiet = "openraft=error"
-        .parse()
-        .ok()
-        .filter(|_| !config.log.level.contains("openraft"));
-    let said = format!("{LOG_PLACE}=error").parse().ok();
-    let added = quiet.into_iter().chain(said);
-    let filter = added.fold(filter, EnvFilter::add_directive);
+    let (filter, levels) = Levels::new(&config.log.level)?;
+    let ring = Ring::default();
     let json = match config.log.format {
         LogFormat::Auto => !terminal,
         LogFormat::Text => false,
@@ -94,7 +106,14 @@ where
     } else {
         base.with_ansi(terminal).with_target(false).boxed()
     };
-    Ok(Box::new(Registry::default().with(filter).with(layer)))
+    let kept = tracing_subscriber::fmt::layer()
+        .with_writer(ring.clone())
+        .with_ansi(false)
+        .with_filter(LevelFilter::INFO);
+    let subscriber = Registry::default()
+        .with(layer.with_filter(filter))
+        .with(kept);
+    Ok((Box::new(subscriber), Logs { levels, ring }))
 }
 
 #[cfg(test)]
@@ -133,7 +152,7 @@ mod tests {
         let out = memory.clone();
         let mut config = Config::default();
         config.log.level = level.to_owned();
-        let subscriber = subscriber(&config, place, false, move || out.clone()).unwrap();
+        let (subscriber, _) = subscriber(&config, place, false, move || out.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, say);
         let text = String::from_utf8(memory.0.lock().clone()).unwrap();
         let lines = text.lines().map(serde_json::from_str);
@@ -205,5 +224,32 @@ mod tests {
         let mut config = Config::default();
         config.log.level = "loud=very=much".to_owned();
         assert!(subscriber(&config, Place::default(), false, io::sink).is_err());
+    }
+
+    #[test]
+    fn the_filter_changes_what_is_written_and_not_what_is_kept() {
+        let memory = Memory::default();
+        let out = memory.clone();
+        let mut config = Config::default();
+        config.log.level = "error".to_owned();
+        let (subscriber, logs) =
+            subscriber(&config, Place::default(), false, move || out.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("first");
+            logs.levels.configure("debug").unwrap();
+            tracing::debug!("second");
+            logs.levels.configure("warn").unwrap();
+            tracing::info!("third");
+        });
+        let written = String::from_utf8(memory.0.lock().clone()).unwrap();
+        assert!(
+            !written.contains("first") && !written.contains("third"),
+            "{written}"
+        );
+        assert!(written.contains("second"), "{written}");
+        let (kept, dropped) = logs.ring.text();
+        assert_eq!(dropped, 0);
+        assert!(kept.contains("first") && kept.contains("third"), "{kept}");
+        assert!(!kept.contains("second"), "{kept}");
     }
 }

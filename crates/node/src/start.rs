@@ -16,15 +16,17 @@ use runtime::{Env, Listener, StopSource};
 use store::archive::{Archive, ArchiveOptions};
 use store::{DataDir, Identity, SnapshotStore, Wal, WalOptions};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::assemble::assemble;
+use crate::assemble::{Given, assemble};
 use crate::cells::Cells;
 use crate::cluster::ClusterView;
-use crate::config::Config;
+use crate::config::{Config, ConfigFault, Layered, Live, Reloaded};
 use crate::control::ControlMachine;
 use crate::doors::Doors;
 use crate::error::NodeError;
 use crate::found::check_identity;
+use crate::hands::{Hands, Process};
 use crate::join::{self, Advertised};
 use crate::listener::Server;
 use crate::telemetry::Telemetry;
@@ -36,7 +38,6 @@ const SMALL_SEGMENT_MIB: u32 = 8;
 #[derive(Clone)]
 pub struct Node {
     running: Arc<Running>,
-    drain_deadline: Duration,
 }
 
 /// The parts of a running node that its end needs.
@@ -60,6 +61,8 @@ pub(crate) struct Running {
     pub(crate) doors: Doors,
     #[cfg(test)]
     pub(crate) telemetry: Telemetry,
+    pub(crate) hands: Hands,
+    pub(crate) live: Live,
     /// The directory's lock, until the node has gone.
     pub(crate) data: parking_lot::Mutex<Option<DataDir>>,
 }
@@ -122,10 +125,21 @@ impl Node {
         }
     }
 
+    /// Reads the configuration again, as `by` asked for, and takes over the keys that a running node can take
+    /// over. The log says what was taken over and what waits for a restart.
+    ///
+    /// # Errors
+    /// Every fault of the configuration; then nothing has changed.
+    pub fn reload(&self, by: &str) -> Result<Reloaded, Vec<ConfigFault>> {
+        self.running.hands.reload(by)
+    }
+
     /// Goes away in order; returns within `drain.deadline_ms` and a second. A second call returns
     /// at once.
     pub async fn shutdown(&self) {
-        self.running.drain(self.drain_deadline).await;
+        let deadline_ms = self.running.live.follow().borrow().drain.deadline_ms;
+        let deadline = Duration::from_millis(deadline_ms);
+        self.running.drain(deadline).await;
     }
 
     #[cfg(test)]
@@ -166,13 +180,27 @@ pub(crate) struct Kept {
 /// # Errors
 /// See [`NodeError`]; nothing is left running.
 pub async fn run(config: Config, env: Env) -> Result<Node, NodeError> {
+    run_in(Layered::of_program(config), env, Process::default()).await
+}
+
+/// The same in a process that lets operators change its log and read its configuration again.
+///
+/// # Errors
+/// See [`NodeError`]; nothing is left running.
+pub async fn run_in(layered: Layered, env: Env, process: Process) -> Result<Node, NodeError> {
+    let config = layered.config.clone();
     let problems = config.problems();
     if !problems.is_empty() {
         return Err(NodeError::Config(problems));
     }
     let stop = StopSource::new();
+    let given = Given {
+        live: Live::new(layered, process.settings),
+        logs: process.logs,
+        started: Instant::now(),
+    };
     let (telemetry, env) = Telemetry::start(&config, env, stop.token())?;
-    let started = start(&config, &env, telemetry, stop.clone()).await;
+    let started = start((&config, &env), telemetry, given, stop.clone()).await;
     if started.is_err() {
         stop.stop();
     }
@@ -180,19 +208,15 @@ pub async fn run(config: Config, env: Env) -> Result<Node, NodeError> {
 }
 
 async fn start(
-    config: &Config,
-    env: &Env,
+    (config, env): (&Config, &Env),
     telemetry: Telemetry,
+    given: Given,
     stop: StopSource,
 ) -> Result<Node, NodeError> {
     let bound = bind(config, env).await?;
     let kept = open(config, env, &bound.advertised).await?;
-    let drain_deadline = Duration::from_millis(config.drain.deadline_ms);
-    let running = assemble((config, env), bound, kept, telemetry, stop).await?;
-    Ok(Node {
-        running,
-        drain_deadline,
-    })
+    let running = assemble((config, env), (bound, kept), telemetry, given, stop).await?;
+    Ok(Node { running })
 }
 
 async fn bind(config: &Config, env: &Env) -> Result<Bound, NodeError> {

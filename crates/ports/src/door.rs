@@ -12,7 +12,9 @@ use pb::api::v1::{
     Endpoint, GetStatusResponse, Item, Refusal, attach_request, attach_response, item,
     work_request, work_response,
 };
-use pb::raft::v1::{ForwardCall, ForwardUp, forward_answer, forward_down, forward_up};
+use pb::raft::v1::{
+    ForwardCall, ForwardUp, forward_answer, forward_call, forward_down, forward_up,
+};
 use runtime::mailbox;
 use runtime::trace::Trace;
 
@@ -217,4 +219,15 @@ pub trait Cluster: Send + Sync + 'static {
 pub trait Operator: Send + Sync + 'static {
     /// The whole cluster as this node sees it, asking every member that it can reach.
     async fn status(&self) -> GetStatusResponse;
+}
+
+/// What an operator may do with one node: look at its log and its configuration, and change them.
+#[async_trait::async_trait]
+pub trait Hands: Send + Sync + 'static {
+    /// Does it at the node of this name, at the node that is asked for an empty one. What is done twice
+    /// harms nobody. Bounded: another node is waited for no longer than a call may take.
+    ///
+    /// # Errors
+    /// `NODE_NOT_FOUND`, `NODE_UNREACHABLE`, or the node's own refusal.
+    async fn act(&self, node: &str, request: forward_call::Request) -> CallAnswer;
 }

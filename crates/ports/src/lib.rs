@@ -11,8 +11,8 @@ pub use archive::{
     ARCHIVE_PAGE_MAX, Archive, ArchiveBy, ArchiveError, ArchivePage, ArchiveQuery, NoArchive,
 };
 pub use door::{
-    CallAnswer, ClientSide, Cluster, Door, Downs, Opened, Operator, StreamDown, StreamUp, TracedUp,
-    Ups,
+    CallAnswer, ClientSide, Cluster, Door, Downs, Hands, Opened, Operator, StreamDown, StreamUp,
+    TracedUp, Ups,
 };
 pub use group::{
     Committed, FollowerStatus, Group, GroupStatus, HandOverError, Leadership, ProposeError,

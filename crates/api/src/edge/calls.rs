@@ -69,7 +69,10 @@ pub fn is_read(request: &Asked) -> bool {
             | Asked::ExplainConversation(_)
             | Asked::ExplainAgent(_)
             | Asked::GetFloorPlan(_)
+            | Asked::ListFloorPlans(_)
             | Asked::NodeStatus(_)
+            | Asked::GetLogLevel(_)
+            | Asked::GetNodeReport(_)
     )
 }
 

@@ -15,6 +15,25 @@ use crate::{check, limits, plan_changes};
 #[derive(Clone)]
 pub struct Clusters(pub Edge);
 
+/// Asks the node that a request names, and takes the answer of the given kind out.
+macro_rules! act {
+    ($edge:expr, $kind:ident ( $request:expr )) => {{
+        let request = $request;
+        check::name_or_empty("node", &request.node).map_err(status)?;
+        let node = request.node.clone();
+        let asked = ::pb::raft::v1::forward_call::Request::$kind(request);
+        match $edge.hands().act(&node, asked).await {
+            Ok(::pb::raft::v1::forward_answer::Response::$kind(answer)) => {
+                Ok(Response::new(answer))
+            }
+            Ok(_) => Err(status(crate::errors::internal(
+                "the node answered another call",
+            ))),
+            Err(refusal) => Err(status(refusal)),
+        }
+    }};
+}
+
 /// The result of one RPC.
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -84,5 +103,57 @@ impl ClusterService for Clusters {
         check::name_or_empty("staff", &request.staff).map_err(status)?;
         check::bytes("toml", &request.toml, limits::PLAN_BYTES_MAX).map_err(status)?;
         ask!(self.0, CONTROL_GROUP, patience, ApplyFloorPlan(request)).map(Response::new)
+    }
+
+    async fn list_floor_plans(
+        &self,
+        request: Request<ListFloorPlansRequest>,
+    ) -> Answer<ListFloorPlansResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        ask!(self.0, CONTROL_GROUP, patience, ListFloorPlans(request)).map(Response::new)
+    }
+
+    async fn revert_floor_plan(
+        &self,
+        request: Request<RevertFloorPlanRequest>,
+    ) -> Answer<RevertFloorPlanResponse> {
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        check::request_id(&request.request_id).map_err(status)?;
+        check::name_or_empty("staff", &request.staff).map_err(status)?;
+        ask!(self.0, CONTROL_GROUP, patience, RevertFloorPlan(request)).map(Response::new)
+    }
+
+    async fn get_log_level(
+        &self,
+        request: Request<GetLogLevelRequest>,
+    ) -> Answer<GetLogLevelResponse> {
+        act!(self.0, GetLogLevel(request.into_inner()))
+    }
+
+    async fn set_log_level(
+        &self,
+        request: Request<SetLogLevelRequest>,
+    ) -> Answer<SetLogLevelResponse> {
+        let request = request.into_inner();
+        check::name_or_empty("staff", &request.staff).map_err(status)?;
+        act!(self.0, SetLogLevel(request))
+    }
+
+    async fn reload_config(
+        &self,
+        request: Request<ReloadConfigRequest>,
+    ) -> Answer<ReloadConfigResponse> {
+        let request = request.into_inner();
+        check::name_or_empty("staff", &request.staff).map_err(status)?;
+        act!(self.0, ReloadConfig(request))
+    }
+
+    async fn get_node_report(
+        &self,
+        request: Request<GetNodeReportRequest>,
+    ) -> Answer<GetNodeReportResponse> {
+        act!(self.0, GetNodeReport(request.into_inner()))
     }
 }

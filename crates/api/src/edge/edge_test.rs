@@ -7,13 +7,14 @@ use futures::StreamExt;
 use pb::api::v1::*;
 use pb::raft::v1::{WorkAnswer, forward_answer, forward_call};
 use rpc::api::v1::agent_service_server::AgentService;
+use rpc::api::v1::cluster_service_server::ClusterService;
 use rpc::api::v1::conversation_service_server::ConversationService;
 use rpc::api::v1::floor_service_server::FloorService;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use super::fake::{edge, elsewhere};
-use super::{Agents, Conversations, Floors};
+use super::{Agents, Clusters, Conversations, Floors};
 use crate::errors;
 
 fn reason_of(status: &Status) -> String {
@@ -225,4 +226,27 @@ async fn a_floor_stream_prints_its_index_and_ends_with_endpoints_when_the_node_d
         (ended.reason(), ended.endpoints),
         (ErrorReason::NodeDraining, vec![elsewhere()])
     );
+}
+
+#[tokio::test]
+async fn a_node_is_asked_by_its_name_and_a_name_of_control_characters_is_refused() {
+    let (edge, fake) = edge();
+    let answer = GetLogLevelResponse {
+        level: Some(LogLevelView {
+            filter: "info".into(),
+            ..LogLevelView::default()
+        }),
+    };
+    let answered = Ok(forward_answer::Response::GetLogLevel(answer.clone()));
+    fake.answers.lock().expect("no panic").push_back(answered);
+    let ask = |node: &str| {
+        let request = Request::new(GetLogLevelRequest { node: node.into() });
+        let clusters = Clusters(edge.clone());
+        async move { clusters.get_log_level(request).await }
+    };
+    let told = ask("fra-n1").await.expect("an answer").into_inner();
+    assert_eq!(told, answer);
+    assert_eq!(fake.acts.lock().expect("no panic")[0].0, "fra-n1");
+    let refused = ask("fra\n").await.expect_err("no name");
+    assert_eq!(reason_of(&refused), "FIELD_INVALID");
 }

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use domain::ids::CellId;
 use futures::{Stream, StreamExt};
 use pb::api::v1::{Endpoint, FloorView, GetStatusResponse, Refusal};
-use pb::raft::v1::{ForwardCall, ForwardUp};
-use ports::{CallAnswer, Cluster, Door, Opened, Operator, StreamDown, StreamUp};
+use pb::raft::v1::{ForwardCall, ForwardUp, forward_call};
+use ports::{CallAnswer, Cluster, Door, Hands, Opened, Operator, StreamDown, StreamUp};
 use runtime::{Lane, mailbox};
 use tokio::sync::watch;
 use tonic::Status;
@@ -30,6 +30,8 @@ pub(crate) struct Owned {
 #[derive(Default)]
 pub(crate) struct Fake {
     pub calls: Mutex<Vec<ForwardCall>>,
+    /// What was asked of which node.
+    pub acts: Mutex<Vec<(String, forward_call::Request)>>,
     pub answers: Mutex<VecDeque<CallAnswer>>,
     pub refuse_open: Mutex<Option<Refusal>>,
     pub opened: Mutex<VecDeque<Owned>>,
@@ -117,6 +119,16 @@ impl Operator for Fake {
     }
 }
 
+#[async_trait::async_trait]
+impl Hands for Fake {
+    async fn act(&self, node: &str, request: forward_call::Request) -> CallAnswer {
+        let asked = (node.to_owned(), request);
+        self.acts.lock().expect("no panic").push(asked);
+        let answer = self.answers.lock().expect("no panic").pop_front();
+        answer.expect("the test gives an answer")
+    }
+}
+
 #[tonic::async_trait]
 impl Floor for Fake {
     async fn floor(&self) -> Option<FloorView> {
@@ -143,6 +155,7 @@ pub(crate) fn edge() -> (Edge, Arc<Fake>) {
         door: fake.clone(),
         cluster: fake.clone(),
         operator: fake.clone(),
+        hands: fake.clone(),
         floor: fake.clone(),
         homes: Arc::new(OneCell(CellId(1))),
         streams: Streams::new(2),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use domain::cell::Cell;
 use domain::ids::{CellId, LogIndex};
 use pb::api::v1::{FloorView, Refusal};
-use ports::{Cluster, Door, Operator};
+use ports::{Cluster, Door, Hands, Operator};
 use runtime::Tracer;
 use tokio::sync::watch;
 
@@ -123,6 +123,8 @@ pub struct EdgeParts {
     pub cluster: Arc<dyn Cluster>,
     /// What operators ask the node.
     pub operator: Arc<dyn Operator>,
+    /// What operators do with one node.
+    pub hands: Arc<dyn Hands>,
     /// The node's own replica, for floor streams.
     pub floor: Arc<dyn Floor>,
     /// Which cell is asked.
@@ -155,6 +157,10 @@ impl Edge {
 
     pub(crate) fn operator(&self) -> &dyn Operator {
         &*self.0.operator
+    }
+
+    pub(crate) fn hands(&self) -> &dyn Hands {
+        &*self.0.hands
     }
 
     pub(crate) fn floor(&self) -> &Arc<dyn Floor> {

@@ -17,7 +17,8 @@ pub fn code(reason: R) -> Code {
         | R::QueueNotFound
         | R::AccountNotFound
         | R::AgentNotFound
-        | R::OfferNotFound => Code::NotFound,
+        | R::OfferNotFound
+        | R::NodeNotFound => Code::NotFound,
         R::ConversationClosed
         | R::WrongState
         | R::QueuePaused
@@ -53,6 +54,7 @@ pub fn code(reason: R) -> Code {
         | R::QuorumLost
         | R::NodeDraining
         | R::ArchiveUnreachable
+        | R::NodeUnreachable
         | R::ClusterForming => Code::Unavailable,
         R::MachineDefect | R::Internal => Code::Internal,
     }

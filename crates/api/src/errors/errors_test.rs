@@ -8,12 +8,12 @@ use tonic_types::StatusExt;
 
 use super::*;
 
-/// Every reason of the schema, `QUEUE_NOT_PAUSED` being the last.
+/// Every reason of the schema, `NODE_UNREACHABLE` being the last.
 fn reasons() -> Vec<ErrorReason> {
     let all: Vec<_> = (0..1_000)
         .map_while(|number| ErrorReason::try_from(number).ok())
         .collect();
-    assert!(all.contains(&ErrorReason::QueueNotPaused));
+    assert!(all.contains(&ErrorReason::NodeUnreachable));
     all
 }
 

@@ -38,6 +38,28 @@ pub enum FloorCommand {
         #[command(flatten)]
         reach: ReachArgs,
     },
+    /// List the versions that are kept, newest first, with who applied each and what it changed.
+    History {
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Bring the content of an earlier version into force, as a new version.
+    Revert {
+        /// The version whose content is wanted; without it the one before the one in force.
+        #[arg(long, value_name = "VERSION")]
+        to: Option<u64>,
+        /// The version in force that is to be replaced; without it the one in force now.
+        #[arg(long, value_name = "VERSION")]
+        expect: Option<u64>,
+        /// Show what would change, change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
     /// Bring a plan into force.
     Apply {
         /// The plan; `-` reads it from standard input.

@@ -62,15 +62,14 @@ pub fn check(args: CheckArgs, terminal: Terminal) -> Result<Exit, Failure> {
         .iter()
         .filter(|finding| finding.verdict == Verdict::Failed)
         .count();
-    match failed {
-        0 => Ok(Exit::Ok),
-        1 => Err(Failure::plain(
-            "one check failed, so this node would not start",
-        )),
-        many => Err(Failure::plain(format!(
-            "{many} checks failed, so this node would not start"
-        ))),
-    }
+    let sentence = match failed {
+        0 => return Ok(Exit::Ok),
+        1 => "one check failed, so this node would not start".to_owned(),
+        many => format!("{many} checks failed, so this node would not start"),
+    };
+    Err(Failure::plain(sentence)
+        .with_reason("CHECK_FAILED")
+        .with_next("mend what the list above calls failed, then antiphon check"))
 }
 
 async fn look(config: &Config, env: &Env) -> Vec<Finding> {

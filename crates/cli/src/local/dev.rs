@@ -2,9 +2,9 @@
 //! Promise: starts with what the program carries; prints where to connect and what to try.
 //! Not here: the nodes (`node::dev`), the sample dialogues (`demo`).
 
-use node::Config;
 use node::dev::{Dev, DevOptions, SITES};
-use node::log::Place;
+use node::log::{Logs, Place};
+use node::{Config, Process};
 use runtime::real::Threads;
 use runtime::{Env, Lane};
 
@@ -17,9 +17,9 @@ use crate::terminal::Terminal;
 pub fn dev(args: DevArgs, terminal: Terminal) -> Result<Exit, Failure> {
     let mut config = Config::default();
     config.log.level = log_level();
-    process::start_log(&config, Place::default())?;
+    let logs = process::start_log(&config, Place::default())?;
     let production = Env::production(Threads::default())?;
-    let ended = production.block_on(run(args, production.env(), terminal));
+    let ended = production.block_on(run(args, production.env(), (terminal, logs)));
     process::end(production);
     ended
 }
@@ -33,12 +33,16 @@ fn log_level() -> String {
     std::env::var("ANTIPHON_LOG_LEVEL").unwrap_or_else(|_| "error".to_owned())
 }
 
-async fn run(args: DevArgs, env: Env, terminal: Terminal) -> Result<Exit, Failure> {
+async fn run(args: DevArgs, env: Env, (terminal, logs): (Terminal, Logs)) -> Result<Exit, Failure> {
     let mut signals = Signals::listen()?;
     let options = DevOptions {
         port: args.port,
         data: args.data.clone(),
         wan: args.wan,
+        process: Process {
+            logs: Some(logs),
+            settings: None,
+        },
         ..DevOptions::default()
     };
     let dev = tokio::select! {

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use node::config::{Layered, Origin, Sources};
+use node::config::{ConfigFault, Layered, Origin, Settings, Sources};
 
 use crate::args::NodeArgs;
 use crate::failure::{Exit, Failure};
@@ -19,14 +19,38 @@ pub fn file_to_write(args: &NodeArgs) -> PathBuf {
         .unwrap_or_else(|| PathBuf::from(FILE_DEFAULT))
 }
 
-/// The configuration in force. `more` are keys that the command itself sets.
-pub fn load(args: &NodeArgs, more: &[(String, String)]) -> Result<Layered, Failure> {
-    let sources = Sources {
+/// The layers of a process, to be read again while it runs. Its flags stay what they were.
+pub struct Layers {
+    /// The flags, and which file.
+    pub args: NodeArgs,
+    /// Keys that the command itself set.
+    pub more: Vec<(String, String)>,
+}
+
+impl Settings for Layers {
+    fn read(&self) -> Result<Layered, Vec<ConfigFault>> {
+        let sources = sources(&self.args, &self.more).map_err(|failure| {
+            vec![ConfigFault {
+                place: file_to_write(&self.args).display().to_string(),
+                message: failure.sentence,
+                suggestion: None,
+            }]
+        })?;
+        Layered::load(&sources)
+    }
+}
+
+fn sources(args: &NodeArgs, more: &[(String, String)]) -> Result<Sources, Failure> {
+    Ok(Sources {
         file: file(args)?,
         env: environment(),
         flags: flags(args, more)?,
-    };
-    Layered::load(&sources).map_err(|faults| {
+    })
+}
+
+/// The configuration in force. `more` are keys that the command itself sets.
+pub fn load(args: &NodeArgs, more: &[(String, String)]) -> Result<Layered, Failure> {
+    Layered::load(&sources(args, more)?).map_err(|faults| {
         faults.iter().for_each(|fault| eprintln!("{fault}"));
         invalid(match faults.len() {
             1 => "the configuration has a fault",
@@ -63,7 +87,9 @@ fn file(args: &NodeArgs) -> Result<Option<(String, String)>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => match &args.config {
             Some(_) if args.site.is_none() => {
                 let failure = Failure::plain(format!("{shown} does not exist"));
-                Err(failure.with_next(format!("antiphon config default > {shown}")))
+                Err(failure
+                    .with_reason("FILE_UNREADABLE")
+                    .with_next(format!("antiphon config default > {shown}")))
             }
             _ => Ok(None),
         },
@@ -118,10 +144,7 @@ pub fn write(path: &Path, layered: &Layered) -> Result<(), Failure> {
             return Ok(());
         }
         Err(error) => {
-            return Err(Failure::plain(format!(
-                "{} cannot be written: {error}",
-                path.display()
-            )));
+            return Err(Failure::unwritable(path, &error));
         }
     };
     file.write_all(text(layered).as_bytes())?;

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -58,12 +58,21 @@ pub fn read(files: &[impl AsRef<Path>]) -> Result<Vec<Arc<Dialogue>>, Failure> {
             if line.trim().is_empty() {
                 continue;
             }
-            let dialogue = parse(line).with_context(|| format!("{name}, line {}", at + 1))?;
+            let dialogue = parse(line).map_err(|error| {
+                let place = format!("{name}:{}: {error:#}", at + 1);
+                Failure::plain(place)
+                    .with_reason("DIALOGUE_INVALID")
+                    .with_next(format!("correct line {} of {name}", at + 1))
+            })?;
             dialogues.push(Arc::new(dialogue));
         }
     }
     if dialogues.is_empty() {
-        return Err(Failure::plain("the files hold no dialogue"));
+        return Err(Failure::usage("the files hold no dialogue")
+            .with_reason("NO_DIALOGUE")
+            .with_next(
+                "a file with one JSON object a line, as the manual's chapter on replay shows",
+            ));
     }
     Ok(dialogues)
 }

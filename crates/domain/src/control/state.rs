@@ -18,7 +18,8 @@ use crate::ids::{
 };
 use crate::plan::{FloorPlan, VersionedPlan};
 
-/// Versions of the plan that are kept: enough to compare with last week's.
+/// Versions of the plan that are kept: enough to compare with last week's, and to go back to it. A plan comes
+/// in as at most 1 MiB of text, so that they take a few tens of MiB at most; versions share nothing.
 pub const PLANS_KEPT: usize = 16;
 /// Living nodes of a cluster: five sites with twelve nodes each.
 pub const NODES_MAX: usize = 64;

@@ -32,6 +32,9 @@ pub(super) fn problems(config: &Config) -> Vec<ConfigProblem> {
     addresses(config, &mut found);
     collector(config, &mut found);
     bounds(config, &mut found);
+    if let Err(error) = crate::log::level::read(&config.log.level) {
+        push(&mut found, "log.level", error.reason);
+    }
     found
 }
 

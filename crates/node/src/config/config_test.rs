@@ -22,13 +22,15 @@ fn faults(sources: &Sources) -> Vec<String> {
 fn the_default_text_is_the_default_configuration_and_names_every_key() {
     let layered = Layered::load(&file(Config::default_toml())).unwrap();
     assert_eq!(layered.config, Config::default());
-    let from_file = Origin::File("antiphon.toml".to_owned());
+    let lines: Vec<&str> = Config::default_toml().lines().collect();
     for (section, key, _) in KEYS {
-        assert_eq!(
-            layered.origin(&format!("{section}.{key}")),
-            Some(&from_file),
-            "{section}.{key}"
-        );
+        let origin = layered.origin(&format!("{section}.{key}"));
+        let Some(Origin::File { path, line }) = origin else {
+            panic!("{section}.{key} comes from {origin:?}");
+        };
+        assert_eq!(path, "antiphon.toml");
+        let said = lines[line - 1];
+        assert!(said.starts_with(&format!("{key} = ")), "{line}: {said}");
     }
     assert_eq!(layered.values().len(), KEYS.len());
 }
@@ -103,6 +105,80 @@ fn a_misspelt_or_malformed_variable_is_named() {
             "ANTIPHON_LIMITS_CONNECTIONS: \"many\" is not a whole number",
         ]
     );
+}
+
+#[test]
+fn a_misspelt_section_of_a_variable_is_named_and_what_is_of_others_is_left_alone() {
+    let named = |name: &str| Sources {
+        env: vec![(name.to_owned(), "7".to_owned())],
+        ..Sources::default()
+    };
+    assert_eq!(
+        faults(&named("ANTIPHON_LIMTS_CONNECTIONS")),
+        ["ANTIPHON_LIMTS_CONNECTIONS: no such key; did you mean ANTIPHON_LIMITS_CONNECTIONS?"]
+    );
+    // Of an orchestrator's service of our name, of the command line, of nobody.
+    for name in [
+        "ANTIPHON_SERVICE_HOST",
+        "ANTIPHON_PORT_7400_TCP_ADDR",
+        "ANTIPHON_ADDR",
+        "ANTIPHON_CONFIG",
+    ] {
+        assert!(Layered::load(&named(name)).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_misspelt_flag_is_named_with_what_was_meant() {
+    let sources = Sources {
+        flags: vec![("log.levle".to_owned(), "debug".to_owned())],
+        ..Sources::default()
+    };
+    assert_eq!(
+        faults(&sources),
+        ["flag log.levle: no such key; did you mean log.level?"]
+    );
+}
+
+#[test]
+fn the_keys_that_a_running_node_takes_over_are_marked_in_the_default_text() {
+    let names: Vec<String> = keys::names().collect();
+    assert!(
+        keys::LIVE
+            .iter()
+            .all(|live| names.iter().any(|name| name == live))
+    );
+    let schema = Config::schema();
+    for name in names {
+        let (section, key) = name.split_once('.').unwrap();
+        let property = &schema["properties"][section]["properties"][key];
+        let said = property["description"].as_str().unwrap_or_default();
+        assert_eq!(
+            said.starts_with("(live)"),
+            keys::is_live(&name),
+            "{name}: {said}"
+        );
+    }
+}
+
+/// A secret's value would be printed by `config show` and stand in a support bundle.
+#[test]
+fn a_key_of_a_secret_names_a_file() {
+    for name in keys::names() {
+        let secret = ["secret", "token", "password", "passphrase", "credential"];
+        if secret.iter().any(|word| name.contains(word)) {
+            assert!(name.ends_with("_file"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_the_program_sets_itself_is_told_apart_from_defaults() {
+    let mut config = Config::default();
+    config.site.name = "fra".to_owned();
+    let layered = Layered::of_program(config);
+    assert_eq!(layered.origin("site.name"), Some(&Origin::Program));
+    assert_eq!(layered.origin("log.level"), Some(&Origin::Default));
 }
 
 #[test]

@@ -39,6 +39,26 @@ pub(super) const KEYS: &[(&str, &str, Kind)] = &[
     ("telemetry", "sample", Kind::Share),
 ];
 
+/// The keys that a running node takes over when its configuration is read again; all others hold from its
+/// next start on.
+pub(super) const LIVE: &[&str] = &[
+    "limits.connections",
+    "limits.connection_age_s",
+    "drain.deadline_ms",
+    "log.level",
+];
+
+/// Whether a running node takes the key over.
+pub(super) fn is_live(name: &str) -> bool {
+    LIVE.contains(&name)
+}
+
+/// Every key as `section.key`, in order.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    KEYS.iter()
+        .map(|(section, key, _)| format!("{section}.{key}"))
+}
+
 /// Sections in order.
 pub(super) fn sections() -> impl Iterator<Item = &'static str> {
     let mut last = "";

@@ -19,8 +19,15 @@ use super::{Config, ConfigProblem};
 pub enum Origin {
     /// The default.
     Default,
-    /// The file of this path.
-    File(String),
+    /// The program itself, as `dev` sets up its sites.
+    Program,
+    /// A file.
+    File {
+        /// Its path.
+        path: String,
+        /// The line of the key, from 1.
+        line: usize,
+    },
     /// This variable of the environment.
     Env(String),
     /// A flag of the command line.
@@ -31,7 +38,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File(path) => f.write_str(path),
+            Self::Program => f.write_str("program"),
+            Self::File { path, line } => write!(f, "{path}:{line}"),
             Self::Env(name) => f.write_str(name),
             Self::Flag => f.write_str("flag"),
         }
@@ -109,10 +117,75 @@ impl Layered {
         self.origins.get(key)
     }
 
+    /// A configuration that the program itself made: what is no default came from it.
+    #[must_use]
+    pub fn of_program(config: Config) -> Self {
+        let own = Self {
+            config: Config::default(),
+            origins: keys::names().map(|name| (name, Origin::Default)).collect(),
+        };
+        let differs = own.changes(&config);
+        let origins = own.origins.into_iter().map(|(name, origin)| {
+            let from_program = differs.iter().any(|change| change.key == name);
+            (
+                name,
+                if from_program {
+                    Origin::Program
+                } else {
+                    origin
+                },
+            )
+        });
+        Self {
+            origins: origins.collect(),
+            config,
+        }
+    }
+
+    /// The keys whose values are others in `later`, in order.
+    #[must_use]
+    pub fn changes(&self, later: &Config) -> Vec<KeyChange> {
+        let (old, new) = (table_of(&self.config), table_of(later));
+        let change = |(section, key, _): &(&str, &str, Kind)| {
+            let old = old.get(*section)?.get(*key)?;
+            let new = new.get(*section)?.get(*key)?;
+            (old != new).then(|| KeyChange {
+                key: format!("{section}.{key}"),
+                old: old.to_string(),
+                new: new.to_string(),
+            })
+        };
+        KEYS.iter().filter_map(change).collect()
+    }
+
+    /// This configuration with the values and origins of `keys` taken from `later`.
+    #[must_use]
+    pub(super) fn taking(&self, later: &Self, keys: &[&str]) -> Self {
+        let (mut table, new) = (table_of(&self.config), table_of(&later.config));
+        let mut origins = self.origins.clone();
+        for name in keys {
+            let Some((section, key)) = name.split_once('.') else {
+                continue;
+            };
+            let value = new.get(section).and_then(|section| section.get(key));
+            if let (Some(value), Some(Value::Table(into))) = (value, table.get_mut(section)) {
+                into.insert(key.to_owned(), value.clone());
+            }
+            if let Some(origin) = later.origins.get(*name) {
+                origins.insert((*name).to_owned(), origin.clone());
+            }
+        }
+        match Config::deserialize_table(table) {
+            Ok(config) => Self { config, origins },
+            // Both were read by the same rules, key by key; nothing is taken over rather than guessed.
+            Err(_) => self.clone(),
+        }
+    }
+
     /// Every key in order with its value as TOML and its origin; what `antiphon config show` prints.
     #[must_use]
     pub fn values(&self) -> Vec<(String, String, Origin)> {
-        let table = Table::try_from(&self.config).unwrap_or_default();
+        let table = table_of(&self.config);
         let row = |(section, key, _): &(&str, &str, Kind)| {
             let value = table.get(*section)?.get(*key)?.to_string();
             let name = format!("{section}.{key}");
@@ -121,6 +194,21 @@ impl Layered {
         };
         KEYS.iter().filter_map(row).collect()
     }
+}
+
+/// A key whose value differs between two configurations. Values stand as TOML.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyChange {
+    /// The key, `section.key`.
+    pub key: String,
+    /// The earlier value.
+    pub old: String,
+    /// The later value.
+    pub new: String,
+}
+
+fn table_of(config: &Config) -> Table {
+    Table::try_from(config).unwrap_or_default()
 }
 
 /// The layers while they are laid.
@@ -153,8 +241,12 @@ impl Layers {
 
     fn file(&mut self, path: &str, text: &str) {
         let before = self.faults.len();
+        let mut lines = BTreeMap::new();
         match DeTable::parse(text) {
-            Ok(table) => self.unknown_keys(path, text, table.get_ref()),
+            Ok(table) => {
+                self.unknown_keys(path, text, table.get_ref());
+                lines = lines_of(text, table.get_ref());
+            }
             Err(error) => self.fault(
                 at(path, text, error.span()),
                 error.message().to_owned(),
@@ -176,7 +268,12 @@ impl Layers {
         for (section, keys) in table {
             let Value::Table(keys) = keys else { continue };
             for (key, value) in keys {
-                self.set(&section, &key, value, Origin::File(path.to_owned()));
+                let line = lines.get(&(section.clone(), key.clone())).copied();
+                let origin = Origin::File {
+                    path: path.to_owned(),
+                    line: line.unwrap_or(1),
+                };
+                self.set(&section, &key, value, origin);
             }
         }
     }
@@ -220,6 +317,7 @@ impl Layers {
                 continue;
             };
             if !keys::sections().any(|known| known == section) {
+                self.misspelt_section(name, section, key);
                 continue;
             }
             match kind_of(section, key) {
@@ -238,6 +336,17 @@ impl Layers {
         }
     }
 
+    /// Other programs put variables of theirs under our name, and the command line has its own: only what
+    /// is one slip away from a key is a fault.
+    fn misspelt_section(&mut self, name: &str, section: &str, key: &str) {
+        let meant =
+            nearest(section, keys::sections()).filter(|meant| kind_of(meant, key).is_some());
+        if let Some(meant) = meant {
+            let meant = keys::env_name(meant, key);
+            self.fault(name.to_owned(), "no such key".to_owned(), Some(meant));
+        }
+    }
+
     fn flags(&mut self, flags: &[(String, String)]) {
         for (name, text) in flags {
             let found = name
@@ -245,7 +354,12 @@ impl Layers {
                 .and_then(|(section, key)| Some((section, key, kind_of(section, key)?)));
             match found {
                 Some(key) => self.text(format!("flag {name}"), key, text, Origin::Flag),
-                None => self.fault(format!("flag {name}"), "no such key".to_owned(), None),
+                None => {
+                    let known: Vec<String> = keys::names().collect();
+                    let meant = nearest(name, known.iter().map(String::as_str));
+                    let meant = meant.map(str::to_owned);
+                    self.fault(format!("flag {name}"), "no such key".to_owned(), meant);
+                }
             }
         }
     }
@@ -335,13 +449,32 @@ fn word(kind: Kind) -> &'static str {
     }
 }
 
+/// The line of each key of a file, from 1.
+fn lines_of(text: &str, table: &DeTable<'_>) -> BTreeMap<(String, String), usize> {
+    let mut lines = BTreeMap::new();
+    for (section, value) in table.iter() {
+        let Some(keys) = value.get_ref().as_table() else {
+            continue;
+        };
+        for (key, _) in keys.iter() {
+            let name = (section.get_ref().to_string(), key.get_ref().to_string());
+            lines.insert(name, line_of(text, key.span().start));
+        }
+    }
+    lines
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.get(..at).unwrap_or(text).matches('\n').count() + 1
+}
+
 /// `path:line:column` of a byte range.
 fn at(path: &str, text: &str, span: Option<Range<usize>>) -> String {
     let Some(span) = span else {
         return path.to_owned();
     };
     let before = text.get(..span.start).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
+    let line = line_of(text, span.start);
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
     format!("{path}:{line}:{column}")
 }

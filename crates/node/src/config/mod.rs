@@ -6,6 +6,8 @@
 mod check;
 mod keys;
 mod layers;
+mod live;
+mod schema;
 mod text;
 
 #[cfg(test)]
@@ -16,7 +18,9 @@ use std::net::{AddrParseError, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 pub use check::ConfigProblem;
-pub use layers::{ConfigFault, Layered, Origin, Sources};
+pub use layers::{ConfigFault, KeyChange, Layered, Origin, Sources};
+pub(crate) use live::Live;
+pub use live::{Reloaded, Settings};
 
 /// The port of the first node's API listener.
 pub const API_PORT: u16 = 7400;
@@ -306,6 +310,18 @@ impl Config {
     #[must_use]
     pub fn default_toml() -> &'static str {
         text::DEFAULT_TOML
+    }
+
+    /// The JSON Schema of the file; what `antiphon config schema` prints.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        schema::schema()
+    }
+
+    /// Whether a running node takes `section.key` over when its configuration is read again.
+    #[must_use]
+    pub fn is_live(key: &str) -> bool {
+        keys::is_live(key)
     }
 
     /// What is wrong with the values taken together; empty means that a node can start.

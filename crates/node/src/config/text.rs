@@ -5,7 +5,8 @@
 /// What `antiphon config default` prints.
 pub(super) const DEFAULT_TOML: &str = r#"# Configuration of an Antiphon node.
 # A flag wins over the environment (ANTIPHON_SITE_NAME is site.name), that over this file,
-# that over the defaults below.
+# that over the defaults below. A running node reads it again on SIGHUP and takes over the keys
+# that are marked (live); all others hold from its next start on.
 
 [cluster]
 # The cluster's name for people; used by `antiphon init`.
@@ -43,9 +44,10 @@ advertise_api = ""
 advertise_peer = ""
 
 [limits]
-# Connections of clients at a time, 1 to 65536. Further ones are closed at once.
+# (live) Connections of clients at a time, 1 to 65536. Further ones are closed at once.
 connections = 4096
-# Seconds after which a connection is asked to be made anew, 60 to 86400.
+# (live) Seconds after which a connection is asked to be made anew, 60 to 86400; of connections
+# that are accepted from then on.
 connection_age_s = 3600
 # MiB of one segment of the log, 1 to 1024.
 log_segment_mib = 64
@@ -58,11 +60,11 @@ archive_days = 90
 archive_max_gib = 64
 
 [drain]
-# Milliseconds from the signal to go away until open connections are cut, 100 to 9000.
+# (live) Milliseconds from the signal to go away until open connections are cut, 100 to 9000.
 deadline_ms = 8000
 
 [log]
-# error, warn, info, debug, trace; or per module: "info,raft=debug".
+# (live) off, error, warn, info, debug, trace; or per module: "info,raft=debug".
 level = "info"
 # auto (text on a terminal, else json), text, json.
 format = "auto"

@@ -4,6 +4,7 @@
 
 mod codec;
 mod convert;
+mod history;
 mod machine;
 pub(crate) mod owner;
 mod propose;

@@ -66,6 +66,11 @@ impl Door for ControlOwner {
                 .apply_plan(request, deadline)
                 .await
                 .map(Response::ApplyFloorPlan),
+            Some(Request::ListFloorPlans(_)) => self.versions().await.map(Response::ListFloorPlans),
+            Some(Request::RevertFloorPlan(request)) => self
+                .revert(request, deadline)
+                .await
+                .map(Response::RevertFloorPlan),
             Some(Request::Join(request)) => self.join(&request).await.map(Response::Join),
             Some(Request::Announce(request)) => {
                 self.announce(request).await.map(Response::Announce)
@@ -82,7 +87,7 @@ impl Door for ControlOwner {
 }
 
 impl ControlOwner {
-    async fn barrier(&self) -> Result<(), Refusal> {
+    pub(super) async fn barrier(&self) -> Result<(), Refusal> {
         match self.proposer.group().linearize().await {
             Ok(_) => Ok(()),
             Err(ReadError::NotLeader { leader }) => Err(refuse::not_leader(leader)),
@@ -159,7 +164,7 @@ impl ControlOwner {
             .map_err(|error| convert::control_error(&error))
     }
 
-    async fn apply_plan(
+    pub(super) async fn apply_plan(
         &self,
         request: ApplyFloorPlanRequest,
         deadline: Instant,
@@ -186,11 +191,7 @@ impl ControlOwner {
                 ..ApplyFloorPlanResponse::default()
             });
         }
-        let by = if request.staff.is_empty() {
-            NOBODY
-        } else {
-            request.staff.as_str()
-        };
+        let by = staff(&request.staff);
         let command = ControlCommand::ApplyPlan(ApplyPlan {
             request_id: RequestId::new(&request.request_id).map_err(convert::bad("request_id"))?,
             by: StaffId::new(by).map_err(convert::bad("staff"))?,
@@ -215,5 +216,13 @@ impl ControlOwner {
             adopted,
             behind,
         })
+    }
+}
+
+/// Who asks, as the record has it.
+pub(super) fn staff(said: &str) -> &str {
+    match said {
+        "" => NOBODY,
+        said => said,
     }
 }

@@ -58,6 +58,11 @@ impl Proposer {
         &self.state
     }
 
+    /// The wall clock, Unix milliseconds, for display.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.env.clock.now_ms()
+    }
+
     /// Proposes in the present term and gives the machine's answer.
     pub(crate) async fn propose(
         &self,

@@ -50,7 +50,8 @@ fn listening(level: &str, format: LogFormat) -> (Memory, tracing::subscriber::De
     let mut config = Config::default();
     config.log.level = level.to_owned();
     config.log.format = format;
-    let subscriber = subscriber(&config, Place::default(), false, move || out.clone()).unwrap();
+    let (subscriber, _) =
+        subscriber(&config, Place::default(), false, move || out.clone()).unwrap();
     (memory, tracing::subscriber::set_default(subscriber))
 }
 

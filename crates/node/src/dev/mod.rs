@@ -26,11 +26,12 @@ use runtime::memory::MemoryDisk;
 use tracing::Instrument;
 
 use crate::Profile;
-use crate::config::{API_PORT, Config, TelemetryConfig};
+use crate::config::{API_PORT, Config, Layered, TelemetryConfig};
 use crate::error::NodeError;
 use crate::found::{InitOptions, init};
+use crate::hands::Process;
 use crate::log::Place;
-use crate::start::{Node, run};
+use crate::start::{Node, run_in};
 
 pub use wan::{Links, one_way};
 
@@ -63,6 +64,8 @@ pub struct DevOptions {
     pub floor: Option<String>,
     /// Traces of all nodes.
     pub telemetry: TelemetryConfig,
+    /// What the process can do for operators; the nodes share its log.
+    pub process: Process,
 }
 
 impl Default for DevOptions {
@@ -73,6 +76,7 @@ impl Default for DevOptions {
             wan: false,
             floor: None,
             telemetry: TelemetryConfig::default(),
+            process: Process::default(),
         }
     }
 }
@@ -157,6 +161,7 @@ pub async fn dev(env: Env, options: DevOptions) -> Result<Dev, NodeError> {
         Ok(_) | Err(NodeError::AlreadyInitialised { .. }) => {}
         Err(error) => return Err(error),
     }
+    let start = |config, env| start(config, env, options.process.clone());
     let first = start(configs[0].clone(), envs[0].clone()).await?;
     let seed = first.addresses().peer.to_string();
     let mut joining = Vec::new();
@@ -177,9 +182,10 @@ pub async fn dev(env: Env, options: DevOptions) -> Result<Dev, NodeError> {
 }
 
 /// Starts a node; what it logs meanwhile says which one it is.
-async fn start(config: Config, env: Env) -> Result<Node, NodeError> {
+async fn start(config: Config, env: Env, process: Process) -> Result<Node, NodeError> {
     let place = env.edge.place().clone();
-    run(config, env).instrument(place).await
+    let layered = Layered::of_program(config);
+    run_in(layered, env, process).instrument(place).await
 }
 
 fn node_env(env: &Env, options: &DevOptions, links: &Links, config: &Config) -> Env {

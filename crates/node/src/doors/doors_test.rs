@@ -58,6 +58,21 @@ impl OwnAccount for Nothing {
     }
 }
 
+#[async_trait::async_trait]
+impl ports::Hands for Nothing {
+    async fn act(&self, node: &str, request: forward_call::Request) -> CallAnswer {
+        assert_eq!(node, "", "the node was found before");
+        match request {
+            forward_call::Request::SetLogLevel(_) => {
+                Err(refuse::field_invalid("filter", "is wrong"))
+            }
+            _ => Ok(forward_answer::Response::ReloadConfig(
+                pb::api::v1::ReloadConfigResponse::default(),
+            )),
+        }
+    }
+}
+
 /// A stream whose owner has `ups` and `downs` of these queues at their far ends.
 pub(super) fn owned(
     up: mailbox::Sender<StreamUp>,
@@ -256,6 +271,7 @@ impl Bench {
             presence,
             control: self.control.subscribe(),
             account: Arc::new(Nothing),
+            hands: Arc::new(Nothing),
         };
         let listener = self
             .env

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use api::errors::slow_consumer;
 use pb::api::v1::{
-    AttachRequest, AttachResponse, ErrorReason, Item, Refusal, SendRequest, attach_request,
-    attach_response,
+    AttachRequest, AttachResponse, ErrorReason, Item, Refusal, ReloadConfigRequest, SendRequest,
+    SetLogLevelRequest, attach_request, attach_response,
 };
-use pb::raft::v1::{ForwardCall, ForwardUp, forward_down, forward_up};
+use pb::raft::v1::{
+    ForwardCall, ForwardUp, forward_answer, forward_call, forward_down, forward_up,
+};
 use ports::{CallAnswer, Door, Opened, StreamDown, StreamUp};
 use runtime::Lane;
 use runtime::mailbox::{self, SendError};
@@ -296,4 +298,24 @@ async fn what_was_sent_before_its_edge_went_reaches_an_owner_that_is_behind() {
     }
     let stop = timeout(QUIET, ends.ups.recv()).await.unwrap();
     assert!(matches!(stop, Some(StreamUp::Stop { our_fault: true })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_of_a_node_itself_is_done_there_and_its_refusal_comes_back() {
+    let hop = Hop::new().await;
+    let wait = Duration::from_secs(2);
+    let act = |node, request| hop.edge.node_act(node, request, wait);
+    let reload = forward_call::Request::ReloadConfig(ReloadConfigRequest::default());
+    let done = act(2, reload.clone()).await;
+    assert!(matches!(
+        done,
+        Some(Ok(forward_answer::Response::ReloadConfig(_)))
+    ));
+    let set = forward_call::Request::SetLogLevel(SetLogLevelRequest::default());
+    let refused = act(2, set).await.unwrap().unwrap_err();
+    assert_eq!(refused.reason(), ErrorReason::FieldInvalid);
+    // Nobody listens there.
+    let start = Instant::now();
+    assert!(act(3, reload).await.is_none());
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
 }

@@ -49,6 +49,8 @@ const CALL_DEADLINE_MAX: Duration = Duration::from_secs(10);
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 /// A node that follows the control group hears of a new cell within this.
 const CELL_NEWS_WAIT: Duration = Duration::from_secs(1);
+/// A node that is there is connected already; one that has just come back is so within this.
+const NODE_CONN_WAIT: Duration = Duration::from_secs(1);
 /// Pause before a call is tried again when nothing new was heard: a tenth of an election.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
 /// Spread of that pause.
@@ -217,6 +219,29 @@ impl Doors {
         match self.ask_node(node, cell, request, within).await? {
             forward_answer::Response::CellMark(mark) => Some(mark),
             _ => None,
+        }
+    }
+
+    /// Asks one node to do something with itself; `None` when there is no way to it, so that certainly
+    /// nothing was done.
+    pub(crate) async fn node_act(
+        &self,
+        node: u64,
+        request: forward_call::Request,
+        within: Duration,
+    ) -> Option<CallAnswer> {
+        let deadline = Instant::now() + within;
+        let conn = self.conn(node, Instant::now() + NODE_CONN_WAIT).await?;
+        let call = ForwardCall {
+            deadline_ms: millis(deadline.saturating_duration_since(Instant::now())),
+            request: Some(request),
+            ..ForwardCall::default()
+        };
+        let late = late(&call);
+        match timeout_at(deadline, conn.call(call)).await {
+            Ok(Ok(answer)) => Some(answer),
+            Ok(Err(CallEnd::NotSent(_))) => None,
+            Ok(Err(CallEnd::Broken)) | Err(_) => Some(Err(late)),
         }
     }
 

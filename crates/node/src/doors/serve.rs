@@ -14,7 +14,7 @@ use pb::raft::v1::{
     ForwardCall, ForwardHello, ForwardRequest, ForwardResponse, ForwardWindow, JoinRequest,
     JoinResponse, forward_answer, forward_call, forward_request, forward_response,
 };
-use ports::Door;
+use ports::{Door, Hands};
 use rpc::raft::v1::forward_service_server::{ForwardService, ForwardServiceServer};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -44,6 +44,7 @@ pub(crate) struct Forwards {
     pub(crate) presence: Presence,
     pub(crate) control: StateWatch,
     pub(crate) account: Arc<dyn OwnAccount>,
+    pub(crate) hands: Arc<dyn Hands>,
 }
 
 impl Forwards {
@@ -170,6 +171,18 @@ impl ForwardService for Forwards {
     }
 }
 
+/// Whether this node itself is meant, not a group that it may lead.
+fn is_of_node(request: &forward_call::Request) -> bool {
+    use forward_call::Request;
+    matches!(
+        request,
+        Request::GetLogLevel(_)
+            | Request::SetLogLevel(_)
+            | Request::ReloadConfig(_)
+            | Request::GetNodeReport(_)
+    )
+}
+
 /// Resolves when the node is removed from the cluster.
 async fn removed(mut control: StateWatch, node: NodeId) {
     let removed = |parts: &Arc<ControlParts>| {
@@ -211,6 +224,9 @@ impl Forwards {
                 let mark = self.account.cell_mark(call.group, asked.index);
                 let mark = mark.ok_or_else(|| refuse::not_leader(None))?;
                 return Ok(forward_answer::Response::CellMark(mark));
+            }
+            Some(request) if is_of_node(request) => {
+                return self.hands.act("", request.clone()).await;
             }
             _ => {}
         }

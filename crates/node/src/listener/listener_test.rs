@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use tonic::service::Routes;
 
-use super::{Bounds, Callers, Served, Server};
+use super::{Bounds, Callers, Room, Served, Server};
 
 async fn server(env: &Env, bounds: Bounds) -> (Server, SocketAddr) {
     let listener = env
@@ -25,6 +25,13 @@ async fn server(env: &Env, bounds: Bounds) -> (Server, SocketAddr) {
     });
     let server = Server::start(listener, callers, bounds, &env.random);
     (server, address)
+}
+
+fn room(connections: usize) -> Room {
+    Room {
+        connections,
+        age: Some(Duration::from_secs(60)),
+    }
 }
 
 fn bounds() -> Bounds {
@@ -59,6 +66,30 @@ async fn a_connection_beyond_the_limit_is_closed_at_once() {
     let mut third = env.network.dial(&address.to_string()).await.unwrap();
     assert!(is_closed(&mut third).await);
     assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_moves_while_the_listener_serves() {
+    let env = memory::env(1);
+    let (server, address) = server(&env, bounds()).await;
+    let dial = || async { env.network.dial(&address.to_string()).await.unwrap() };
+    let _first = dial().await;
+    let mut second = dial().await;
+    server.adjust(room(1));
+    let mut third = dial().await;
+    assert!(is_closed(&mut third).await);
+    // What is open already goes on, until it ends by itself.
+    second.write_all(b"PRI * HTTP/2.0\r\n").await.unwrap();
+    assert_eq!(server.open(), 2);
+    server.adjust(room(3));
+    let mut fourth = dial().await;
+    let start = Instant::now();
+    assert!(is_closed(&mut fourth).await);
+    assert_eq!(
+        start.elapsed(),
+        Duration::from_secs(5),
+        "it had room and said nothing"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -29,7 +29,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use runtime::{BoxConn, Lane, Listener, Purpose, PurposeError, Random, Stop, StopSource};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
@@ -124,10 +124,22 @@ impl Bounds {
     }
 }
 
+/// The bounds that may change while a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Connections at a time; those above it that are open already go on.
+    pub(crate) connections: usize,
+    /// A connection that is accepted from now on is asked to be made anew after this.
+    pub(crate) age: Option<Duration>,
+}
+
+/// Connections of any listener: the largest value of `limits.connections`.
+const CONNECTIONS_MAX: usize = 65_536;
+
 /// A listener that serves.
 pub(crate) struct Server {
     connections: Arc<Semaphore>,
-    connections_max: usize,
+    room: watch::Sender<Room>,
     accepting: StopSource,
     leaving: StopSource,
     cutting: StopSource,
@@ -166,6 +178,7 @@ impl Callers {
 struct Shared {
     callers: Callers,
     bounds: Bounds,
+    room: watch::Receiver<Room>,
     random: Random,
     leaving: Stop,
     cutting: Stop,
@@ -183,11 +196,15 @@ impl Server {
     ) -> Self {
         let (accepting, leaving, cutting) =
             (StopSource::new(), StopSource::new(), StopSource::new());
-        let connections_max = bounds.connections;
-        let connections = Arc::new(Semaphore::new(connections_max));
+        let room = watch::Sender::new(Room {
+            connections: bounds.connections,
+            age: bounds.age,
+        });
+        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let shared = Arc::new(Shared {
             callers,
             bounds,
+            room: room.subscribe(),
             random: random.fork(),
             leaving: leaving.token(),
             cutting: cutting.token(),
@@ -198,11 +215,16 @@ impl Server {
         lane.spawn("accept", accept).detach();
         Self {
             connections,
-            connections_max,
+            room,
             accepting,
             leaving,
             cutting,
         }
+    }
+
+    /// Goes on with these bounds.
+    pub(crate) fn adjust(&self, room: Room) {
+        self.room.send_replace(room);
     }
 
     /// Takes no further connections.
@@ -212,14 +234,14 @@ impl Server {
 
     /// Connections open now.
     pub(crate) fn open(&self) -> usize {
-        self.connections_max - self.connections.available_permits()
+        CONNECTIONS_MAX - self.connections.available_permits()
     }
 
     /// Asks every connection to finish what is under way, and cuts at `until` what is left.
     pub(crate) async fn drain(&self, until: Instant) {
         self.stop_accepting();
         self.leaving.stop();
-        let all = u32::try_from(self.connections_max).unwrap_or(u32::MAX);
+        let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
         if timeout_at(until, self.connections.acquire_many(all))
             .await
             .is_err()
@@ -242,7 +264,7 @@ impl Server {
 async fn accept(
     mut listener: Box<dyn Listener>,
     shared: Arc<Shared>,
-    room: Arc<Semaphore>,
+    open: Arc<Semaphore>,
     stop: Stop,
 ) {
     let mut full = false;
@@ -260,12 +282,16 @@ async fn accept(
                 continue;
             }
         };
-        let Ok(permit) = room.clone().try_acquire_owned() else {
+        // No other task takes permits, so that the count holds until this one is taken.
+        let limit = shared.room.borrow().connections.min(CONNECTIONS_MAX);
+        let has_room = CONNECTIONS_MAX - open.available_permits() < limit;
+        let permit = match has_room {
+            true => open.clone().try_acquire_owned().ok(),
+            false => None,
+        };
+        let Some(permit) = permit else {
             if !full {
-                tracing::warn!(
-                    limit = shared.bounds.connections,
-                    "further connections are closed at once"
-                );
+                tracing::warn!(limit, "further connections are closed at once");
             }
             full = true;
             continue;
@@ -464,7 +490,8 @@ async fn serve_http1(connection: Prefaced, shared: &Arc<Shared>, served: Served)
 }
 
 async fn age(shared: &Shared) {
-    match shared.bounds.age {
+    let age = shared.room.borrow().age;
+    match age {
         Some(age) => tokio::time::sleep(shared.random.jitter(age, AGE_SPREAD)).await,
         None => std::future::pending().await,
     }
