@@ -12,12 +12,17 @@ pub(crate) const IN_MATCHING: &str = "\u{2620} matching";
 #[cfg(any(test, feature = "defects"))]
 pub(crate) const IN_DEADLINE: &str = "\u{2620} deadline";
 
+/// A message with this text breaks `evolve`, which stops every replica.
+#[cfg(any(test, feature = "defects"))]
+pub(crate) const IN_EVOLVE: &str = "\u{2620} evolve";
+
 /// Where a defect can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spot {
     Decide,
     Matching,
     Deadline,
+    Evolve,
 }
 
 /// Breaks if the text names this spot.
@@ -27,6 +32,7 @@ pub(crate) fn trip(spot: Spot, text: &[u8]) {
         Spot::Decide => IN_DECIDE,
         Spot::Matching => IN_MATCHING,
         Spot::Deadline => IN_DEADLINE,
+        Spot::Evolve => IN_EVOLVE,
     };
     if text == marker.as_bytes() {
         // Unwinds as a panic does, without the report that would fill the output of tests.

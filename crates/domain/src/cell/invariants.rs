@@ -4,6 +4,10 @@
 
 pub(crate) mod plain;
 mod steer;
+mod rules;
+mod watch;
+#[cfg(test)]
+mod watch_test;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +19,12 @@ use super::deadlines::first_due;
 use super::derived::{Gauges, LineKey};
 use super::requests::{REQUESTS_MAX, Side};
 use super::state::{PLANS_MAX, State};
+use super::transcript::Author;
 use crate::ids::{AgentId, CellTime, ConversationId, LogIndex, OfferId, QueueId, SiteId};
 use plain::Work;
+
+pub use rules::Rule;
+pub use watch::Watch;
 
 /// What does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +118,14 @@ pub enum Violation {
     /// What is said to be archived is still here, or has gaps.
     #[error("the ranges that have left for the archives do not add up")]
     Archive,
+    /// A rule does not hold between an entry and the one before.
+    #[error("{what}")]
+    Broken {
+        /// Which rule.
+        rule: Rule,
+        /// What was seen.
+        what: String,
+    },
     /// An entry that took units left more in use than there are.
     #[error("{agent} has {used} units in use of {capacity}")]
     OverCapacity {
@@ -289,6 +305,16 @@ fn check_transcript(conversation: &Conversation) -> Result<(), Violation> {
         .iter()
         .map(|remark| remark.body.bytes.len() as u64)
         .sum();
+    let stored = conversation.items.iter().filter_map(|item| item.message());
+    let mut ids: Vec<_> = stored
+        .map(|message| (&message.id, writer(&message.author)))
+        .collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        let what = format!("a message of {} is stored twice", conversation.id);
+        let rule = Rule::AnsweredOnce;
+        return Err(Violation::Broken { rule, what });
+    }
     let tags = conversation
         .items
         .iter()
@@ -306,6 +332,17 @@ fn check_transcript(conversation: &Conversation) -> Result<(), Violation> {
     Err(Violation::Transcript {
         conversation: conversation.id,
     })
+}
+
+/// Who wrote a message, as far as its id goes.
+fn writer(author: &Author) -> (u8, &str) {
+    match author {
+        Author::Customer => (0, ""),
+        Author::Agent(agent) => (1, agent.as_str()),
+        Author::Bot => (2, ""),
+        Author::Staff(staff) => (3, staff.as_str()),
+        Author::Machine => (4, ""),
+    }
 }
 
 fn check_requests(

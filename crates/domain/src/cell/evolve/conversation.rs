@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::cell::conversation::{
     Closed, Conversation, Ending, Gone, Held, PASSED_OVER_MAX, PassedOver, Phase, Rating, Waiting,
 };
+use crate::cell::defects;
 use crate::cell::derived::{LineKey, Spot};
 use crate::cell::event::{Event, OfferMade, Warning};
 use crate::cell::floor::{CustomerRecord, OfferOutcome};
@@ -79,6 +80,7 @@ impl State {
             record.known.push(0);
             return;
         };
+        defects::trip(defects::Spot::Evolve, &message.body.bytes);
         record.known.push(message.id.tag());
         record.messages += 1;
         record.message_bytes += message.body.bytes.len() as u64;

@@ -7,7 +7,7 @@ mod fired;
 mod hands;
 mod overtakes;
 mod plans;
-mod support;
+pub(crate) mod support;
 
 mod agent_test;
 mod archive_test;

@@ -9,7 +9,7 @@ use crate::cell::archive::{ArchiveDigest, ArchivedUpto};
 use crate::cell::command::*;
 use crate::cell::conversation::{Conversation, Phase};
 use crate::cell::event::{Event, OfferMade};
-use crate::cell::invariants::{check_invariants, check_step};
+use crate::cell::invariants::{Watch, check_invariants, check_step};
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::{Done, Opened, Owned, Reply, Sent};
 use crate::cell::transcript::Item;
@@ -192,6 +192,9 @@ impl Floor {
         check_invariants(self.cell.state())
             .unwrap_or_else(|broken| panic!("{broken} after {entry:?}"));
         check_step(&before, self.cell.state())
+            .unwrap_or_else(|broken| panic!("{broken} after {entry:?}"));
+        Watch::begin(&before)
+            .check(self.cell.state(), &entry, &applied)
             .unwrap_or_else(|broken| panic!("{broken} after {entry:?}"));
         self.last.clone_from(&applied.events);
         applied
