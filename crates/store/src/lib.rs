@@ -15,8 +15,8 @@ use std::fmt;
 pub use data_dir::{DataDir, DataDirError, Identity};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotReader, SnapshotStore, SnapshotWriter};
 pub use wal::{
-    Chain, EntryId, GroupLog, Health, Laggard, Notice, OpenError, PAYLOAD_BYTES_MAX, Record, Wal,
-    WalError, WalOptions,
+    Chain, EntryId, Found, FoundAt, GroupLog, Health, Laggard, LogScan, Notice, OpenError,
+    PAYLOAD_BYTES_MAX, Record, Wal, WalError, WalOptions,
 };
 
 /// A Raft group of the cluster; numbers are allotted once and never used again.

@@ -118,6 +118,19 @@ impl SnapshotStore {
         })
     }
 
+    /// The snapshots in `dir` as they stand, to be read alone: nothing is made, removed or synced.
+    pub fn as_they_stand(disk: Arc<dyn Disk>, dir: &Path) -> Self {
+        let inner = Inner {
+            disk,
+            dir: dir.to_owned(),
+            next: AtomicU64::new(1),
+            writing: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
     /// Begins a snapshot, taken here or received. `meta` is opaque.
     pub async fn begin(
         &self,
@@ -158,6 +171,19 @@ impl SnapshotStore {
         writer.hasher.update(&(meta.len() as u64).to_le_bytes());
         writer.put(meta, META_BYTES_MAX).await?;
         Ok(writer)
+    }
+
+    /// Groups that have a finished snapshot, in order.
+    ///
+    /// # Errors
+    /// When the disk refuses; a folder that is not there holds none.
+    pub async fn groups(&self) -> Result<BTreeSet<GroupId>, SnapshotError> {
+        let names = match self.inner.disk.list(&self.inner.dir).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            names => names?,
+        };
+        let found = names.iter().filter_map(|name| numbers_of(name));
+        Ok(found.map(|(group, _)| group).collect())
     }
 
     /// The newest finished snapshot of a group; its chunks are not checked before they are read.

@@ -7,6 +7,7 @@ mod core;
 mod frame;
 mod group;
 mod recover;
+mod scan;
 mod segment;
 mod state;
 mod types;
@@ -27,6 +28,7 @@ use crate::GroupId;
 use crate::metrics::Metrics;
 
 pub use group::GroupLog;
+pub use scan::{Found, LogScan, Place as FoundAt};
 pub use types::{
     Chain, EntryId, Health, Laggard, Notice, OpenError, PAYLOAD_BYTES_MAX, Record, WalError,
     WalOptions,
@@ -150,5 +152,7 @@ impl Wal {
 mod damage_test;
 #[cfg(test)]
 mod model_test;
+#[cfg(test)]
+mod scan_test;
 #[cfg(test)]
 mod wal_test;

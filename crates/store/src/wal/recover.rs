@@ -36,13 +36,13 @@ pub struct Recovered {
 }
 
 /// A segment while it is read.
-struct Loaded {
-    segment: Arc<Segment>,
-    content: Bytes,
+pub(super) struct Loaded {
+    pub(super) segment: Arc<Segment>,
+    pub(super) content: Bytes,
 }
 
 impl Loaded {
-    async fn from(segment: &Arc<Segment>) -> io::Result<Self> {
+    pub(super) async fn from(segment: &Arc<Segment>) -> io::Result<Self> {
         let content = segment.reader.read_at(0, segment.bytes as usize).await?;
         Ok(Self {
             segment: segment.clone(),
@@ -52,7 +52,7 @@ impl Loaded {
 }
 
 /// What a segment turned out to hold.
-enum Scanned {
+pub(super) enum Scanned {
     /// Valid batches, then zeros from `end`.
     Clean { end: usize },
     /// The batch that begins at `batch_at` is damaged at `at`.
@@ -67,7 +67,7 @@ enum Scanned {
 pub async fn recover(preparer: &Preparer, dir: &Path) -> Result<Recovered, OpenError> {
     let mut replay = Replay {
         core: preparer.core.clone(),
-        batch: None,
+        walk: Walk::default(),
         notices: Vec::new(),
     };
     let mut segments = open_all(&*preparer.disk, dir, &mut replay.notices).await?;
@@ -130,17 +130,31 @@ struct End {
 
 struct Replay {
     core: Arc<Core>,
-    /// The number of the batch that must come next; unknown before the first.
-    batch: Option<u64>,
+    walk: Walk,
     notices: Vec<Notice>,
 }
 
-impl Replay {
-    fn expected(&self) -> u64 {
+/// Walks the batches of one segment after the other.
+#[derive(Default)]
+pub(super) struct Walk {
+    /// The number of the batch that must come next; unknown before the first.
+    batch: Option<u64>,
+}
+
+/// Takes each frame of a whole batch, with its place in the segment.
+pub(super) type Each<'e> = &'e mut (dyn FnMut(usize, Frame) -> Result<(), OpenError> + Send);
+
+impl Walk {
+    pub(super) fn expected(&self) -> u64 {
         self.batch.unwrap_or(1)
     }
 
-    fn scan(&mut self, loaded: &Loaded) -> Result<Scanned, OpenError> {
+    /// Gives the frames of every whole batch to `each`, and says how the segment ends.
+    pub(super) fn segment(
+        &mut self,
+        loaded: &Loaded,
+        each: Each<'_>,
+    ) -> Result<Scanned, OpenError> {
         let content = &loaded.content;
         let mut at = SEGMENT_HEAD_BYTES;
         loop {
@@ -168,7 +182,9 @@ impl Replay {
             };
             self.batch = Some(batch);
             match self.read_batch(loaded, at, end)? {
-                Ok(frames) => self.apply_all(loaded, frames)?,
+                Ok(frames) => frames
+                    .into_iter()
+                    .try_for_each(|(at, frame)| each(at, frame))?,
                 Err(damaged) => {
                     let what = "a record does not fit its checksum".into();
                     return Ok(Scanned::Damaged {
@@ -214,22 +230,22 @@ impl Replay {
         }
         Ok(if at == end { Ok(frames) } else { Err(start) })
     }
+}
 
-    fn apply_all(&self, loaded: &Loaded, frames: Vec<(usize, Frame)>) -> Result<(), OpenError> {
-        for (at, frame) in frames {
-            let group = self.core.group(frame.group);
-            self.apply(loaded, &group, at, frame)?;
-        }
-        Ok(())
+impl Replay {
+    fn expected(&self) -> u64 {
+        self.walk.expected()
     }
 
-    fn apply(
-        &self,
-        loaded: &Loaded,
-        group: &Group,
-        offset: usize,
-        frame: Frame,
-    ) -> Result<(), OpenError> {
+    fn scan(&mut self, loaded: &Loaded) -> Result<Scanned, OpenError> {
+        let core = &self.core;
+        self.walk.segment(loaded, &mut |at, frame| {
+            let group = core.group(frame.group);
+            Self::apply(loaded, &group, at, frame)
+        })
+    }
+
+    fn apply(loaded: &Loaded, group: &Group, offset: usize, frame: Frame) -> Result<(), OpenError> {
         let state = &mut *group.state.lock();
         match frame.body {
             Body::BatchHead { .. } | Body::Marker => {}
@@ -307,7 +323,7 @@ impl Replay {
     }
 
     fn check_complete(&self, oldest: &Segment) -> Result<(), OpenError> {
-        if self.batch.is_none() && oldest.number > 1 {
+        if self.walk.batch.is_none() && oldest.number > 1 {
             return Err(damaged(
                 oldest,
                 0,
@@ -361,7 +377,7 @@ async fn tidy(loaded: &Loaded, end: usize, next_batch: u64) -> io::Result<()> {
 }
 
 /// Whether anything from `from` on shows that `batch` had been synced.
-fn evidence(loaded: &Loaded, from: usize, batch: u64) -> bool {
+pub(super) fn evidence(loaded: &Loaded, from: usize, batch: u64) -> bool {
     (from..loaded.content.len()).step_by(8).any(|at| {
         parse(loaded.segment.salt, &loaded.content, at).is_ok_and(|frame| match frame.body {
             Body::Marker => frame.batch >= batch,
@@ -430,7 +446,11 @@ async fn open_all(
 }
 
 /// `None` when the head of the segment is unreadable.
-async fn open_one(disk: &dyn Disk, path: &Path, number: u32) -> Result<Option<Segment>, OpenError> {
+pub(super) async fn open_one(
+    disk: &dyn Disk,
+    path: &Path,
+    number: u32,
+) -> Result<Option<Segment>, OpenError> {
     let file = disk
         .open(
             path,
@@ -485,7 +505,12 @@ fn newer(path: &Path, found: u8) -> OpenError {
     }
 }
 
-fn damaged(segment: &Segment, at: usize, entry: Option<(GroupId, u64)>, what: String) -> OpenError {
+pub(super) fn damaged(
+    segment: &Segment,
+    at: usize,
+    entry: Option<(GroupId, u64)>,
+    what: String,
+) -> OpenError {
     let file = segment.path.clone();
     let (group, index) = entry.unzip();
     OpenError::Damaged {
