@@ -35,6 +35,9 @@ use crate::stream::{Attachment, DESK_EVENTS_MAX, Desk, MarkFrom, Outlet};
 
 /// How often an act looks for another actor after it met one at its passivation.
 const ACTOR_TRIES: usize = 4;
+/// Somebody has to mend the program before a command that was passed over can be asked again, in
+/// milliseconds.
+const PASSED_OVER_RETRY_MS: u64 = 30_000;
 /// Acts outside any conversation under way on one node: logins, opens, intents.
 const DIRECT_MAX: usize = 4_096;
 
@@ -251,6 +254,13 @@ impl CellHandle {
             (allowed, subject)
         });
         allowed?;
+        if let Some(index) = self.core.view.shared.passed_over(command) {
+            return Err(ActError::Refused(Refusal::MachineDefect {
+                conversation: subject,
+                index,
+                retry_after_ms: PASSED_OVER_RETRY_MS,
+            }));
+        }
         Ok((term, subject))
     }
 

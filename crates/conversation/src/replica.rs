@@ -2,6 +2,7 @@
 //! Promise: readers see the state between batches of entries, never inside one entry.
 //! Not here: deciding (`domain`), streams (`hub`).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -45,10 +46,24 @@ pub(crate) struct Shared {
     /// What the leader found wrong about checkpoints, if it did.
     pub(crate) alarm: Mutex<Option<String>>,
     marks: Mutex<Marks>,
+    /// Commands that were passed over, the last ones: whoever sent one asks again, and the copy would
+    /// stop every replica anew.
+    passed_over: Mutex<VecDeque<(LogIndex, Command)>>,
     started: Instant,
 }
 
+/// Commands that are remembered because they were passed over; each of at most 64 KiB, and an operator
+/// wrote a word for each.
+const PASSED_OVER_MAX: usize = 16;
+
 impl Shared {
+    /// Where the same command was passed over, if it was.
+    pub(crate) fn passed_over(&self, command: &Command) -> Option<LogIndex> {
+        let passed_over = self.passed_over.lock();
+        let mut same = passed_over.iter().filter(|(_, known)| known == command);
+        same.next().map(|(index, _)| *index)
+    }
+
     /// This node's monotonic clock in milliseconds.
     pub(crate) fn mono_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -155,6 +170,7 @@ pub fn replica(cell: CellId) -> (CellReplica, View) {
         hub: Arc::new(Hub::new()),
         alarm: Mutex::new(None),
         marks: Mutex::default(),
+        passed_over: Mutex::default(),
         started: Instant::now(),
     });
     (
@@ -234,6 +250,20 @@ impl Machine for CellReplica {
         applied.reply
     }
 
+    fn passed_over(&mut self, at: Position, payload: &[u8]) {
+        let Ok(entry) = wire::cell::decode_entry(payload) else {
+            return;
+        };
+        let mut passed_over = self.shared.passed_over.lock();
+        let index = LogIndex(at.index);
+        if passed_over.iter().all(|(known, _)| *known != index) {
+            if passed_over.len() == PASSED_OVER_MAX {
+                passed_over.pop_front();
+            }
+            passed_over.push_back((index, entry.command));
+        }
+    }
+
     fn flush(&mut self) {
         if let Some(stop) = self.too_old.take() {
             halt(stop);
@@ -251,6 +281,11 @@ impl Machine for CellReplica {
         Box::new(FrozenChunks(wire::snapshot::CellChunks::new(frozen)))
     }
 
+    fn reset(&mut self) {
+        let id = self.shared.cell.read().state().meta().cell;
+        self.take_over(Cell::new(id));
+    }
+
     fn restore(&mut self, chunks: Vec<Bytes>) -> Result<(), RestoreError> {
         let cell = match wire::snapshot::decode_cell(&chunks) {
             Ok(cell) => cell,
@@ -265,13 +300,7 @@ impl Machine for CellReplica {
                 return Err(RestoreError { reason });
             }
         };
-        self.too_old = None;
-        self.last = cell.applied().0;
-        let chain = cell.state().meta().chain;
-        self.shared.marks.lock().restart(cell.applied(), chain);
-        *self.shared.cell.write() = cell;
-        self.events.clear();
-        self.shared.applied.send_replace(self.last);
+        self.take_over(cell);
         Ok(())
     }
 }
@@ -299,6 +328,17 @@ fn halt(stop: MustStop) -> ! {
 }
 
 impl CellReplica {
+    /// Goes on from a state that this replica has not made itself.
+    fn take_over(&mut self, cell: Cell) {
+        self.too_old = None;
+        self.last = cell.applied().0;
+        let chain = cell.state().meta().chain;
+        self.shared.marks.lock().restart(cell.applied(), chain);
+        *self.shared.cell.write() = cell;
+        self.events.clear();
+        self.shared.applied.send_replace(self.last);
+    }
+
     /// Compares what a majority had with what this replica has, as far as it remembers: one that
     /// differs serves nothing any more, the leader first of all.
     fn compare(&self, theirs: &Mark) {

@@ -64,11 +64,18 @@ pub trait Machine: Send + 'static {
     /// Applies one committed entry. Total: a refusal is a reply.
     fn apply(&mut self, at: Position, payload: &[u8]) -> Self::Reply;
 
+    /// Tells of a committed entry that is passed over, so that it is not proposed again. It may be told
+    /// twice.
+    fn passed_over(&mut self, _at: Position, _payload: &[u8]) {}
+
     /// Ends a batch of applied entries: publishes what was gathered since the last call.
     fn flush(&mut self);
 
     /// A frozen view of the state, cheap to take; it is encoded off the apply path.
     fn freeze(&mut self) -> Box<dyn Frozen>;
+
+    /// Forgets everything: the state is that of a machine which has applied nothing.
+    fn reset(&mut self);
 
     /// Replaces the state by the one that a snapshot holds.
     ///

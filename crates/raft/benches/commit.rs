@@ -40,6 +40,10 @@ impl Machine for Counter {
         Box::new(Empty)
     }
 
+    fn reset(&mut self) {
+        self.0 = 0;
+    }
+
     fn restore(&mut self, _chunks: Vec<Bytes>) -> Result<(), RestoreError> {
         Ok(())
     }

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::{Group, HandOverError, ProposeError, ReadError};
+use ports::{Cure, Group, Halt, HandOverError, ProposeError, ReadError};
 
 use crate::testing::{Cluster, PATIENCE, POISON, until};
-use crate::{GroupOptions, MemberError, Profile};
+use crate::{GroupOptions, MemberError, Profile, SkipWord};
 
 fn commands(from: &[&'static [u8]]) -> Vec<Bytes> {
     from.iter()
@@ -383,5 +383,139 @@ async fn a_leader_that_lost_its_followers_says_so_within_two_election_time_outs(
         group.leadership().borrow().term,
         term,
         "nobody else was elected"
+    );
+}
+
+/// Proposes the poison, which stops every replica; its index.
+async fn poisoned(cluster: &Cluster) -> u64 {
+    let (leader, term) = cluster.leader().await;
+    let group = &cluster.nodes[&leader].group;
+    let poisoned = group.propose(term, Bytes::from_static(POISON)).await;
+    assert_eq!(poisoned.unwrap_err(), ProposeError::OutcomeUnknown);
+    let index = group.status().last_log;
+    for id in cluster.nodes.keys() {
+        assert_eq!(stopped(cluster, *id).await.index, index);
+    }
+    index
+}
+
+async fn stopped(cluster: &Cluster, id: u64) -> Halt {
+    let mut halted = cluster.nodes[&id].group.halted();
+    let waiting = halted.wait_for(Option::is_some);
+    let said = tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("it goes on")
+        .unwrap();
+    Halt::clone(said.as_ref().unwrap())
+}
+
+async fn goes_on(cluster: &Cluster, id: u64) {
+    let mut halted = cluster.nodes[&id].group.halted();
+    let waiting = halted.wait_for(Option::is_none);
+    let gone_on = tokio::time::timeout(PATIENCE, waiting).await;
+    gone_on.expect("it stays halted").unwrap();
+}
+
+fn word(index: u64) -> SkipWord {
+    SkipWord {
+        index,
+        by: "ops".to_owned(),
+        reason: "it stops every replica".to_owned(),
+        wall_ms: 1,
+    }
+}
+
+/// Says on whoever leads, though all are halted, that an entry is passed over.
+async fn skip(cluster: &Cluster, index: u64) {
+    let trying = async {
+        loop {
+            for node in cluster.nodes.values() {
+                if node.group.skip(word(index)).await.is_ok() {
+                    return;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, trying)
+        .await
+        .expect("nobody takes the word");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_stops_every_replica_is_passed_over_and_all_go_on() {
+    let cluster = Cluster::of_three().await;
+    cluster.commit(b"one").await;
+    let index = poisoned(&cluster).await;
+    skip(&cluster, index).await;
+    for id in 1..=3 {
+        goes_on(&cluster, id).await;
+    }
+    let last = cluster.commit(b"two").await;
+    for id in 1..=3 {
+        cluster.applied(id, last).await;
+        assert_eq!(cluster.kept(id), commands(&[b"one", b"two"]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_passed_entry_stays_passed_over_restarts_and_snapshots() {
+    let mut cluster = Cluster::of_three().await;
+    cluster.commit(b"one").await;
+    let index = poisoned(&cluster).await;
+    // One is away when the word is said, and one starts again after it.
+    cluster.kill(3).await;
+    skip(&cluster, index).await;
+    goes_on(&cluster, 1).await;
+    let last = cluster.commit(b"two").await;
+    cluster.kill(2).await;
+    cluster.start(2).await;
+    cluster.start(3).await;
+    for id in 1..=3 {
+        cluster.applied(id, last).await;
+        goes_on(&cluster, id).await;
+        assert_eq!(cluster.kept(id), commands(&[b"one", b"two"]));
+    }
+    // From a snapshot behind the word, and from the log after it.
+    for id in 1..=3 {
+        cluster.nodes[&id].group.snapshot().await.unwrap();
+    }
+    let last = cluster.commit(b"three").await;
+    for id in 1..=3 {
+        cluster.kill(id).await;
+    }
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    for id in 1..=3 {
+        cluster.applied(id, last).await;
+        assert_eq!(cluster.kept(id), commands(&[b"one", b"two", b"three"]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_whose_state_holds_a_passed_entry_makes_it_anew_or_stops_for_good() {
+    let cluster = Cluster::of_three().await;
+    let first = cluster.commit(b"one").await;
+    let second = cluster.commit(b"two").await;
+    for id in 1..=3 {
+        cluster.applied(id, second).await;
+    }
+    // Whoever may say so is not asked here: what counts is what each replica does about it.
+    let (odd, others) = (3, [1, 2]);
+    cluster.nodes[&odd].group.snapshot().await.unwrap();
+    skip(&cluster, first).await;
+    let last = cluster.nodes[&1].group.status().last_log;
+    for id in others {
+        cluster.applied(id, last).await;
+        goes_on(&cluster, id).await;
+        assert_eq!(cluster.kept(id), commands(&[b"two"]));
+    }
+    let halt = stopped(&cluster, odd).await;
+    assert_eq!((halt.index, halt.cure), (first, Cure::Replace));
+    assert!(
+        halt.reason.contains("its snapshot holds"),
+        "{}",
+        halt.reason
     );
 }

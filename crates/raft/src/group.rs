@@ -16,6 +16,7 @@ use openraft::errors::{
     RaftError,
 };
 use openraft::{ChangeMembers, Instant as _, Raft, RaftMetrics, ReadPolicy};
+use pb::raft::v1 as pb;
 use ports::{
     Committed, FollowerStatus, Group, GroupStatus, Halt, HandOverError, Leadership, Machine,
     ProposeError, ReadError,
@@ -25,10 +26,12 @@ use store::{GroupId, GroupLog, SnapshotStore, Wal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use crate::error::{MemberError, StartError};
 use crate::host::Host;
 use crate::log::Log;
 use crate::replica::{Replica, Shared, SnapshotPlace, header_of};
 use crate::serve::{RaftOf, Served};
+use crate::skip;
 use crate::transport::Peers;
 use crate::types::{Command, LeaderId, Member, Ticket, Types};
 use crate::upkeep::{self, Upkeep};
@@ -76,49 +79,17 @@ pub struct GroupSpec {
     pub options: GroupOptions,
 }
 
-/// Why a group did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Log or snapshot could not be read.
-    #[error("{group} does not start: {reason}")]
-    Storage {
-        /// The group.
-        group: GroupId,
-        /// What went wrong.
-        reason: String,
-    },
-}
-
-/// Why members did not change.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MemberError {
-    /// The group has members already.
-    #[error("the group was initialised before")]
-    AlreadyInitialized,
-    /// This node does not lead.
-    #[error("this node does not lead the group")]
-    NotLeader {
-        /// The leader's node id, if known.
-        leader: Option<u64>,
-    },
-    /// Another change is under way.
-    #[error("another change of members is under way")]
-    InProgress,
-    /// The change makes no sense.
-    #[error("the change of members is refused: {reason}")]
-    Refused {
-        /// Why.
-        reason: String,
-    },
-    /// It may still happen.
-    #[error("the outcome is unknown")]
-    OutcomeUnknown,
-    /// The replica has stopped.
-    #[error("the replica has stopped: {reason}")]
-    Stopped {
-        /// Why.
-        reason: String,
-    },
+/// An operator's word that an entry is passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkipWord {
+    /// The entry's index.
+    pub index: u64,
+    /// Who says so.
+    pub by: String,
+    /// Why, for the record.
+    pub reason: String,
+    /// When, Unix milliseconds.
+    pub wall_ms: u64,
 }
 
 /// A group on this node. Cheap to clone.
@@ -200,7 +171,10 @@ async fn start<M: Machine>(
         .config(&identity.cluster_id, spec.options.keep_entries);
     let config = Arc::new(config.validate().map_err(|error| error.to_string())?);
     let peers = Peers::<M::Reply>::new(host.transport.clone(), spec.group.0);
-    let replica = Replica::new(machine, place.clone(), Arc::clone(&shared));
+    let skips = skip::committed(&log)
+        .await
+        .map_err(|error| error.to_string())?;
+    let replica = Replica::new(machine, place.clone(), Arc::clone(&shared), skips);
     let log = Log::new(log, Arc::clone(&shared));
     let raft: RaftOf<M> = Raft::new(identity.node_id, config, peers, log, replica)
         .await
@@ -344,6 +318,12 @@ impl<M: Machine> GroupHandle<M> {
         }
     }
 
+    /// The highest index known to be committed.
+    #[must_use]
+    pub fn committed(&self) -> u64 {
+        self.metrics().local_committed.map_or(0, |id| id.index)
+    }
+
     /// Follows why the replica is halted, if it is: its machine panicked, it serves nothing, its
     /// log and vote go on.
     #[must_use]
@@ -355,6 +335,35 @@ impl<M: Machine> GroupHandle<M> {
     #[must_use]
     pub fn counted(&self) -> &crate::metrics::Metrics {
         &self.running.shared.metrics
+    }
+
+    /// Commits the word that an entry is passed over, though this replica may be halted, and waits until
+    /// it is taken here. To say it again is harmless.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub async fn skip(&self, word: SkipWord) -> Result<u64, ProposeError> {
+        let place = Arc::clone(&self.running.proposals).try_acquire_owned();
+        let (ticket, arrives) = Ticket::new(place.map_err(|_| ProposeError::Busy)?);
+        let skip = pb::Skip {
+            index: word.index,
+            by: word.by,
+            reason: word.reason,
+            wall_ms: word.wall_ms,
+        };
+        let write = self.running.raft.write(Command::Skip(skip));
+        if let Err(error) = write.responder(ticket).await {
+            return Err(ProposeError::Stopped {
+                reason: error.to_string(),
+            });
+        }
+        match arrives.await {
+            Ok(Ok(written)) => Ok(written.log_id.index),
+            Ok(Err(ClientWriteError::ForwardToLeader(forward))) => Err(ProposeError::NotLeader {
+                leader: forward.leader_id,
+            }),
+            Ok(Err(_)) | Err(_) => Err(ProposeError::OutcomeUnknown),
+        }
     }
 
     /// Takes a snapshot now and purges the log behind it.
@@ -437,7 +446,7 @@ impl<M: Machine> Group<M::Reply> for GroupHandle<M> {
         let begun = Instant::now();
         let write = running
             .raft
-            .write(Command(payload))
+            .write(Command::Machine(payload))
             .responder(ticket)
             .with_leader(leader);
         if let Err(error) = write.await {

@@ -11,7 +11,7 @@ use store::{GroupId, Wal};
 use tokio::sync::Semaphore;
 
 use crate::directory::Directory;
-use crate::group::StartError;
+use crate::error::StartError;
 use crate::log::write_first_vote;
 use crate::transport::{Identity, Inbox, RECEIVE_BYTES_MAX, Transport};
 

@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod cluster_test;
 mod directory;
+mod error;
 mod group;
 mod host;
 mod log;
@@ -12,6 +13,7 @@ pub mod metrics;
 mod profile;
 mod replica;
 mod serve;
+mod skip;
 #[cfg(test)]
 mod suite_test;
 #[cfg(test)]
@@ -22,7 +24,8 @@ mod upkeep;
 mod wire;
 
 pub use directory::{Directory, Members};
-pub use group::{GroupHandle, GroupOptions, GroupSpec, MemberError, StartError};
+pub use error::{MemberError, StartError};
+pub use group::{GroupHandle, GroupOptions, GroupSpec, SkipWord};
 pub use host::Host;
 pub use profile::Profile;
 pub use transport::{Identity, Inbox, KEEPALIVE_EVERY, KEEPALIVE_TIMEOUT, RECEIVE_BYTES_MAX, tune};

@@ -25,7 +25,7 @@ use crate::wire;
 /// Bytes of entries in one append to a follower, below its receive limit of 4 MiB.
 pub(crate) const APPEND_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Bytes of entries held while a long range is read.
-const READ_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const READ_BYTES_MAX: usize = 1024 * 1024;
 
 /// The log of one group. Clones read and write the same log.
 pub(crate) struct Log<R> {

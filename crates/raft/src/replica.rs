@@ -7,9 +7,11 @@
 //! openraft stops its core, and with it the vote, when `apply` fails. A halted replica therefore
 //! takes entries without applying them and reports no error; openraft counts them as applied, so
 //! nothing outside may believe openraft's applied index: `Shared::applied` stands still, replies
-//! are dropped, snapshots are refused. A restart rebuilds the state from snapshot and log.
+//! are dropped, snapshots are refused. A restart rebuilds the state from snapshot and log; so does an
+//! operator's committed word that the entry is passed over (`skip`).
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -178,27 +180,38 @@ pub(crate) struct Replica<M: Machine> {
     /// Taken out only while it restores; the lock is there because openraft wants `Sync`, it is
     /// never contended.
     machine: Mutex<Option<M>>,
-    applied: Option<LogId>,
+    pub(crate) applied: Option<LogId>,
     membership: StoredMembership,
-    place: SnapshotPlace,
-    shared: Arc<Shared>,
+    /// Entries that are passed over.
+    pub(crate) skips: BTreeSet<u64>,
+    pub(crate) place: SnapshotPlace,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl<M: Machine> Replica<M> {
     /// A replica with the machine's initial state. openraft installs the current snapshot and
     /// applies the committed log before it starts.
-    pub(crate) fn new(mut machine: M, place: SnapshotPlace, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(
+        mut machine: M,
+        place: SnapshotPlace,
+        shared: Arc<Shared>,
+        skips: BTreeSet<u64>,
+    ) -> Self {
         machine.follow(Arc::new(Chained(place.log.clone())));
         Self {
             machine: Mutex::new(Some(machine)),
             applied: None,
             membership: StoredMembership::default(),
+            skips,
             place,
             shared,
         }
     }
 
-    fn apply_one(&mut self, entry: &Entry) -> Option<M::Reply> {
+    async fn apply_one(&mut self, entry: &Entry) -> Option<M::Reply> {
+        if let Some(skip) = entry.payload.skip() {
+            self.pass_over(&skip).await;
+        }
         self.applied = Some(entry.log_id);
         if let Some(membership) = openraft::entry::RaftEntry::get_membership(entry) {
             self.membership = StoredMembership::new(Some(entry.log_id), membership);
@@ -212,6 +225,12 @@ impl<M: Machine> Replica<M> {
             index: entry.log_id.index,
             term: entry.log_id.leader_id.term,
         };
+        if self.skips.contains(&at.index) {
+            self.guarded("passed_over", at.index, |machine| {
+                machine.passed_over(at, command)
+            });
+            return None;
+        }
         self.guarded("apply", at.index, |machine| machine.apply(at, command))
     }
 
@@ -230,7 +249,7 @@ impl<M: Machine> Replica<M> {
     }
 
     /// Calls the machine; a panic halts the replica.
-    fn guarded<T>(
+    pub(crate) fn guarded<T>(
         &mut self,
         what: &'static str,
         index: u64,
@@ -239,6 +258,16 @@ impl<M: Machine> Replica<M> {
         if self.shared.halted.borrow().is_some() {
             return None;
         }
+        self.call(what, index, call)
+    }
+
+    /// Calls the machine though the replica may be halted; a panic halts it, or halts it anew.
+    pub(crate) fn call<T>(
+        &mut self,
+        what: &'static str,
+        index: u64,
+        call: impl FnOnce(&mut M) -> T,
+    ) -> Option<T> {
         let machine = self.machine.get_mut().as_mut()?;
         match catch_unwind(AssertUnwindSafe(|| call(machine))) {
             Ok(value) => Some(value),
@@ -306,7 +335,7 @@ impl<M: Machine> Replica<M> {
     }
 
     /// Replaces the machine's state by that of `file`.
-    async fn restore(&mut self, file: &store::Snapshot) -> io::Result<()> {
+    pub(crate) async fn restore(&mut self, file: &store::Snapshot) -> io::Result<()> {
         let chunks = read_chunks(file).await?;
         let Some(mut machine) = self.machine.get_mut().take() else {
             return Err(io::Error::other("a restore was cut short before"));
@@ -390,7 +419,7 @@ impl<M: Machine> RaftStateMachine<Types<M::Reply>> for Replica<M> {
         // once, and finds both.
         let mut answers = Vec::new();
         while let Some((entry, responder)) = entries.try_next().await? {
-            let reply = self.apply_one(&entry);
+            let reply = self.apply_one(&entry).await;
             answers.push((responder, entry.payload.command().is_some(), reply));
             if answers.len() == FLUSH_ENTRIES_MAX {
                 self.end_batch(&mut answers);

@@ -34,7 +34,8 @@ impl StoreBuilder<Types<u64>, Log<u64>, Replica<Ledger>, Wal> for OnMemoryDisk {
             compute: env.compute.clone(),
         };
         let log = Log::new(wal.group(GROUP), shared.clone());
-        Ok((wal, log, Replica::new(Ledger::default(), place, shared)))
+        let replica = Replica::new(Ledger::default(), place, shared, Default::default());
+        Ok((wal, log, replica))
     }
 }
 

@@ -54,6 +54,10 @@ impl Machine for Ledger {
         })
     }
 
+    fn reset(&mut self) {
+        self.kept.lock().clear();
+    }
+
     fn restore(&mut self, chunks: Vec<Bytes>) -> Result<(), RestoreError> {
         let mut kept = Vec::new();
         for mut chunk in chunks {

@@ -108,13 +108,21 @@ impl<R: Send + Sync + 'static> RaftTypeConfig for Types<R> {
     type ErrorSource = openraft::AnyError;
 }
 
-/// A command on its way into the log. It prints its length, never its text.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Command(pub(crate) Bytes);
+/// What is proposed, on its way into the log. It prints a command's length, never its text.
+#[derive(Clone, PartialEq)]
+pub enum Command {
+    /// A command for the machine.
+    Machine(Bytes),
+    /// An entry that is to be passed over.
+    Skip(pb::Skip),
+}
 
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "command of {} bytes", self.0.len())
+        match self {
+            Self::Machine(bytes) => write!(f, "command of {} bytes", bytes.len()),
+            Self::Skip(skip) => write!(f, "skip of {}", skip.index),
+        }
     }
 }
 
@@ -128,6 +136,9 @@ impl fmt::Display for Command {
 const TAG_COMMAND: u8 = 0x0a;
 /// First byte of an encoded `EntryBody` that holds a membership: field 2, length-delimited.
 const TAG_MEMBERSHIP: u8 = 0x12;
+
+/// First byte of an encoded `EntryBody` that holds a skip: field 3, length-delimited.
+const TAG_SKIP: u8 = 0x1a;
 
 /// The encoded `EntryBody` of an entry. Empty for the mark of a new leader.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -155,6 +166,12 @@ impl Body {
                 Ok(_) => Ok(Self(bytes)),
                 Err(reason) => Err(BadBody { reason }),
             },
+            Some(&TAG_SKIP) => match skip_of(&bytes) {
+                Some(_) => Ok(Self(bytes)),
+                None => Err(BadBody {
+                    reason: "a skip is cut short".to_owned(),
+                }),
+            },
             Some(tag) => Err(BadBody {
                 reason: format!("unknown kind {tag:#04x}"),
             }),
@@ -170,6 +187,11 @@ impl Body {
     pub(crate) fn command(&self) -> Option<&[u8]> {
         command_of(&self.0)
     }
+
+    /// The word that an entry is to be passed over, if this entry holds one.
+    pub(crate) fn skip(&self) -> Option<pb::Skip> {
+        skip_of(&self.0)
+    }
 }
 
 /// The command inside an encoded body.
@@ -183,6 +205,17 @@ fn command_of(bytes: &[u8]) -> Option<&[u8]> {
     (rest.len() == length).then_some(rest)
 }
 
+/// The skip inside an encoded body.
+fn skip_of(bytes: &Bytes) -> Option<pb::Skip> {
+    if bytes.first() != Some(&TAG_SKIP) {
+        return None;
+    }
+    match pb::EntryBody::decode(bytes.clone()).ok()?.kind? {
+        pb::entry_body::Kind::Skip(skip) => Some(skip),
+        _ => None,
+    }
+}
+
 /// The membership inside an encoded body.
 fn membership_of(bytes: &Bytes) -> Result<Membership, String> {
     let body = pb::EntryBody::decode(bytes.clone()).map_err(|error| error.to_string())?;
@@ -190,7 +223,7 @@ fn membership_of(bytes: &Bytes) -> Result<Membership, String> {
         Some(pb::entry_body::Kind::Membership(membership)) => {
             wire::membership_from(membership).map_err(|error| error.to_string())
         }
-        Some(pb::entry_body::Kind::Command(_)) | None => Err("no membership in it".to_owned()),
+        _ => Err("no membership in it".to_owned()),
     }
 }
 
@@ -199,6 +232,7 @@ impl fmt::Debug for Body {
         match self.0.first() {
             None => f.write_str("blank"),
             Some(&TAG_MEMBERSHIP) => f.write_str("membership"),
+            Some(&TAG_SKIP) => f.write_str("skip"),
             Some(_) => write!(f, "command of {} bytes", self.0.len()),
         }
     }
@@ -220,9 +254,11 @@ impl RaftPayload for Body {
     }
 
     fn with_normal(self, data: Command) -> Self {
-        let body = pb::EntryBody {
-            kind: Some(pb::entry_body::Kind::Command(data.0)),
+        let kind = match data {
+            Command::Machine(bytes) => pb::entry_body::Kind::Command(bytes),
+            Command::Skip(skip) => pb::entry_body::Kind::Skip(skip),
         };
+        let body = pb::EntryBody { kind: Some(kind) };
         Self(body.encode_to_vec().into())
     }
 

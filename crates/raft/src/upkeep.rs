@@ -25,6 +25,9 @@ use crate::types::{LeaderId, Types};
 
 /// Pause after a snapshot failed, for instance because the disk is full.
 const SNAPSHOT_RETRY: Duration = Duration::from_secs(10);
+/// A halted leader hands over at once, and again after this time if it leads anew: where every voter
+/// is halted, leadership would else move with each look, and no operator's word would find a leader.
+const LEAVE_AGAIN: Duration = Duration::from_secs(10);
 /// How long openraft may take to note a snapshot that is already written.
 const SNAPSHOT_NOTED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -165,7 +168,7 @@ impl<M: Machine> Upkeep<M> {
         let every = self.transport.identity.profile.election_max();
         let mut stall = Stall::new(every * 2);
         let mut snapshots = Snapshots::default();
-        let mut left_for = None;
+        let mut left_at = None;
         let stop = self.transport.stop.clone();
         loop {
             tokio::select! {
@@ -178,7 +181,7 @@ impl<M: Machine> Upkeep<M> {
                 return;
             }
             self.look_for_stall(&metrics, &mut stall, every).await;
-            self.leave_when_halted(&metrics, &mut left_for).await;
+            self.leave_when_halted(&metrics, &mut left_at).await;
             self.look_for_snapshot(&mut snapshots);
         }
     }
@@ -209,16 +212,16 @@ impl<M: Machine> Upkeep<M> {
         }
     }
 
-    /// A leader whose machine is broken hands over, once per term.
+    /// A leader whose machine is broken hands over.
     async fn leave_when_halted(
         &self,
         metrics: &RaftMetrics<Types<M::Reply>>,
-        left_for: &mut Option<u64>,
+        left_at: &mut Option<Instant>,
     ) {
-        let term = Some(metrics.current_term);
         let leave = metrics.state.is_leader() && self.shared.halted().is_some();
-        if leave && *left_for != term && self.step_aside(metrics, "the replica is halted").await {
-            *left_for = term;
+        let lately = left_at.is_some_and(|at| at.elapsed() < LEAVE_AGAIN);
+        if leave && !lately && self.step_aside(metrics, "the replica is halted").await {
+            *left_at = Some(Instant::now());
         }
     }
 

@@ -74,6 +74,11 @@ impl Machine for ControlMachine {
         Box::new(Chunks(codec::chunks(self.control.parts().clone())))
     }
 
+    fn reset(&mut self) {
+        self.control = Control::new();
+        self.publish();
+    }
+
     fn restore(&mut self, chunks: Vec<Bytes>) -> Result<(), RestoreError> {
         self.control = codec::from_chunks(&chunks).map_err(|reason| RestoreError { reason })?;
         self.publish();
