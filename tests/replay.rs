@@ -4,7 +4,11 @@
 
 use std::time::Duration;
 
-use crate::support::{PATIENCE, TestCluster};
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::support::{PATIENCE, TestCluster, binary};
 
 /// Eight times as fast as people type: the dialogues last long enough to kill three nodes in turn.
 const SLOW: [&str; 4] = ["--speed", "8", "--concurrency", "20"];
@@ -57,5 +61,45 @@ async fn all_three_nodes_are_killed_at_once_and_nothing_is_lost_or_doubled() -> 
         "the replay was over before the faults were"
     );
     replay.ends_exactly().await?;
+    is_proven(&mut cluster).await
+}
+
+/// What was written through the kills holds every rule: on the nodes that run, and on a folder of one
+/// that was killed again.
+async fn is_proven(cluster: &mut TestCluster) -> anyhow::Result<()> {
+    let addresses = cluster.addresses().join(",");
+    let live = verified(&["--addr", &addresses]).await?;
+    let replicas = live["replicas"].as_array().context("replicas")?;
+    ensure!(replicas.len() == 3, "{live}");
+    let hash = &replicas[0]["stateHash"];
+    ensure!(
+        replicas.iter().all(|one| one["stateHash"] == *hash),
+        "{live}"
+    );
+    cluster.kill(1).await?;
+    let folder = cluster.nodes[1].data.display().to_string();
+    let proofs = verified(&["--data", &folder]).await?;
+    let main = &proofs[1];
+    ensure!(
+        main["breach"].is_null() && main["conversations"] == 20,
+        "{proofs}"
+    );
     Ok(())
+}
+
+/// What a proof says that finds nothing wrong.
+async fn verified(arguments: &[&str]) -> anyhow::Result<Value> {
+    let mut proof = Command::new(binary());
+    let proof = proof
+        .arg("verify")
+        .args(arguments)
+        .args(["--output", "json"]);
+    let ended = proof.kill_on_drop(true).output().await?;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    ensure!(
+        ended.status.success(),
+        "verify ended with {}:\n{said}",
+        ended.status
+    );
+    Ok(serde_json::from_slice(&ended.stdout)?)
 }

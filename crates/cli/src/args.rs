@@ -47,6 +47,8 @@ pub enum Command {
     Join(JoinArgs),
     /// The whole cluster on one screen.
     Status(StatusArgs),
+    /// Prove that log, snapshots and state are what they must be.
+    Verify(VerifyArgs),
     /// Look for what would keep this node from starting.
     Check(CheckArgs),
     /// The floor plan: queues, skills, agents.
@@ -57,6 +59,8 @@ pub enum Command {
     Agent(AgentArgs),
     /// Exchanges with customers.
     Conversation(ConversationArgs),
+    /// Replicated groups: where their replicas are, and what to do about one that stopped.
+    Cell(CellArgs),
     /// Play recorded dialogues through a cluster and compare what it kept with what was said.
     Replay(ReplayArgs),
     /// Measure a cluster of three processes on this machine.
@@ -205,6 +209,21 @@ pub struct StatusArgs {
     pub watch: bool,
 }
 
+/// Applies snapshots and logs once more and checks every rule. Exit code 1 when something does not hold,
+/// 3 when a replica could not be asked.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The data directory of a node that does not run, or a copy of one; nothing in it is changed. Without
+    /// it the nodes of the cluster are asked.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The cell whose replicas are asked.
+    #[arg(long, default_value = "main", conflicts_with = "data")]
+    pub cell: String,
+    #[command(flatten)]
+    pub reach: ReachArgs,
+}
+
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     #[command(flatten)]
@@ -231,6 +250,38 @@ pub enum QueueCommand {
     Pause(QueuePauseArgs),
     /// Let a queue go on that a supervisor has paused.
     Resume(QueueActArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CellArgs {
+    #[command(subcommand)]
+    pub command: CellCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CellCommand {
+    /// List the cells with their replicas.
+    Show {
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
+    /// Pass over an entry that stops every replica of a cell.
+    Skip {
+        /// The cell.
+        #[arg(long, default_value = "main")]
+        cell: String,
+        /// The log index at which its replicas stopped.
+        #[arg(long)]
+        index: u64,
+        /// Why, for the record.
+        #[arg(long)]
+        reason: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        reach: ReachArgs,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ mod agent;
 mod archive;
 mod args;
 mod bench;
+mod cell;
 mod conversation;
 mod failure;
 mod floor;
@@ -23,6 +24,7 @@ mod replay;
 mod report;
 mod status;
 mod table;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -77,6 +79,7 @@ fn run(cli: Cli, terminal: Terminal) -> Result<Exit, Failure> {
         Command::Serve(args) => local::serve(args),
         Command::Join(args) => local::join(args),
         Command::Check(args) => local::check(args, terminal),
+        Command::Verify(args) if args.data.is_some() => verify::directory(&args, terminal),
         Command::Config(args) => match args.command {
             ConfigCommand::Reload { node, reach } => {
                 client_runtime()?.block_on(log::reload(&Reach::of(&reach)?, node))
@@ -103,9 +106,11 @@ async fn ask(command: Command, terminal: Terminal) -> Result<Exit, Failure> {
             status::run(&reach, &args, terminal).await
         }
         Command::Floor(args) => floor::run(args, terminal).await,
+        Command::Verify(args) => verify::run(&args, terminal).await,
         Command::Queue(args) => queue::run(args, terminal).await,
         Command::Agent(args) => agent::run(args, terminal).await,
         Command::Conversation(args) => conversation::run(args, terminal).await,
+        Command::Cell(args) => cell::run(args, terminal).await,
         Command::Replay(args) => replay::run(args, terminal).await,
         Command::Bench(args) => bench::run(args, terminal).await,
         Command::Log(args) => log::run(args).await,

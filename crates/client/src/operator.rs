@@ -17,6 +17,8 @@ use crate::unary::{Identified as _, calls};
 const APPLY_ATTEMPT: Duration = Duration::from_secs(12);
 /// Three attempts.
 const APPLY_BUDGET: Duration = Duration::from_secs(40);
+/// Whoever leads is found within some elections, and replicas make their state anew.
+const SKIP_BUDGET: Duration = Duration::from_secs(30);
 /// A plan is at most 1 MiB of text.
 const PLAN_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A node is given 8 s by another one for its part of a support bundle.
@@ -50,6 +52,8 @@ impl Operator {
         set_log_level(api::SetLogLevelRequest) -> api::SetLogLevelResponse, Changes;
         /// Lets a node read its configuration again. Twice is as good as once.
         reload_config(api::ReloadConfigRequest) -> api::ReloadConfigResponse, Changes;
+        /// Begins the proof of a cell's replicas, or says how far it is.
+        verify_cell(api::VerifyCellRequest) -> api::VerifyCellResponse, Reads;
     }
 
     /// A node's part of a support bundle.
@@ -93,6 +97,23 @@ impl Operator {
             budget: APPLY_BUDGET.max(self.core.options.call_budget),
             attempt: APPLY_ATTEMPT.max(self.core.options.attempt_timeout),
         }
+    }
+
+    /// Passes over an entry that stops every replica of a cell. To ask again is harmless.
+    pub async fn skip_entry(
+        &self,
+        request: api::SkipEntryRequest,
+    ) -> Result<api::SkipEntryResponse, CallError> {
+        let shape = Shape {
+            effect: Effect::Changes,
+            budget: SKIP_BUDGET.max(self.core.options.call_budget),
+            attempt: APPLY_ATTEMPT.max(self.core.options.attempt_timeout),
+        };
+        self.core
+            .call(shape, request, |channel, request| async move {
+                ClusterServiceClient::new(channel).skip_entry(request).await
+            })
+            .await
     }
 
     /// Brings a floor plan into force.

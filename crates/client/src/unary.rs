@@ -63,6 +63,7 @@ identified!(
 );
 
 without_id!(
+    api::VerifyCellRequest,
     api::MarkRequest,
     api::GetTranscriptRequest,
     api::HeartbeatRequest,

@@ -256,7 +256,7 @@ impl CellHandle {
         allowed?;
         if let Some(index) = self.core.view.shared.passed_over(command) {
             return Err(ActError::Refused(Refusal::MachineDefect {
-                conversation: subject,
+                conversation: subject.map(|subject| subject.id),
                 index,
                 retry_after_ms: PASSED_OVER_RETRY_MS,
             }));

@@ -44,6 +44,8 @@ use crate::metrics::{Metrics, Placed};
 use crate::start::{Addresses, Bound, Kept, Running};
 use crate::status::{Account, Gatherer, Notes};
 use crate::telemetry::Telemetry;
+use crate::verify::ask::OwnProofs;
+use crate::verify::live::{Proofs, Sources};
 
 /// The control group and the way to it.
 struct ControlParts {
@@ -123,6 +125,16 @@ async fn start_control(
     })
 }
 
+fn proofs(env: &Env, kept: &Kept, stop: &StopSource) -> OwnProofs {
+    let sources = Sources {
+        env: env.clone(),
+        wal: kept.wal.clone(),
+        snapshots: kept.snapshots.clone(),
+        stop: stop.token(),
+    };
+    Arc::new((Proofs::default(), sources))
+}
+
 /// What lies between the groups and the listeners.
 struct Inner {
     doors: Doors,
@@ -190,6 +202,7 @@ fn inner(
         streams: streams.clone(),
         wal: kept.wal.clone(),
         notes,
+        proofs: proofs(env, kept, stop),
     });
     Ok(Inner {
         doors,

@@ -64,6 +64,7 @@ pub(crate) struct CellsParts {
 
 /// A cell with a replica here.
 pub(crate) struct LocalCell {
+    pub(crate) id: CellId,
     pub(crate) name: String,
     pub(crate) group: GroupHandle<CellReplica>,
     pub(crate) view: View,
@@ -167,6 +168,7 @@ impl Cells {
             .serve(id.0, Arc::new(owner), handle.leadership());
         self.initialize(cell, &handle).await?;
         let local = LocalCell {
+            id,
             name: cell.name.clone(),
             group: handle,
             view,
@@ -306,6 +308,7 @@ impl Cells {
             let status = cell.group.status();
             let mut view = group_view(&cell.name, &status, self.shared.parts.node, &control);
             view.plan_version = cell.plan_version();
+            view.commanded = cell.view.with(|_, applied| applied.0);
             note_halt(&mut view, &us, &cell.group.halted());
             if let Some((last, age_ms)) = cell.view.checkpoint() {
                 view.checkpoint = last.mark.index.0;

@@ -23,9 +23,11 @@ mod listener;
 mod marks;
 mod metrics;
 mod refuse;
+mod skip;
 mod start;
 mod status;
 mod telemetry;
+mod verify;
 mod voters;
 
 pub mod dev;
@@ -42,6 +44,7 @@ pub use found::{InitOptions, init};
 pub use hands::Process;
 pub use metrics::manual as metrics_manual;
 pub use start::{Addresses, Node, run, run_in};
+pub use verify::{Breach, GroupProof, VerifyError, verify_directory};
 
 /// The program's version, as nodes tell each other.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

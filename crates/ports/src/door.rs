@@ -9,8 +9,9 @@ use std::pin::Pin;
 
 use futures::Stream;
 use pb::api::v1::{
-    Endpoint, GetStatusResponse, Item, Refusal, attach_request, attach_response, item,
-    work_request, work_response,
+    Endpoint, GetStatusResponse, Item, Refusal, SkipEntryRequest, SkipEntryResponse,
+    VerifyCellRequest, VerifyCellResponse, attach_request, attach_response, item, work_request,
+    work_response,
 };
 use pb::raft::v1::{
     ForwardCall, ForwardUp, forward_answer, forward_call, forward_down, forward_up,
@@ -219,6 +220,16 @@ pub trait Cluster: Send + Sync + 'static {
 pub trait Operator: Send + Sync + 'static {
     /// The whole cluster as this node sees it, asking every member that it can reach.
     async fn status(&self) -> GetStatusResponse;
+    /// Begins the proof of a cell's replicas, or says how far it is.
+    ///
+    /// # Errors
+    /// When there is no such cell.
+    async fn verify_cell(&self, request: VerifyCellRequest) -> Result<VerifyCellResponse, Refusal>;
+    /// Passes over an entry that stops every replica of a cell.
+    ///
+    /// # Errors
+    /// A refusal that says why the entry may not be passed over, or that nobody could write it.
+    async fn skip_entry(&self, request: SkipEntryRequest) -> Result<SkipEntryResponse, Refusal>;
 }
 
 /// What an operator may do with one node: look at its log and its configuration, and change them.

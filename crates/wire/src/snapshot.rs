@@ -64,6 +64,42 @@ impl Iterator for CellChunks {
     }
 }
 
+/// A hash over the chunks of a cell's snapshot, made piece by piece: equal for equal states.
+pub struct StateHash {
+    chunks: CellChunks,
+    hasher: blake3::Hasher,
+}
+
+impl StateHash {
+    /// Begins to hash a frozen state.
+    pub fn new(frozen: FrozenCell) -> Self {
+        Self {
+            chunks: CellChunks::new(frozen),
+            hasher: blake3::Hasher::new(),
+        }
+    }
+
+    /// Hashes one more chunk of at most 1 MiB; the hash when there is none left.
+    pub fn step(&mut self) -> Option<[u8; 32]> {
+        match self.chunks.next() {
+            Some(chunk) => {
+                self.hasher.update(&chunk);
+                None
+            }
+            None => Some(*self.hasher.finalize().as_bytes()),
+        }
+    }
+
+    /// The hash of a state whose chunks are at hand.
+    pub fn of_chunks<C: AsRef<[u8]>>(chunks: &[C]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for chunk in chunks {
+            hasher.update(chunk.as_ref());
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
 /// The cell that a snapshot's chunks hold.
 ///
 /// # Errors

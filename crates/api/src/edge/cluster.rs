@@ -156,4 +156,21 @@ impl ClusterService for Clusters {
     ) -> Answer<GetNodeReportResponse> {
         act!(self.0, GetNodeReport(request.into_inner()))
     }
+
+    async fn verify_cell(&self, request: Request<VerifyCellRequest>) -> Answer<VerifyCellResponse> {
+        let request = request.into_inner();
+        check::name("cell", &request.cell).map_err(status)?;
+        check::name("proof", &request.proof).map_err(status)?;
+        let asked = self.0.operator().verify_cell(request).await;
+        asked.map(Response::new).map_err(status)
+    }
+
+    async fn skip_entry(&self, request: Request<SkipEntryRequest>) -> Answer<SkipEntryResponse> {
+        let request = request.into_inner();
+        check::name("cell", &request.cell).map_err(status)?;
+        check::name("staff", &request.staff).map_err(status)?;
+        check::bytes("reason", &request.reason, limits::CLOSE_REASON_BYTES_MAX).map_err(status)?;
+        let skipped = self.0.operator().skip_entry(request).await;
+        skipped.map(Response::new).map_err(status)
+    }
 }

@@ -10,7 +10,10 @@ use std::task::{Context, Poll};
 
 use domain::ids::CellId;
 use futures::{Stream, StreamExt};
-use pb::api::v1::{Endpoint, FloorView, GetStatusResponse, Refusal};
+use pb::api::v1::{
+    Endpoint, FloorView, GetStatusResponse, Refusal, SkipEntryRequest, SkipEntryResponse,
+    VerifyCellRequest, VerifyCellResponse,
+};
 use pb::raft::v1::{ForwardCall, ForwardUp, forward_call};
 use ports::{CallAnswer, Cluster, Door, Hands, Opened, Operator, StreamDown, StreamUp};
 use runtime::{Lane, mailbox};
@@ -116,6 +119,20 @@ impl Operator for Fake {
             cluster: "test".into(),
             ..GetStatusResponse::default()
         }
+    }
+
+    async fn verify_cell(&self, request: VerifyCellRequest) -> Result<VerifyCellResponse, Refusal> {
+        Ok(VerifyCellResponse {
+            index: request.index,
+            replicas: Vec::new(),
+        })
+    }
+
+    async fn skip_entry(&self, request: SkipEntryRequest) -> Result<SkipEntryResponse, Refusal> {
+        Ok(SkipEntryResponse {
+            logged: request.index + 1,
+            ..SkipEntryResponse::default()
+        })
     }
 }
 

@@ -194,6 +194,7 @@ fn groups(status: &api::GetStatusResponse, terminal: Terminal) -> String {
         "COMMIT>",
         "APPLIED>",
         "SNAPSHOT>",
+        "CHECKPOINT>",
         "TRAIL",
         "SURVIVES",
     ]);
@@ -209,6 +210,7 @@ fn groups(status: &api::GetStatusResponse, terminal: Terminal) -> String {
             grouped(group.committed),
             grouped(group.applied),
             grouped(group.snapshot),
+            grouped(group.checkpoint),
             trail(group),
             survives(group, terminal),
         ]);
@@ -282,18 +284,18 @@ mod tests {
                 committed: 1_204_331,
                 members: vec![
                     api::MemberView {
-                        halted: None,
                         node: "sha-n1".into(),
                         voter: true,
                         trails: Some(0),
                         reachable: true,
+                        halted: None,
                     },
                     api::MemberView {
-                        halted: None,
                         node: "fra-n1".into(),
                         voter: true,
                         trails: None,
                         reachable: false,
+                        halted: None,
                     },
                 ],
                 ..Default::default()

@@ -3,8 +3,8 @@
 //! Not here: repairing anything.
 
 pub(crate) mod plain;
-mod steer;
 mod rules;
+mod steer;
 mod watch;
 #[cfg(test)]
 mod watch_test;

@@ -11,7 +11,9 @@ pub(crate) mod canary_test;
 #[cfg(test)]
 mod dev_test;
 #[cfg(test)]
-mod proof_test;
+pub(crate) mod proof_test;
+#[cfg(test)]
+mod skip_test;
 #[cfg(test)]
 pub(crate) mod talk_test;
 

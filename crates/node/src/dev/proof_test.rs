@@ -19,11 +19,11 @@ use crate::cells::LocalCell;
 const CHECKED: Duration = Duration::from_secs(180);
 
 /// The only cell, as the node at a place has it.
-fn cell(dev: &Dev, at: usize) -> Arc<LocalCell> {
+pub(crate) fn cell(dev: &Dev, at: usize) -> Arc<LocalCell> {
     dev.nodes()[at].cells().all().remove(0)
 }
 
-async fn said(client: &Client, id: &str, text: &str) {
+pub(crate) async fn said(client: &Client, id: &str, text: &str) {
     let conversation = client.customer().attach(id, 0);
     timeout(WAIT, conversation.send(text))
         .await
@@ -32,7 +32,7 @@ async fn said(client: &Client, id: &str, text: &str) {
 }
 
 /// Waits until the machine's chain goes on in every replica: the version that brings it is in force.
-async fn chained(dev: &Dev) {
+pub(crate) async fn chained(dev: &Dev) {
     let goes_on = |at: usize| {
         let view = cell(dev, at).view.clone();
         view.with(|cell, _| cell.state().meta().chain != Default::default())
@@ -45,7 +45,7 @@ async fn chained(dev: &Dev) {
     timeout(WAIT, waiting).await.expect("the version is raised");
 }
 
-async fn halted(dev: &Dev, at: usize) -> Arc<Halt> {
+pub(crate) async fn halted(dev: &Dev, at: usize) -> Arc<Halt> {
     let mut halted = cell(dev, at).group.halted();
     let waited = timeout(CHECKED, halted.wait_for(Option::is_some)).await;
     let found = waited.expect("it differs and stops").unwrap();

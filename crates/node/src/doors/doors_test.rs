@@ -37,7 +37,24 @@ const SITES: [&str; 3] = ["sha", "fra", "iad"];
 
 struct Nothing;
 
+#[async_trait::async_trait]
 impl OwnAccount for Nothing {
+    fn prove(
+        &self,
+        _cell: u32,
+        _ask: pb::raft::v1::ProveRequest,
+    ) -> Option<pb::api::v1::ReplicaProof> {
+        None
+    }
+
+    async fn skip(
+        &self,
+        _cell: u32,
+        _word: pb::raft::v1::SkipWordRequest,
+    ) -> Result<pb::raft::v1::SkipWordResponse, pb::api::v1::Refusal> {
+        Err(refuse::not_leader(None))
+    }
+
     fn cell_mark(&self, _cell: u32, _index: u64) -> Option<pb::raft::v1::CellMarkResponse> {
         None
     }

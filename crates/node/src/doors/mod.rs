@@ -28,7 +28,7 @@ use parking_lot::{Mutex, RwLock};
 use pb::api::v1::{ErrorReason, FloorView, Refusal};
 use pb::raft::v1::{
     CellMarkRequest, CellMarkResponse, FloorViewRequest, ForwardCall, ForwardUp, NodeStatusRequest,
-    NodeStatusResponse, forward_answer, forward_call,
+    NodeStatusResponse, ProveRequest, SkipWordRequest, forward_answer, forward_call,
 };
 use ports::{CallAnswer, Door, Leadership, Opened};
 use raft::Directory;
@@ -245,6 +245,31 @@ impl Doors {
         }
     }
 
+    /// Has one node prove its replica of a cell, or asks how far that is.
+    pub(crate) async fn prove(
+        &self,
+        node: u64,
+        cell: u32,
+        ask: ProveRequest,
+        within: Duration,
+    ) -> Option<forward_answer::Response> {
+        let request = forward_call::Request::Prove(ask);
+        self.ask_node(node, cell, request, within).await
+    }
+
+    /// Asks one node, as the leader of a cell's log, to write that an entry is passed over.
+    pub(crate) async fn skip_word(
+        &self,
+        node: u64,
+        cell: u32,
+        word: SkipWordRequest,
+        within: Duration,
+    ) -> CallAnswer {
+        let request = forward_call::Request::SkipWord(word);
+        let answer = self.ask(node, cell, request, within).await;
+        answer.unwrap_or_else(|| Err(refuse::outcome_unknown()))
+    }
+
     /// Asks one node about itself; `None` when it does not answer in time or has nothing to say.
     pub(crate) async fn ask_node(
         &self,
@@ -253,6 +278,17 @@ impl Doors {
         request: forward_call::Request,
         within: Duration,
     ) -> Option<forward_answer::Response> {
+        self.ask(node, group, request, within).await?.ok()
+    }
+
+    /// Asks one node; `None` when it does not answer in time.
+    async fn ask(
+        &self,
+        node: u64,
+        group: u32,
+        request: forward_call::Request,
+        within: Duration,
+    ) -> Option<CallAnswer> {
         let deadline = Instant::now() + within;
         let conn = self.conn(node, deadline).await?;
         let call = ForwardCall {
@@ -261,7 +297,7 @@ impl Doors {
             request: Some(request),
             ..ForwardCall::default()
         };
-        timeout_at(deadline, conn.call(call)).await.ok()?.ok()?.ok()
+        timeout_at(deadline, conn.call(call)).await.ok()?.ok()
     }
 
     /// The connection to a peer; waits for one until `deadline`.

@@ -225,6 +225,15 @@ impl Forwards {
                 let mark = mark.ok_or_else(|| refuse::not_leader(None))?;
                 return Ok(forward_answer::Response::CellMark(mark));
             }
+            Some(forward_call::Request::Prove(ask)) => {
+                let proof = self.account.prove(call.group, ask.clone());
+                let proof = proof.ok_or_else(|| refuse::not_leader(None))?;
+                return Ok(forward_answer::Response::Prove(proof));
+            }
+            Some(forward_call::Request::SkipWord(word)) => {
+                let logged = self.account.skip(call.group, word.clone()).await?;
+                return Ok(forward_answer::Response::SkipWord(logged));
+            }
             Some(request) if is_of_node(request) => {
                 return self.hands.act("", request.clone()).await;
             }

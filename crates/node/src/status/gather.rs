@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use api::Floor;
 use futures::future::join_all;
-use pb::api::v1::{GetStatusResponse, GroupView, NodeView};
+use pb::api::v1::{
+    GetStatusResponse, GroupView, NodeView, Refusal, SkipEntryRequest, SkipEntryResponse,
+    VerifyCellRequest, VerifyCellResponse,
+};
 use pb::raft::v1::NodeStatusResponse;
 use ports::Operator;
 use runtime::Stop;
@@ -84,6 +87,14 @@ impl Operator for Gatherer {
         conclude(&mut status);
         status
     }
+
+    async fn verify_cell(&self, request: VerifyCellRequest) -> Result<VerifyCellResponse, Refusal> {
+        crate::verify::ask::verify(self, request).await
+    }
+
+    async fn skip_entry(&self, request: SkipEntryRequest) -> Result<SkipEntryResponse, Refusal> {
+        crate::skip::skip(self, request).await
+    }
 }
 
 impl Heard {
@@ -97,6 +108,14 @@ impl Heard {
 }
 
 impl Gatherer {
+    /// The accounts of this node and of every member that answers.
+    pub(crate) async fn accounts(&self) -> Vec<NodeStatusResponse> {
+        let own = self.account.account();
+        let heard = self.ask_all().await;
+        let others = heard.into_values().map(|heard| heard.account);
+        std::iter::once(own).chain(others).collect()
+    }
+
     async fn ask_all(&self) -> BTreeMap<u64, Heard> {
         let us = self.account.node;
         let peers: Vec<u64> = {

@@ -15,8 +15,10 @@ use api::Streams;
 use domain::control::ControlParts;
 use domain::ids::{CellId, LogIndex, NodeId};
 use parking_lot::Mutex;
-use pb::api::v1::{FloorView, GroupView, HaltView, MemberView, NodeView};
-use pb::raft::v1::{CellMarkResponse, NodeStatusResponse};
+use pb::api::v1::{FloorView, GroupView, HaltView, MemberView, NodeView, Refusal, ReplicaProof};
+use pb::raft::v1::{
+    CellMarkResponse, NodeStatusResponse, ProveRequest, SkipWordRequest, SkipWordResponse,
+};
 use ports::{Cure, Group, GroupStatus, Halt};
 use raft::GroupHandle;
 use runtime::Env;
@@ -27,6 +29,8 @@ use tokio::time::Instant;
 use crate::archive::CellArchive;
 use crate::cells::Cells;
 use crate::control::{CONTROL_GROUP, CONTROL_NAME, ControlMachine, StateWatch};
+use crate::refuse;
+use crate::verify::ask::OwnProofs;
 
 pub(crate) use gather::Gatherer;
 
@@ -34,6 +38,7 @@ pub(crate) use gather::Gatherer;
 pub(crate) const REACHABLE_MS: u64 = 2_000;
 
 /// A node's own account.
+#[async_trait::async_trait]
 pub(crate) trait OwnAccount: Send + Sync + 'static {
     /// What the node says of itself.
     fn account(&self) -> NodeStatusResponse;
@@ -43,6 +48,10 @@ pub(crate) trait OwnAccount: Send + Sync + 'static {
     fn archive(&self, cell: u32) -> Option<CellArchive>;
     /// What its own replica of a cell has at a log index, if it has one.
     fn cell_mark(&self, cell: u32, index: u64) -> Option<CellMarkResponse>;
+    /// Begins the proof of its own replica of a cell, or says how far it is, if it has one.
+    fn prove(&self, cell: u32, ask: ProveRequest) -> Option<ReplicaProof>;
+    /// Writes in a cell's log, which its own replica leads, that an entry is passed over.
+    async fn skip(&self, cell: u32, word: SkipWordRequest) -> Result<SkipWordResponse, Refusal>;
 }
 
 /// What a node knows of itself.
@@ -57,6 +66,8 @@ pub(crate) struct Account {
     pub(crate) wal: Wal,
     /// Warnings of the clock's watch.
     pub(crate) notes: Notes,
+    /// Proofs of its own replicas.
+    pub(crate) proofs: OwnProofs,
 }
 
 /// Sentences that a node keeps about itself. Cheap to clone.
@@ -75,6 +86,7 @@ impl Notes {
     }
 }
 
+#[async_trait::async_trait]
 impl OwnAccount for Account {
     fn account(&self) -> NodeStatusResponse {
         let control = self.control.borrow().clone();
@@ -118,6 +130,18 @@ impl OwnAccount for Account {
         let cell = self.cells.get(CellId(cell))?;
         let log = cell.group.chain(index);
         Some(crate::voters::answer(cell.view.seen(LogIndex(index), log)))
+    }
+
+    fn prove(&self, cell: u32, ask: ProveRequest) -> Option<ReplicaProof> {
+        let cell = self.cells.get(CellId(cell))?;
+        let (proofs, sources) = &*self.proofs;
+        Some(proofs.ask(&ask.proof, &cell, ask.index, sources))
+    }
+
+    async fn skip(&self, cell: u32, word: SkipWordRequest) -> Result<SkipWordResponse, Refusal> {
+        let cell = self.cells.get(CellId(cell));
+        let cell = cell.ok_or_else(|| refuse::not_leader(None))?;
+        crate::skip::write(&cell, word, self.env.clock.now_ms()).await
     }
 }
 

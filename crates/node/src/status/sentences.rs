@@ -34,6 +34,7 @@ pub(super) fn conclude(status: &mut GetStatusResponse) {
     }
     let down = !formed
         || survived.iter().any(|group| !group.serves)
+        || status.groups.iter().any(|group| stops_all(group).is_some())
         || status.groups.iter().any(|g| g.leader.is_empty());
     let health = match (down, problems.is_empty()) {
         (true, _) => Health::Down,
@@ -102,6 +103,11 @@ fn site_problem(nodes: &[NodeView]) -> Option<String> {
 
 fn group_problem(group: &GroupView, survived: Survives, formed: bool) -> Option<String> {
     let name = &group.group;
+    if let Some((index, stopped)) = stops_all(group) {
+        return Some(format!(
+            "group {name} serves nothing: {stopped} of its replicas stopped at entry {index}"
+        ));
+    }
     if !survived.serves {
         return Some(format!(
             "group {name} has lost its majority: nothing can be acknowledged"
@@ -136,10 +142,34 @@ fn next(status: &GetStatusResponse, formed: bool) -> Vec<String> {
                 .to_owned(),
         );
     }
+    for group in &status.groups {
+        if let Some((index, _)) = stops_all(group) {
+            next.push(format!(
+                "antiphon cell skip --cell {} --index {index} --reason WHY    pass over the entry that stops \
+                 every replica",
+                group.group
+            ));
+        }
+    }
     if status.plan_version == 0 {
         next.push("antiphon floor apply floor.toml    bring a floor plan into force".to_owned());
     }
     next
+}
+
+/// The entry at which a majority of the voters stopped, and how many did.
+fn stops_all(group: &GroupView) -> Option<(u64, usize)> {
+    let voters = group.members.iter().filter(|member| member.voter);
+    let halts = group.members.iter().filter(|member| member.voter);
+    let halts: Vec<u64> = halts
+        .filter_map(|member| member.halted.as_ref())
+        .filter(|halt| halt.skippable)
+        .map(|halt| halt.index)
+        .collect();
+    let majority = voters.count() / 2 + 1;
+    let first = *halts.iter().min()?;
+    let at_first = halts.iter().filter(|index| **index == first).count();
+    (at_first >= majority).then_some((first, at_first))
 }
 
 /// The control group comes first, cells by name.

@@ -37,6 +37,10 @@ pub enum Rule {
     TimeNeverRunsBack,
     /// What is derived is what the records make it.
     IndexesFollow,
+    /// A queue that a supervisor has paused offers nothing.
+    PausedOffersNothing,
+    /// What was sealed never changes and leaves only for archives that have it.
+    SealedStays,
 }
 
 impl fmt::Display for Rule {
@@ -56,6 +60,8 @@ impl fmt::Display for Rule {
             Self::DeadlinesFireOnce => "every deadline fires once",
             Self::TimeNeverRunsBack => "cell time never runs back",
             Self::IndexesFollow => "indexes follow the records",
+            Self::PausedOffersNothing => "a paused queue offers nothing",
+            Self::SealedStays => "a sealed conversation never changes and leaves whole",
         })
     }
 }
@@ -73,6 +79,8 @@ impl Violation {
             Self::Requests { .. } => Rule::AnsweredOnce,
             Self::OverCapacity { .. } => Rule::CapacityHolds,
             Self::RanBack { .. } => Rule::EpochsGrow,
+            Self::Paused { .. } => Rule::PausedOffersNothing,
+            Self::SealBroken { .. } | Self::Archive => Rule::SealedStays,
             Self::Load { .. } | Self::Free { .. } | Self::Plans | Self::Index { .. } => {
                 Rule::IndexesFollow
             }

@@ -502,6 +502,7 @@ fn remembered_once(state: &State, object: &Object, row: &Remembered) -> Result<(
     let rows = match object {
         Object::Conversation(id) => state.conversation(*id).map(|found| &found.requests),
         Object::Agent(name) => state.agents.get(name).map(|found| &found.requests),
+        Object::Queue(name) => state.queues.get(name).map(|found| &found.requests),
         Object::Customer(account, customer) => state
             .customer(account, customer)
             .map(|found| &found.requests),

@@ -1,0 +1,154 @@
+//! Claims about an entry that stops every replica, and about one that only harms its conversation,
+//! over three nodes in one process.
+
+use std::time::Duration;
+
+use client::api::{OpenRequest, SendRequest};
+use client::{CallError, Client};
+use pb::api::v1::{Health, SkipEntryRequest, SkipEntryResponse};
+use ports::Group;
+use rpc::api::v1::cluster_service_client::ClusterServiceClient;
+use runtime::{Env, memory};
+use tokio::time::timeout;
+
+use super::Dev;
+use super::dev_test::{status, status_until};
+use super::proof_test::{cell, chained, halted, said};
+use super::talk_test::{by_role, client_of, formed, opened, texts};
+use crate::doors::link;
+
+/// A message with this text breaks `evolve`, and one with the other `decide`.
+const POISON: &str = "\u{2620} evolve";
+const UNWELL: &str = "\u{2620} decide";
+
+async fn skip(env: &Env, dev: &Dev, at: usize, index: u64) -> Result<SkipEntryResponse, String> {
+    let api = dev.nodes()[at].addresses().api.to_string();
+    let channel = link::connect(env.network.clone(), api, None).await.unwrap();
+    let request = SkipEntryRequest {
+        cell: "main".to_owned(),
+        index,
+        staff: "mia".to_owned(),
+        reason: "it stops every replica".to_owned(),
+    };
+    let skipped = ClusterServiceClient::new(channel).skip_entry(request).await;
+    skipped
+        .map(tonic::Response::into_inner)
+        .map_err(|refused| refused.message().to_owned())
+}
+
+/// The message that stops every replica. Its client asks again with the same id.
+fn poison(id: &str) -> SendRequest {
+    SendRequest {
+        conversation_id: id.to_owned(),
+        request_id: "poison-1".to_owned(),
+        text: POISON.to_owned(),
+        ..SendRequest::default()
+    }
+}
+
+/// Sends it, and gives up waiting for the answer; the index.
+async fn poisoned(dev: &Dev, client: &Client, id: &str) -> u64 {
+    let customer = client.customer();
+    let sending = timeout(Duration::from_millis(500), customer.send(poison(id)));
+    assert!(
+        !matches!(sending.await, Ok(Ok(_))),
+        "nobody can have applied it"
+    );
+    let first = halted(dev, 0).await.index;
+    for at in 1..3 {
+        assert_eq!(halted(dev, at).await.index, first);
+    }
+    first
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_stops_every_replica_is_skipped_and_all_of_them_serve_again() {
+    let env = memory::env(31);
+    let dev = formed(&env, false).await;
+    chained(&dev).await;
+    let client = client_of(&env, &dev.api_addresses());
+    let id = opened(&client).await;
+    said(&client, &id, "before").await;
+    let healthy = skip(&env, &dev, 0, 3).await.expect_err("nothing is wrong");
+    assert!(
+        healthy.contains("nothing is to be passed over"),
+        "{healthy}"
+    );
+    let index = poisoned(&dev, &client, &id).await;
+    let down = status_until(&env, &dev.nodes()[0], |status| {
+        status.health() == Health::Down && !status.groups[1].leader.is_empty()
+    });
+    let down = down.await;
+    let next = format!("antiphon cell skip --cell main --index {index}");
+    assert!(
+        down.next.iter().any(|line| line.starts_with(&next)),
+        "{:?}",
+        down.next
+    );
+    for at in 0..3 {
+        assert!(
+            !cell(&dev, at).group.leadership().borrow().is_self,
+            "nobody serves"
+        );
+    }
+    let other = skip(&env, &dev, 1, index - 1)
+        .await
+        .expect_err("not that one");
+    assert!(other.contains("not at"), "{other}");
+    let skipped = skip(&env, &dev, 1, index).await.unwrap();
+    assert!(skipped.logged > index);
+    assert_eq!(
+        (skipped.going_on.len(), skipped.behind.len()),
+        (3, 0),
+        "{skipped:?}"
+    );
+    said(&client, &id, "after").await;
+    let again = client.customer().send(poison(&id)).await;
+    let again = again.expect_err("the same command is not proposed again");
+    assert_eq!(again.reason_name(), "MACHINE_DEFECT", "{again:?}");
+    for at in 0..3 {
+        let one = client_of(&env, &dev.api_addresses()[at..=at]);
+        assert_eq!(texts(&one, &id).await, ["hello", "before", "after"]);
+        assert_eq!(*cell(&dev, at).group.halted().borrow(), None);
+    }
+    let served = status(&env, &dev.nodes()[2]).await;
+    assert_eq!(served.problems, Vec::<String>::new());
+    dev.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_defect_in_a_decision_sets_one_conversation_aside_and_the_others_go_on() {
+    let env = memory::env(32);
+    let dev = formed(&env, false).await;
+    let (order, _) = by_role(&dev).await;
+    let client = client_of(&env, &order[..2]);
+    let id = opened(&client).await;
+    let unwell = SendRequest {
+        conversation_id: id.clone(),
+        text: UNWELL.to_owned(),
+        ..SendRequest::default()
+    };
+    let refused = client.customer().send(unwell).await;
+    let refused = refused.expect_err("it is set aside");
+    assert_eq!(refused.reason_name(), "MACHINE_DEFECT", "{refused:?}");
+    assert!(refused.retry_after.is_some(), "{refused:?}");
+    assert_eq!(texts(&client, &id).await, ["hello"], "reading works");
+    for at in 0..3 {
+        assert_eq!(*cell(&dev, at).group.halted().borrow(), None);
+    }
+    let well = client
+        .customer()
+        .open(OpenRequest {
+            account: "web-us".to_owned(),
+            customer: "bob".to_owned(),
+            language: "en".to_owned(),
+            text: "good day".to_owned(),
+            ..OpenRequest::default()
+        })
+        .await;
+    let well: Result<_, CallError> = well;
+    let well = well.unwrap().conversation_id;
+    said(&client, &well, "still here").await;
+    assert_eq!(texts(&client, &well).await, ["good day", "still here"]);
+    dev.shutdown().await;
+}
