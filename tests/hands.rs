@@ -33,11 +33,11 @@ async fn a_nodes_log_level_is_changed_through_any_node_and_falls_back_by_itself(
     let first = level(&["debug", "--node", "sha-n1", "--for", "2s"]).await?;
     ensure!(told(&first)? == of("sha-n1", "debug"), "{first:?}");
     // The node at the address is another one.
-    ensure!(told(&level(&[]).await?)? == of("fra-n1", "info"));
+    ensure!(told(&level(&[]).await?)? == of("fra-n1", "warn"));
     until("the configured filter", || async {
         let now = level(&["--node", "sha-n1"]).await;
         now.and_then(|now| told(&now))
-            .is_ok_and(|now| now == of("sha-n1", "info"))
+            .is_ok_and(|now| now == of("sha-n1", "warn"))
     })
     .await?;
     ensure!(
@@ -48,7 +48,7 @@ async fn a_nodes_log_level_is_changed_through_any_node_and_falls_back_by_itself(
     let here = level(&["info,raft=debug"]).await?;
     ensure!(told(&here)? == of("fra-n1", "info,raft=debug"), "{here:?}");
     let reset = level(&["--reset"]).await?;
-    ensure!(told(&reset)? == of("fra-n1", "info"), "{reset:?}");
+    ensure!(told(&reset)? == of("fra-n1", "warn"), "{reset:?}");
 
     let wrong = level(&["info,raft=debgu"]).await?;
     ensure!(wrong.code == Some(5), "{wrong:?}");
@@ -86,16 +86,17 @@ async fn a_running_node_takes_over_what_it_can_and_nothing_of_a_faulty_file() ->
     let cluster = TestCluster::start().await?;
     let (addr, file) = (cluster.addresses()[1].clone(), &cluster.nodes[1].config);
     let before = std::fs::read_to_string(file)?;
+    let at_level = |level: &str| before.replace("level = \"warn", &format!("level = \"{level}"));
     let reload = async || run(&["config", "reload", "--addr", &addr]).await;
 
     // Through the API: a live key and one that waits.
     std::fs::write(
         file,
-        format!("{before}\n[log]\nlevel = \"debug\"\n[limits]\nlog_segment_mib = 32\n"),
+        format!("{}\n[limits]\nlog_segment_mib = 32\n", at_level("debug")),
     )?;
     let first = reload().await?;
     ensure!(first.code == Some(0), "{first:?}");
-    let told = "taken over: log.level \"info\" -> \"debug\"\n";
+    let told = "taken over: log.level \"warn\" -> \"debug\"\n";
     ensure!(first.stdout.contains(told), "{first:?}");
     ensure!(
         first
@@ -107,10 +108,7 @@ async fn a_running_node_takes_over_what_it_can_and_nothing_of_a_faulty_file() ->
     ensure!(level.stdout == "debug\n", "{level:?}");
 
     // By signal: a fault changes nothing and is said.
-    std::fs::write(
-        file,
-        format!("{before}\n[log]\nlevel = \"trace\"\nlevle = \"x\"\n"),
-    )?;
+    std::fs::write(file, at_level("trace\"\nlevle = \"x"))?;
     cluster.hang_up(1).await?;
     until("the fault in the log", || async {
         cluster.said(1).contains("unknown key levle in [log]")
@@ -127,7 +125,10 @@ async fn a_running_node_takes_over_what_it_can_and_nothing_of_a_faulty_file() ->
     ensure!(level.stdout == "debug\n", "{level:?}");
 
     // By signal: what is sound is taken over; the limit is one connection, which this client holds.
-    std::fs::write(file, format!("{before}\n[limits]\nconnections = 1\n"))?;
+    std::fs::write(
+        file,
+        format!("{}\n[limits]\nconnections = 1\n", at_level("info")),
+    )?;
     cluster.hang_up(1).await?;
     until("the new limit", || async {
         cluster.said(1).contains("\"key\":\"limits.connections\"")

@@ -135,11 +135,8 @@ async fn the_content_of_an_earlier_version_comes_back_as_a_new_version() -> anyh
     let listed = floor(&["history", "--output", "json"]).await?;
     let history: serde_json::Value = serde_json::from_str(&listed.stdout)?;
     let versions = history["versions"].as_array().context("versions")?;
-    let numbers: Vec<&str> = versions
-        .iter()
-        .filter_map(|one| one["version"].as_str())
-        .collect();
-    ensure!(numbers == ["3", "2", "1"], "{history}");
+    let numbers = versions.iter().filter_map(|one| one["version"].as_str());
+    ensure!(numbers.eq(["3", "2", "1"]), "{history}");
     let changes = &versions[1]["changes"];
     ensure!(
         changes[0] == "policy: heartbeat \"5s\" -> \"4s\"",

@@ -5,6 +5,7 @@
 mod floor;
 mod hands;
 mod operate;
+mod play;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,8 @@ pub use operate::{
     CompletionArgs, ConfigArgs, ConfigCommand, LogArgs, LogCommand, ManArgs, ReportArgs,
     ReportCommand,
 };
+
+pub use play::{BenchArgs, BenchCommand, MessagesArgs, ReplayArgs, Speed};
 
 /// The port of the first node.
 const ADDR_DEFAULT: &str = "127.0.0.1:7400";
@@ -460,74 +463,6 @@ pub struct SearchArgs {
     pub reach: ReachArgs,
 }
 
-/// How fast dialogues are played.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Speed {
-    /// Each turn as soon as the one before has arrived.
-    Max,
-    /// So many times as fast as people type.
-    Times(f64),
-}
-
-fn speed(text: &str) -> Result<Speed, String> {
-    match text {
-        "max" => Ok(Speed::Max),
-        number => match number.parse::<f64>() {
-            Ok(times) if times > 0.0 && times.is_finite() => Ok(Speed::Times(times)),
-            Ok(_) | Err(_) => Err(format!("`{number}` is neither a positive number nor `max`")),
-        },
-    }
-}
-
-#[derive(Debug, Args)]
-pub struct ReplayArgs {
-    /// Dialogues, one JSON object a line.
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-    #[command(flatten)]
-    pub reach: ReachArgs,
-    /// At most so many agents of the plan take a seat.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    pub agents: Option<u32>,
-    /// Dialogues at a time.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub concurrency: u32,
-    /// `max`, or how many times as fast as people type.
-    #[arg(long, default_value = "max", value_parser = speed, value_name = "X|max")]
-    pub speed: Speed,
-}
-
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    #[command(subcommand)]
-    pub command: BenchCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum BenchCommand {
-    /// Acknowledged messages over streams, at the leader's node and at another one.
-    Messages(MessagesArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct MessagesArgs {
-    /// Messages on the way at once, each in another conversation.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4_096))]
-    pub in_flight: u32,
-    /// How long is measured, after 2 s of warm-up.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
-    pub seconds: u32,
-    /// Open conversations.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub conversations: u32,
-    /// Keep the nodes' data here instead of a folder that is removed at the end.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// The form of the answer.
-    #[arg(long, value_enum, default_value_t)]
-    pub output: Output,
-}
-
 #[derive(Debug, Args)]
 pub struct VersionArgs {
     /// The form of the answer.
@@ -560,7 +495,7 @@ mod tests {
             .get_subcommands()
             .map(clap::Command::get_name)
             .collect();
-        let expected = "dev init serve join status check floor queue agent conversation replay bench config log report completion man version";
+        let expected = "dev init serve join status verify check floor queue agent conversation cell replay bench config log report completion man version";
         assert_eq!(names.join(" "), expected);
     }
 

@@ -358,7 +358,7 @@ mod tests {
             argument.next.as_deref(),
             Some("--version, or antiphon floor show --help")
         );
-        let command = failure("antiphon flor");
+        let command = failure("antiphon floo");
         assert_eq!(command.next.as_deref(), Some("floor, or antiphon --help"));
         let missing = failure("antiphon floor diff");
         assert_eq!(missing.next.as_deref(), Some("antiphon floor diff --help"));

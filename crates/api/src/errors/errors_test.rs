@@ -481,6 +481,7 @@ fn unavailable_means_certainly_not_done() {
         R::NodeDraining,
         R::ClusterForming,
         R::ArchiveUnreachable,
+        R::NodeUnreachable,
     ];
     for reason in reasons() {
         assert_eq!(

@@ -2,6 +2,7 @@
 //! Promise: checked against the stored records alone, by other ways than those that keep it.
 //! Not here: repairing anything.
 
+mod leaving;
 pub(crate) mod plain;
 mod rules;
 mod steer;
@@ -144,7 +145,7 @@ pub enum Violation {
 /// Names the first thing that does not hold.
 pub fn check_invariants(state: &State) -> Result<(), Violation> {
     check_records(state)?;
-    check_archive(state)?;
+    leaving::check_archive(state)?;
     check_plans(state)?;
     check_indexes(state)?;
     let work = plain::work(state);
@@ -169,7 +170,7 @@ pub fn check_step(before: &State, after: &State) -> Result<(), Violation> {
     }
     for old in before.conversations() {
         let Some(new) = after.conversation(old.id) else {
-            if has_left(old, after) {
+            if leaving::has_left(old, after) {
                 continue;
             }
             return ran_back(format!("{}", old.id));
@@ -210,33 +211,6 @@ pub fn check_step(before: &State, after: &State) -> Result<(), Violation> {
         }
     }
     Ok(())
-}
-
-/// Whether a conversation left the state as it may: sealed, and by an entry that the archives hold.
-fn has_left(old: &Conversation, after: &State) -> bool {
-    let Phase::Closed(closed) = &old.phase else {
-        return false;
-    };
-    closed
-        .sealed
-        .is_some_and(|sealed| sealed <= after.meta.archive.upto)
-}
-
-/// What is remembered of the archives: ranges without gap or overlap, and nothing of them still here.
-fn check_archive(state: &State) -> Result<(), Violation> {
-    let archive = &state.meta.archive;
-    let joined = archive
-        .ranges
-        .windows(2)
-        .all(|two| two[0].upto == two[1].after && two[0].day < two[1].day);
-    let last = archive.ranges.last();
-    let ends = last.is_none_or(|range| range.upto == archive.upto && range.after < range.upto);
-    let left_behind = state.sealed_between(LogIndex(0), archive.upto, 1);
-    if joined && ends && left_behind.is_empty() {
-        Ok(())
-    } else {
-        Err(Violation::Archive)
-    }
 }
 
 fn check_records(state: &State) -> Result<(), Violation> {

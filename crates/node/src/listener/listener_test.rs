@@ -75,6 +75,9 @@ async fn the_limit_moves_while_the_listener_serves() {
     let dial = || async { env.network.dial(&address.to_string()).await.unwrap() };
     let _first = dial().await;
     let mut second = dial().await;
+    while server.open() < 2 {
+        tokio::task::yield_now().await;
+    }
     server.adjust(room(1));
     let mut third = dial().await;
     assert!(is_closed(&mut third).await);

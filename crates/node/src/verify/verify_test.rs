@@ -82,7 +82,7 @@ async fn a_good_directory_is_proven_and_not_a_byte_of_it_changes() {
         let main = &proofs[1];
         assert_eq!((main.conversations, main.messages), (1, 22));
         assert!(main.checkpoints >= 1, "{main:?}");
-        assert!(main.last_wall_ms > main.first_wall_ms);
+        assert!(main.last_wall_ms >= main.first_wall_ms);
         hashes.push((main.last, main.state_hash.clone()));
     }
     let same = |(last, hash): &(u64, String)| {

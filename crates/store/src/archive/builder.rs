@@ -14,7 +14,7 @@ use super::discard::Discard;
 use super::entries::{Entries, Place, Table};
 use super::index::{Change, IndexFault, Opened};
 use super::pages::{MARKS, Mark, pages, prefix};
-use super::segment::{FileId, SEGMENT_HEAD_BYTES, Scanned, WINDOW_BYTES, Window};
+use super::segment::{FileId, MARKER_BYTES, SEGMENT_HEAD_BYTES, Scanned, WINDOW_BYTES, Window};
 use super::types::ArchiveNotice;
 
 /// Pause after a failure of index or disk, doubled with each one in a row.
@@ -187,21 +187,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Reads a file from end to end; `None` if it is no longer there.
-    async fn scan(&self, file: FileId) -> io::Result<Option<Built>> {
-        let (salt, bytes, settled, revision, discards) = {
-            let state = self.core.state.lock();
-            let Some(found) = state.files.get(&file) else {
-                return Ok(None);
-            };
-            let discards = state
-                .discards
-                .iter()
-                .filter(|discard| discard.cell == file.cell);
-            let discards: Arc<Vec<Discard>> = Arc::new(discards.cloned().collect());
-            let (settled, revision) = (found.settled, found.revision);
-            (found.salt, found.bytes, settled, revision, discards)
-        };
+    /// What the scan of `file` goes by; `None` if it is no longer there.
+    async fn begin(&self, file: FileId) -> io::Result<Option<Scan>> {
         let handle = match self.core.handle(file).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.core.damaged(file, 0, "the file is gone");
@@ -210,18 +197,59 @@ impl Builder {
             }
             handle => handle?,
         };
+        let state = self.core.state.lock();
+        let of_cell = state
+            .discards
+            .iter()
+            .filter(|discard| discard.cell == file.cell);
+        let discards = of_cell.cloned().collect();
+        Ok(state.files.get(&file).map(|found| Scan {
+            handle,
+            salt: found.salt,
+            bytes: found.bytes,
+            settled: found.settled,
+            revision: found.revision,
+            discards: Arc::new(discards),
+        }))
+    }
+
+    /// Reads a file from end to end; `None` if it is no longer there.
+    async fn scan(&self, file: FileId) -> io::Result<Option<Built>> {
+        let Some(scan) = self.begin(file).await? else {
+            return Ok(None);
+        };
+        let Scan {
+            handle,
+            salt,
+            bytes,
+            settled,
+            revision,
+            discards,
+        } = scan;
         let mut entries = Entries::default();
         let mut scanned = Scanned {
             next: SEGMENT_HEAD_BYTES,
             ..Scanned::default()
         };
         while scanned.next < bytes {
+            let wanted = (bytes - scanned.next).min(WINDOW_BYTES as u64);
+            let read = self.window(&*handle, scanned.next, wanted as usize).await?;
+            let read_to = scanned.next + read.len() as u64;
+            let is_short = (read.len() as u64) < wanted;
+            // Without its last marker, which no sync covers, a file is whole.
+            if is_short && read_to + (MARKER_BYTES as u64) < bytes {
+                self.core
+                    .damaged(file, read_to, "the file is shorter than it was");
+            }
+            if read.is_empty() {
+                break;
+            }
             let window = Window {
                 salt,
                 cell: file.cell,
                 base: scanned.next,
-                bytes: self.window(&*handle, scanned.next, bytes).await?,
-                last: scanned.next + WINDOW_BYTES as u64 >= bytes,
+                bytes: read,
+                last: is_short || read_to >= bytes,
                 suspect: scanned.suspect,
             };
             let discards = discards.clone();
@@ -249,9 +277,8 @@ impl Builder {
         }))
     }
 
-    /// Up to [`WINDOW_BYTES`] of a file; zeros for what the disk fails to read again and again.
-    async fn window(&self, file: &dyn DiskFile, at: u64, end: u64) -> io::Result<Bytes> {
-        let bytes = (end - at).min(WINDOW_BYTES as u64) as usize;
+    /// Up to `bytes` of a file; zeros for what the disk fails to read again and again.
+    async fn window(&self, file: &dyn DiskFile, at: u64, bytes: usize) -> io::Result<Bytes> {
         let read = file.read_at(at, bytes).await;
         if read.is_ok() || self.failures < READ_TRIES_MAX {
             return read;
@@ -267,6 +294,16 @@ impl Builder {
         }
         Ok(window.freeze())
     }
+}
+
+/// What a scan goes by.
+struct Scan {
+    handle: Arc<dyn DiskFile>,
+    salt: u32,
+    bytes: u64,
+    settled: bool,
+    revision: u64,
+    discards: Arc<Vec<Discard>>,
 }
 
 enum Step {

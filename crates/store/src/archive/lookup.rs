@@ -3,13 +3,14 @@
 //! is set aside and the lookup goes on with the next one.
 //! Not here: reading the records (`reader`).
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::core::{Core, Holds};
 use super::entries::{Entries, Hit, Table, hit, key, key_before};
 use super::index::{Index, IndexFault};
-use super::pages::{Mark, Sheet};
+use super::pages::{Mark, Sheet, Span};
 use super::segment::FileId;
 use super::types::ArchiveError;
 
@@ -124,12 +125,13 @@ impl Query {
     }
 
     /// Whether nothing in files from `span` on can come before what is wanted of `hits`.
-    fn is_settled(&self, hits: &mut [Hit], span: super::pages::Span) -> bool {
+    fn is_settled(&self, hits: &[Hit], span: Span) -> bool {
         let ahead = hits.iter().filter(|hit| match self.direction {
             Direction::Up => hit.major < span.min,
             Direction::Down => hit.major > span.max,
         });
-        ahead.count() >= self.limit
+        let records: BTreeSet<(u64, u64, u32)> = ahead.map(Hit::rank).collect();
+        records.len() >= self.limit
     }
 
     /// Cuts `hits` to those of the first `limit` records; copies of one record stay together.
@@ -165,7 +167,7 @@ impl Plan {
             }
         }
         for (file, mark) in &self.files {
-            if self.query.is_settled(&mut self.hits, mark.span(table)) {
+            if self.query.is_settled(&self.hits, mark.span(table)) {
                 break;
             }
             self.query.in_index(index, *file, &mut self.hits)?;

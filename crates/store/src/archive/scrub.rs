@@ -10,7 +10,7 @@ use super::discard::Discard;
 use super::entries::{Place, Table, hit, key};
 use super::index::{Index, IndexFault};
 use super::pages::{Mark, Sheet};
-use super::segment::{FRAME_BYTES_MAX, FileId, SEGMENT_HEAD_BYTES, Window};
+use super::segment::{FRAME_BYTES_MAX, FileId, MARKER_BYTES, SEGMENT_HEAD_BYTES, Window};
 use super::types::{ArchiveError, Scrubbed, Sealing};
 
 /// Read at once beside the largest frame.
@@ -99,6 +99,8 @@ impl Core {
         let read = match read.await {
             _ if unreadable => None,
             Ok(read) if !read.is_empty() => Some(read),
+            // Its last marker, which no sync covers.
+            Ok(_) if bytes <= MARKER_BYTES as u64 => None,
             _ if !self.state.lock().files.contains_key(&file) => None,
             _ => {
                 self.damaged(file, part.from, "it cannot be read");
@@ -109,11 +111,12 @@ impl Core {
             self.state.lock().scrub = Some((file, part.bytes));
             return Ok(());
         };
+        let is_short = (read.len() as u64) < bytes;
         let window = Window {
             salt: part.salt,
             cell: file.cell,
             base: part.from,
-            last: part.from + read.len() as u64 >= part.bytes,
+            last: is_short || part.from + read.len() as u64 >= part.bytes,
             bytes: read,
             suspect: None,
         };
@@ -137,7 +140,8 @@ impl Core {
         }
         done.bytes += scanned.next - part.from;
         done.records += places.len() as u64;
-        self.state.lock().scrub = Some((file, scanned.next));
+        let next = if is_short { part.bytes } else { scanned.next };
+        self.state.lock().scrub = Some((file, next));
         self.hold_index(part, places).await;
         Ok(())
     }

@@ -214,10 +214,6 @@ pub struct Scanned {
     pub suspect: Option<u64>,
     /// Where the next window begins.
     pub next: u64,
-    /// A valid frame of a later version.
-    pub newer: Option<u8>,
-    /// Bytes of the frames with records.
-    pub valid_bytes: u64,
 }
 
 impl Window {
@@ -238,7 +234,6 @@ impl Window {
                     if frame.head.kind == KIND_BLOCK {
                         match block::get(self.cell, frame.body) {
                             Some(records) if frame.head.group == self.cell => {
-                                scanned.valid_bytes += frame.bytes as u64;
                                 visit(offset, records);
                             }
                             _ => scanned.damages.push((offset, offset + frame.bytes as u64)),
@@ -246,10 +241,8 @@ impl Window {
                     }
                     at += frame.bytes;
                 }
-                Err(no_frame) => {
-                    if let NoFrame::Newer(found) = no_frame {
-                        scanned.newer = Some(found);
-                    }
+                // A file of a later version is refused by its head.
+                Err(NoFrame::Invalid | NoFrame::Newer(_)) => {
                     // The frame may be whole and end behind this window.
                     if !self.last && at + FRAME_BYTES_MAX > self.bytes.len() {
                         break;

@@ -279,7 +279,7 @@ mod tests {
             "time",
             "fastrand",
             "hyper",
-            "libc",
+            "winapi",
         ];
         for package in impure {
             let direct = found(&format!("domain: {package}\n"));

@@ -221,6 +221,8 @@ impl Watch {
                 ..
             } => self.phase_changed(state, *conversation, phase),
             Event::Remembered { object, row } => return remembered_once(state, object, row),
+            // Set aside, it stands in no line for what follows in the same entry.
+            Event::Quarantined { conversation, .. } => self.stand(conversation.index, None, None),
             _ => {}
         }
         Ok(())
@@ -441,6 +443,7 @@ impl Watch {
         let idle = asked
             && !passed
             && !plain::is_paused(state, plan, found)
+            && !plain::is_stopped(state, found)
             && plain::is_free(state, agent, &self.held(name), &found.channel);
         match idle {
             false => Ok(()),
@@ -518,9 +521,10 @@ fn remembered_once(state: &State, object: &Object, row: &Remembered) -> Result<(
 
 /// Whether the queue serves nothing, by the plan in force or by the one whose line it still stands in.
 fn is_paused(state: &State, found: &Conversation) -> bool {
-    [state.meta.plan, found.classed_by]
-        .into_iter()
-        .any(|version| plain::is_paused(state, version, found))
+    plain::is_stopped(state, found)
+        || [state.meta.plan, found.classed_by]
+            .into_iter()
+            .any(|version| plain::is_paused(state, version, found))
 }
 
 fn broken(rule: Rule, what: String) -> Violation {
