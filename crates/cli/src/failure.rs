@@ -264,7 +264,8 @@ fn suggestion(error: &clap::Error) -> Option<String> {
     let said = kinds.into_iter().find_map(|kind| error.get(kind))?;
     match said {
         ContextValue::String(one) => Some(one.clone()),
-        ContextValue::Strings(several) => several.first().cloned(),
+        // The nearest comes last.
+        ContextValue::Strings(several) => several.last().cloned(),
         _ => None,
     }
 }
@@ -358,7 +359,7 @@ mod tests {
             argument.next.as_deref(),
             Some("--version, or antiphon floor show --help")
         );
-        let command = failure("antiphon floo");
+        let command = failure("antiphon flor");
         assert_eq!(command.next.as_deref(), Some("floor, or antiphon --help"));
         let missing = failure("antiphon floor diff");
         assert_eq!(missing.next.as_deref(), Some("antiphon floor diff --help"));
