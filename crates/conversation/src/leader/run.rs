@@ -431,7 +431,8 @@ impl<'a> Term<'a> {
                 if duty == Duty::HoldBuckets {
                     self.read_registry();
                 }
-                if outcome.is_err() {
+                // What failed or was refused is due again with the next round, not at once.
+                if !matches!(outcome, Ok(Committed { reply: Ok(_), .. })) {
                     self.held.push(duty);
                 }
             }
