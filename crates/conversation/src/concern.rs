@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use domain::cell::Cell;
 use domain::cell::agent::Agent;
-use domain::cell::command::{Command, LeaseState, OfferRef};
+use domain::cell::command::{Command, LeaseState};
 use domain::cell::event::Event;
 use domain::cell::transcript::Item;
 use domain::ids::{AgentId, CellTime, ConversationId, Sequence, Session, SiteId};
@@ -131,34 +131,13 @@ pub(crate) fn session(cell: &Cell, agent: &AgentId) -> Option<Session> {
 
 /// The conversation whose actor takes a command; `None` for what belongs to no conversation.
 pub(crate) fn subject(cell: &Cell, command: &Command) -> Option<ConversationId> {
-    match command {
-        Command::Send(send) => Some(send.conversation),
-        Command::CustomerPresence(presence) => Some(presence.conversation),
-        Command::Close(close) => Some(close.conversation),
-        Command::Rate(rate) => Some(rate.conversation),
-        Command::HandOff(hand_off) => Some(hand_off.conversation),
-        Command::Note(note) => Some(note.conversation),
-        Command::Hold(act) | Command::Resume(act) | Command::FinishWrapUp(act) => {
-            Some(act.conversation)
-        }
-        Command::Transfer(transfer) => Some(transfer.conversation),
-        Command::Release(release) => Some(release.conversation),
-        Command::Requeue(act) => Some(act.conversation),
-        Command::Assign(act) => Some(act.conversation),
-        Command::Accept(accept) => offered(cell, &accept.offer),
-        Command::Decline(decline) => offered(cell, &decline.offer),
-        Command::OfferShown(offer) => offered(cell, offer),
-        _ => None,
-    }
-}
-
-fn offered(cell: &Cell, offer: &OfferRef) -> Option<ConversationId> {
-    let offered = cell.state().offered(offer.offer).map(|found| found.id);
-    offered.or_else(|| {
-        cell.state()
-            .ended_offer(offer.offer)
-            .map(|ended| ended.conversation)
-    })
+    let offer = match command {
+        Command::Accept(accept) => &accept.offer,
+        Command::Decline(decline) => &decline.offer,
+        Command::OfferShown(offer) => offer,
+        command => return command.conversation(),
+    };
+    cell.state().conversation_of(offer.offer)
 }
 
 /// Commands of one customer and the window in milliseconds, by the plan in force.

@@ -393,18 +393,17 @@ impl CellHandle {
         edge: NodeId,
     ) -> Result<Attachment, ActError> {
         let term = self.term()?;
-        let last = self
-            .core
-            .view
-            .with(|cell, _| concern::last_sequence(cell, conversation));
-        if last.is_none() {
-            self.core.group.linearize().await?;
-            let left = self.left(conversation).await?;
-            return Attachment::of_left(left, cursor);
-        }
-        if last.is_none_or(|last| cursor > last) {
+        let last = || {
+            let view = &self.core.view;
+            view.with(|cell, _| concern::last_sequence(cell, conversation))
+        };
+        if last().is_none_or(|last| cursor > last) {
             // A leader that was deposed without knowing it must not call a good cursor bad.
             self.core.group.linearize().await?;
+            if last().is_none() {
+                let left = self.left(conversation).await?;
+                return Attachment::of_left(left, cursor);
+            }
         }
         for _ in 0..ACTOR_TRIES {
             let actor = self.actor(conversation, term).await?;

@@ -64,7 +64,13 @@ impl CellHandle {
     /// # Errors
     /// See [`ActError`]; never `OutcomeUnknown`.
     pub async fn conversation(&self, id: ConversationId) -> Result<Arc<Conversation>, ActError> {
-        let here = self.read(|cell| cell.conversation(id).cloned()).await?;
+        self.read(|_| ()).await?;
+        self.here_or_left(id).await
+    }
+
+    /// The same without asking a quorum: for a caller that has.
+    async fn here_or_left(&self, id: ConversationId) -> Result<Arc<Conversation>, ActError> {
+        let here = self.view().with(|cell, _| cell.conversation(id).cloned());
         match here {
             Some(found) => Ok(found),
             None => self.left(id).await,
@@ -85,15 +91,11 @@ impl CellHandle {
         while found.len() < limit
             && let Some(id) = next
         {
-            let here = self.view().with(|cell, _| cell.conversation(id).cloned());
-            let before = match here {
-                Some(before) => before,
-                None => match self.left(id).await {
-                    Ok(before) => before,
-                    // Older than what archives keep.
-                    Err(ActError::Refused(Refusal::ConversationNotFound { .. })) => break,
-                    Err(error) => return Err(error),
-                },
+            let before = match self.here_or_left(id).await {
+                Ok(before) => before,
+                // Older than what archives keep.
+                Err(ActError::Refused(Refusal::ConversationNotFound { .. })) => break,
+                Err(error) => return Err(error),
             };
             next = before.previous;
             found.push(before);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use ::pb::store::v1 as pb;
 use bytes::Bytes;
-use domain::cell::archive::ArchiveDigest;
 use domain::cell::checkpoint::{Digest, Mark};
 use domain::cell::command::{Actor, Instance};
 use domain::ids::{
@@ -59,18 +58,6 @@ pub(crate) fn conversation(id: Option<&pb::ConversationId>) -> Result<Conversati
         cell: CellId(id.cell),
         index: LogIndex(id.index),
     })
-}
-
-/// Sixteen bytes of a hash.
-pub(crate) fn archive_digest(
-    stored: &[u8],
-    field: &'static str,
-) -> Result<ArchiveDigest, WireError> {
-    let bytes = stored.try_into().map_err(|_| WireError::BadValue {
-        field,
-        value: stored.len() as u64,
-    })?;
-    Ok(ArchiveDigest(bytes))
 }
 
 pub(crate) fn optional_conversation(id: Option<&pb::ConversationId>) -> Option<ConversationId> {
@@ -141,7 +128,7 @@ pub(crate) fn body(body: &pb::Body) -> Body {
     }
 }
 
-/// A chain's value as its bytes.
+/// A hash as its bytes.
 pub(crate) fn digest_to_wire(digest: Digest) -> Bytes {
     Bytes::copy_from_slice(&digest.0)
 }

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use domain::cell::archive::{ArchiveDigest, ArchivedUpto};
+use domain::cell::archive::ArchivedUpto;
 use domain::cell::checkpoint::{Digest, Mark};
 use domain::cell::command::{
     Accept, Actor, Assign, Close, Command, CustomerPresence, Decline, Entry, HandOff, Instance,
@@ -268,7 +268,7 @@ fn conversation_commands() -> impl Strategy<Value = Command> {
                 count: numbers.1,
                 day: numbers.2,
                 keep_from_day: numbers.3,
-                digest: ArchiveDigest(digest),
+                digest: Digest(digest),
             })
         }),
         (any::<u64>(), any::<[u8; 16]>(), any::<[u8; 16]>()).prop_map(|(index, log, machine)| {

@@ -8,6 +8,7 @@
 //! an archive answers copies as well, but takes no rating. An episode that went on in another one is never
 //! sealed sooner, because a copy of its messages may name the later one.
 
+use super::checkpoint::Digest;
 use super::conversation::{Conversation, Ending, Phase};
 use super::event::Event;
 use super::floor::CustomerRecord;
@@ -39,10 +40,6 @@ pub(crate) const ARCHIVE_RETRY_MS: u64 = 2_000;
 /// A command for what has just left is answered by the archive when it comes again after this long.
 pub(crate) const LOOK_AGAIN_MS: u64 = 20;
 
-/// Sixteen bytes of a hash over what was archived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ArchiveDigest(pub [u8; 16]);
-
 /// A range of sealed conversations that every counted archive holds, one per UTC day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ArchivedRange {
@@ -55,7 +52,7 @@ pub struct ArchivedRange {
     /// How many conversations.
     pub count: u64,
     /// The hash over them, in order of sealing, beginning from zeros.
-    pub digest: ArchiveDigest,
+    pub digest: Digest,
 }
 
 /// What a leader proposes when enough archives hold everything that was sealed up to an entry.
@@ -68,7 +65,7 @@ pub struct ArchivedUpto {
     /// The UTC day by the leader's wall clock: a range of the same day is prolonged.
     pub day: u32,
     /// The hash of the whole range, what it had before included.
-    pub digest: ArchiveDigest,
+    pub digest: Digest,
     /// Ranges of earlier days are forgotten, because archives no longer keep them.
     pub keep_from_day: u32,
 }
@@ -89,7 +86,7 @@ impl ArchiveRecord {
     }
 
     /// The hash from which that of the next range of this day goes on.
-    pub fn digest_before(&self, day: u32) -> ArchiveDigest {
+    pub fn digest_before(&self, day: u32) -> Digest {
         self.of_day(day)
             .map(|range| range.digest)
             .unwrap_or_default()

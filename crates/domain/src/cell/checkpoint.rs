@@ -6,7 +6,8 @@ use std::fmt;
 
 use crate::ids::{CellTime, LogIndex};
 
-/// A value of one of the two chains: 16 bytes that stand for everything before them.
+/// Sixteen bytes of a hash that stand for a row of things: for everything before them in one of the two
+/// chains, or for what was archived of a day.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Digest(pub [u8; 16]);
 

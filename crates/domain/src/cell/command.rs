@@ -107,7 +107,60 @@ pub struct LeaderStarted {
     pub after_restart_of_all: bool,
 }
 
+/// The one list of commands that name a conversation by its id, for reading it and for writing it.
+/// Without a wildcard, so that a new command is missed by the compiler and not by those who ask.
+macro_rules! named {
+    ($command:expr, $($how:tt)+) => {
+        match $command {
+            Self::Send(act) => Some($($how)+ act.conversation),
+            Self::CustomerPresence(act) => Some($($how)+ act.conversation),
+            Self::Close(act) => Some($($how)+ act.conversation),
+            Self::Rate(act) => Some($($how)+ act.conversation),
+            Self::HandOff(act) => Some($($how)+ act.conversation),
+            Self::Note(act) => Some($($how)+ act.conversation),
+            Self::Hold(act) | Self::Resume(act) | Self::FinishWrapUp(act) => {
+                Some($($how)+ act.conversation)
+            }
+            Self::Transfer(act) => Some($($how)+ act.conversation),
+            Self::Release(act) => Some($($how)+ act.conversation),
+            Self::Requeue(act) => Some($($how)+ act.conversation),
+            Self::Assign(act) => Some($($how)+ act.conversation),
+            Self::LeaderStarted(_)
+            | Self::Tick(_)
+            | Self::MatchMore
+            | Self::RaiseVersion(_)
+            | Self::HoldBuckets(_)
+            | Self::AdoptPlan(_)
+            | Self::Open(_)
+            | Self::LogIn(_)
+            | Self::LogOut(_)
+            | Self::SetIntent(_)
+            | Self::SetNextStatus(_)
+            | Self::Lease(_)
+            | Self::OfferShown(_)
+            | Self::Accept(_)
+            | Self::Decline(_)
+            | Self::ArchivedUpto(_)
+            | Self::Checkpoint(_)
+            | Self::PauseQueue(_)
+            | Self::ResumeQueue(_) => None,
+        }
+    };
+}
+
 impl Command {
+    /// The conversation that it names by its id; one that answers an offer names none.
+    pub fn conversation(&self) -> Option<ConversationId> {
+        named!(self, &).copied()
+    }
+
+    /// The same command for the conversation in which the named one goes on; `None` where it names none.
+    #[must_use]
+    pub fn for_episode(mut self, next: ConversationId) -> Option<Self> {
+        *named!(&mut self, &mut)? = next;
+        Some(self)
+    }
+
     /// A tick that finds every agent within reach.
     pub fn tick() -> Self {
         Self::Tick(Tick::default())

@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 use super::reply::{Done, Opened, Reply};
 use super::state::State;
 use super::transcript::{Author, ItemKind};
-use crate::ids::{AgentId, CellTime, ConversationId};
+use crate::ids::AgentId;
 
 impl State {
     /// Judges a command by the copy of a conversation that has left: the first answer to a copy of what
@@ -70,27 +70,6 @@ pub fn opened_before(left: &Conversation, open: &Open) -> Result<Option<Done>, R
     }))
 }
 
-impl Command {
-    /// The same command for the conversation in which the named one goes on; `None` where it names none.
-    #[must_use]
-    pub fn for_episode(mut self, next: ConversationId) -> Option<Self> {
-        let named = match &mut self {
-            Self::Send(send) => &mut send.conversation,
-            Self::Close(close) => &mut close.conversation,
-            Self::Rate(rate) => &mut rate.conversation,
-            Self::HandOff(hand_off) => &mut hand_off.conversation,
-            Self::Note(note) => &mut note.conversation,
-            Self::Hold(act) | Self::Resume(act) | Self::FinishWrapUp(act) => &mut act.conversation,
-            Self::Transfer(transfer) => &mut transfer.conversation,
-            Self::CustomerPresence(presence) => &mut presence.conversation,
-            Self::Release(release) => &mut release.conversation,
-            _ => return None,
-        };
-        *named = next;
-        Some(self)
-    }
-}
-
 impl Conversation {
     /// The agents who took part: who owned it, wrote or remarked.
     pub fn took_part(&self) -> BTreeSet<AgentId> {
@@ -111,14 +90,6 @@ impl Conversation {
             found.extend(closed.agent.clone());
         }
         found
-    }
-
-    /// When it ended, for one that has.
-    pub fn ended_at(&self) -> Option<CellTime> {
-        match &self.phase {
-            Phase::Closed(closed) => Some(closed.at),
-            _ => None,
-        }
     }
 
     /// The leader's wall clock at its last item, Unix milliseconds: for an ended one, about its end.

@@ -188,6 +188,12 @@ impl State {
             .filter(|ended| ended.id == offer)
     }
 
+    /// The conversation of an offer, open or ended, if it is still remembered.
+    pub fn conversation_of(&self, offer: OfferId) -> Option<ConversationId> {
+        let open = self.offered(offer).map(|found| found.id);
+        open.or_else(|| self.ended_offer(offer).map(|ended| ended.conversation))
+    }
+
     /// The conversation of an open offer.
     pub fn offered(&self, offer: OfferId) -> Option<&Arc<Conversation>> {
         self.conversations.get(self.derived.offers.get(&offer.n)?)

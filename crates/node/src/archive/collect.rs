@@ -6,12 +6,13 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::cell::archive::{ArchiveDigest, ArchivedUpto};
+use domain::cell::archive::ArchivedUpto;
+use domain::cell::checkpoint::Digest;
 use domain::ids::{LogIndex, NodeId};
 use futures::future::join_all;
 use pb::raft::v1::{ArchiveHoldsRequest, forward_answer, forward_call};
 
-use store::archive::{ChainError, Sealing};
+use store::archive::{ArchiveError, ChainError, Sealing};
 
 use super::CellArchive;
 use super::agree::{Held, Judgement, Word, judge};
@@ -28,7 +29,7 @@ struct Range {
     upto: LogIndex,
     count: u64,
     day: u32,
-    start: ArchiveDigest,
+    start: Digest,
 }
 
 impl CellArchive {
@@ -51,7 +52,7 @@ impl CellArchive {
                 upto: range.upto,
                 count: range.count,
                 day: range.day,
-                digest: ArchiveDigest(digest),
+                digest: Digest(digest),
                 keep_from_day: self.shared.of.keep_from(),
             }),
             Judgement::Wait => None,
@@ -121,7 +122,15 @@ impl CellArchive {
 
     /// Lets a range that is still in the state be written once more.
     async fn write_anew(&self, after: u64, upto: u64) {
-        let (cell, store) = (self.shared.cell.0, &self.shared.of.store);
+        if let Err(error) = self.discard(after, upto).await {
+            let cell = self.shared.cell.0;
+            tracing::warn!(cell, %error, "a range of the archive was not set aside");
+        }
+        self.shared.written.fetch_min(after, Ordering::AcqRel);
+    }
+
+    /// Has give way whatever is here of what was sealed after an entry and up to another.
+    pub(super) async fn discard(&self, after: u64, upto: u64) -> Result<(), ArchiveError> {
         let from = Sealing {
             sealed: after.saturating_add(1),
             conversation: 0,
@@ -130,10 +139,8 @@ impl CellArchive {
             sealed: upto,
             conversation: u64::MAX,
         };
-        if let Err(error) = store.discard(cell, from, to).await {
-            tracing::warn!(cell, %error, "a range of the archive was not set aside");
-        }
-        self.shared.written.fetch_min(after, Ordering::AcqRel);
+        let store = &self.shared.of.store;
+        store.discard(self.shared.cell.0, from, to).await
     }
 
     async fn ask_holds(&self, voter: u64, range: Range) -> Word {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use domain::cell::archive::ArchivedRange;
 use pb::raft::v1::{ArchiveCopyRequest, forward_answer, forward_call};
-use store::archive::{ArchiveError, Record, Sealed, Sealing, chain_step};
+use store::archive::{Record, Sealed, Sealing, chain_step};
 use tokio::time::Instant;
 
 use super::CellArchive;
@@ -126,9 +126,8 @@ impl Repair {
         self.copy(range, peer).await?;
         if !self.look(range).await {
             // Everything that was agreed on is here by now, and something else too.
-            self.set_aside(range)
-                .await
-                .map_err(|error| error.to_string())?;
+            let discarded = self.archive.discard(range.after.0, range.upto.0).await;
+            discarded.map_err(|error| error.to_string())?;
             self.copy(range, peer).await?;
         }
         match self.look(range).await {
@@ -193,19 +192,5 @@ impl Repair {
                 conversation: page.conversation,
             }),
         })
-    }
-
-    /// Has give way whatever is here of a range.
-    async fn set_aside(&self, range: &ArchivedRange) -> Result<(), ArchiveError> {
-        let from = Sealing {
-            sealed: range.after.0.saturating_add(1),
-            conversation: 0,
-        };
-        let to = Sealing {
-            sealed: range.upto.0,
-            conversation: u64::MAX,
-        };
-        let store = &self.archive.shared.of.store;
-        store.discard(self.archive.shared.cell.0, from, to).await
     }
 }

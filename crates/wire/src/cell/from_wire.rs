@@ -18,7 +18,7 @@ use domain::plan::VersionedPlan;
 
 use crate::error::{WireError, machine_version};
 use crate::ids::{
-    actor, archive_digest, bad_enum, body, conversation, instance, mark, name, need, offer,
+    actor, bad_enum, body, conversation, digest, instance, mark, name, need, offer,
     optional_conversation, optional_name, request_id,
 };
 
@@ -75,7 +75,7 @@ fn archived_upto(stored: &pb::ArchivedUpto) -> Read<ArchivedUpto> {
         upto: LogIndex(stored.upto),
         count: stored.count,
         day: stored.day,
-        digest: archive_digest(&stored.digest, "archived_upto.digest")?,
+        digest: digest(&stored.digest, "archived_upto.digest")?,
         keep_from_day: stored.keep_from_day,
     })
 }

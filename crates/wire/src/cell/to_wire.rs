@@ -15,8 +15,8 @@ use domain::plan::VersionedPlan;
 use super::ENTRY_FORMAT;
 use crate::error::machine_to_wire;
 use crate::ids::{
-    actor_to_wire, body_to_wire, conversation_to_wire, instance_to_wire, mark_to_wire,
-    offer_to_wire, request_id_to_wire,
+    actor_to_wire, body_to_wire, conversation_to_wire, digest_to_wire, instance_to_wire,
+    mark_to_wire, offer_to_wire, request_id_to_wire,
 };
 
 pub(super) fn entry(entry: &Entry) -> pb::Entry {
@@ -76,7 +76,7 @@ pub(super) fn archived_upto(next: &ArchivedUpto) -> pb::ArchivedUpto {
         upto: next.upto.0,
         count: next.count,
         day: next.day,
-        digest: next.digest.0.to_vec().into(),
+        digest: digest_to_wire(next.digest),
         keep_from_day: next.keep_from_day,
     }
 }

@@ -25,7 +25,7 @@ use super::conversation_from_wire::conversation;
 use crate::cell::from_wire::{adopt_plan, held_buckets, intent, lease_state};
 use crate::error::{WireError, check_format, check_machine};
 use crate::ids::{
-    archive_digest, bad_enum, conversation as conversation_id, digest, mark, name, need, offer,
+    bad_enum, conversation as conversation_id, digest, mark, name, need, offer,
     optional_conversation, request_id,
 };
 use crate::plan::from_wire::urgency;
@@ -75,7 +75,7 @@ fn archived(stored: &pb::ArchivedRange) -> Read<ArchivedRange> {
         upto: LogIndex(stored.upto),
         day: stored.day,
         count: stored.count,
-        digest: archive_digest(&stored.digest, "archived.digest")?,
+        digest: digest(&stored.digest, "archived.digest")?,
     })
 }
 

@@ -94,7 +94,7 @@ fn archived(range: &ArchivedRange) -> pb::ArchivedRange {
         upto: range.upto.0,
         day: range.day,
         count: range.count,
-        digest: range.digest.0.to_vec().into(),
+        digest: digest_to_wire(range.digest),
     }
 }
 

@@ -88,37 +88,18 @@ fn archived(draft: &mut Draft<'_>, next: &ArchivedUpto) -> Result<Done, Refusal>
 /// The conversation that a command concerns, noted before its step begins: the record that the
 /// decision works on, which for an old id is the one in which it goes on.
 pub(crate) fn subject_of(state: &State, command: &Command) -> Option<LogIndex> {
-    let of_offer = |offer| {
-        let open = state
-            .offered(offer)
-            .map(|conversation| conversation.id.index);
-        open.or_else(|| {
-            state
-                .ended_offer(offer)
-                .map(|ended| ended.conversation.index)
-        })
-    };
+    let of_offer = |offer| state.conversation_of(offer).map(|id| id.index);
     let exact = |id| find(state, id).ok().map(|found| found.id.index);
     let named = match command {
-        Command::Send(send) => Some(send.conversation),
-        Command::CustomerPresence(presence) => Some(presence.conversation),
-        Command::Close(close) => Some(close.conversation),
-        Command::Rate(rate) => Some(rate.conversation),
-        Command::HandOff(hand_off) => Some(hand_off.conversation),
-        Command::Note(note) => Some(note.conversation),
-        Command::Hold(act) | Command::Resume(act) => Some(act.conversation),
-        Command::Transfer(transfer) => Some(transfer.conversation),
-        Command::Requeue(act) => Some(act.conversation),
-        Command::Assign(act) => Some(act.conversation),
         Command::FinishWrapUp(act) => return exact(act.conversation),
         Command::Release(release) => return exact(release.conversation),
-        Command::Open(open) => state
-            .customer(&open.account, &open.customer)
-            .and_then(|record| record.open),
         Command::OfferShown(shown) => return of_offer(shown.offer),
         Command::Accept(accept) => return of_offer(accept.offer.offer),
         Command::Decline(decline) => return of_offer(decline.offer.offer),
-        _ => None,
+        Command::Open(open) => state
+            .customer(&open.account, &open.customer)
+            .and_then(|record| record.open),
+        command => command.conversation(),
     };
     named
         .and_then(|id| find_last(state, id).ok())

@@ -265,3 +265,27 @@ fn a_snapshot_keeps_what_was_sealed_and_what_has_left() {
     assert_eq!(twin.state().ended(), floor.state().ended());
     assert_eq!(twin.state().ended().sealed(), 1);
 }
+
+#[test]
+fn every_command_that_names_a_conversation_follows_it_into_the_next_episode() {
+    let mut floor = Floor::new();
+    let (id, next) = (floor.open("zoe"), floor.open("yan"));
+    let act = floor.act(id, supervisor());
+    let commands = [
+        Command::Send(floor.send_command(id, Actor::Customer, "hello")),
+        Command::Hold(act.clone()),
+        Command::FinishWrapUp(act),
+        Command::Requeue(Requeue {
+            conversation: id,
+            request_id: floor.fresh(),
+            staff: staff(),
+            reason: "too slow".into(),
+        }),
+    ];
+    for command in commands {
+        assert_eq!(command.conversation(), Some(id), "{command:?}");
+        let followed = command.for_episode(next).unwrap();
+        assert_eq!(followed.conversation(), Some(next));
+    }
+    assert_eq!(Command::MatchMore.for_episode(next), None);
+}

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cell::archive::{ArchiveDigest, ArchivedUpto};
+use crate::cell::archive::ArchivedUpto;
+use crate::cell::checkpoint::Digest;
 use crate::cell::command::*;
 use crate::cell::conversation::{Conversation, Phase};
 use crate::cell::event::{Event, OfferMade};
@@ -525,7 +526,7 @@ impl Floor {
             upto,
             count: state.sealed_between(after, upto, usize::MAX).len() as u64,
             day: (self.at / 86_400_000) as u32,
-            digest: ArchiveDigest([self.index as u8; 16]),
+            digest: Digest([self.index as u8; 16]),
             keep_from_day: 0,
         }
     }
