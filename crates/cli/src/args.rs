@@ -18,7 +18,9 @@ pub use operate::{
     ReportCommand,
 };
 
-pub use play::{BenchArgs, BenchCommand, MessagesArgs, ReplayArgs, Speed};
+pub use play::{
+    ArchiveArgs, BenchArgs, BenchCommand, MessagesArgs, ReplayArgs, Speed, StreamsArgs,
+};
 
 /// The port of the first node.
 const ADDR_DEFAULT: &str = "127.0.0.1:7400";
@@ -554,7 +556,9 @@ mod tests {
         else {
             panic!("bench was asked for")
         };
-        let BenchCommand::Messages(messages) = bench.command;
+        let BenchCommand::Messages(messages) = bench.command else {
+            panic!("messages were asked for")
+        };
         assert_eq!((messages.seconds, messages.conversations), (10, 10_000));
         let Command::Init(init) = parse("antiphon init").unwrap().command else {
             panic!("init was asked for")

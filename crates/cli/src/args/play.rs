@@ -55,6 +55,10 @@ pub struct BenchArgs {
 pub enum BenchCommand {
     /// Acknowledged messages over streams, at the leader's node and at another one.
     Messages(MessagesArgs),
+    /// What idle, unread and flooding streams cost the servers and those beside them.
+    Streams(StreamsArgs),
+    /// Conversations that end and leave for the archive: memory, disk, lookups.
+    Archive(ArchiveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +71,38 @@ pub struct MessagesArgs {
     pub seconds: u32,
     /// Open conversations.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub conversations: u32,
+    /// Keep the nodes' data here instead of a folder that is removed at the end.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct StreamsArgs {
+    /// Idle streams, a hundred on a connection.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=20_000))]
+    pub streams: u32,
+    /// How long each kind of load is measured, after 2 s of warm-up.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub seconds: u32,
+    /// Keep the nodes' data here instead of a folder that is removed at the end.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct ArchiveArgs {
+    /// Dialogues whose turns are the texts, as for `replay`.
+    #[arg(required = true, value_name = "FILE")]
+    pub texts: Vec<PathBuf>,
+    /// Conversations that are opened, written in and ended.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2_000..=10_000_000))]
     pub conversations: u32,
     /// Keep the nodes' data here instead of a folder that is removed at the end.
     #[arg(long, value_name = "DIR")]

@@ -82,9 +82,11 @@ impl Lines {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts `in_flight` messages on their way; each acknowledgement sends the next one.
+    /// Puts `in_flight` messages on their way; each acknowledgement sends the next one, until they are
+    /// stopped.
     pub fn begin(&self, in_flight: usize) {
         let mut state = self.state();
+        state.stopping = false;
         for _ in 0..in_flight {
             self.send_next(&mut state);
         }

@@ -32,7 +32,8 @@ const SET_UP_AT_ONCE: usize = 128;
 /// One open or attach while the load is set up.
 const SET_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
-type Stub = ConversationServiceClient<Channel>;
+/// A client of customers' service on one connection.
+pub type Stub = ConversationServiceClient<Channel>;
 
 /// A conversation of the load.
 #[derive(Clone, Debug)]
@@ -45,18 +46,25 @@ pub struct Opened {
 
 /// A stream that is on.
 pub struct Attached {
-    up: mpsc::Sender<api::AttachRequest>,
-    down: Streaming<api::AttachResponse>,
+    /// What it says.
+    pub up: mpsc::Sender<api::AttachRequest>,
+    /// What it is told.
+    pub down: Streaming<api::AttachResponse>,
 }
 
 /// Streams that are read; dropping it ends them.
 pub type Readers = Vec<AbortOnDrop<()>>;
 
-/// Opens so many conversations without a first message.
-pub async fn open(address: &str, account: &str, count: usize) -> anyhow::Result<Vec<Opened>> {
-    let stubs = Arc::new(connect(address, count.div_ceil(2_500)).await?);
-    let opening = (0..count).map(|at| {
-        let mut stub = stubs[at % stubs.len()].clone();
+/// Opens so many conversations without a first message, of the customers from number `first` on.
+pub async fn open(
+    address: &str,
+    account: &str,
+    first: usize,
+    count: usize,
+) -> anyhow::Result<Vec<Opened>> {
+    let channels = Arc::new(connect(address, count.div_ceil(2_500)).await?);
+    let opening = (first..first + count).map(|at| {
+        let mut stub = Stub::new(channels[at % channels.len()].clone());
         let request = api::OpenRequest {
             request_id: format!("open-{at:016x}"),
             account: account.to_owned(),
@@ -83,9 +91,9 @@ pub async fn attach(
     observe: bool,
 ) -> anyhow::Result<Vec<Attached>> {
     let connections = conversations.len().div_ceil(STREAMS_PER_CONNECTION);
-    let stubs = Arc::new(connect(address, connections).await?);
+    let channels = Arc::new(connect(address, connections).await?);
     let attaching = conversations.into_iter().enumerate().map(|(at, opened)| {
-        let stub = stubs[at / STREAMS_PER_CONNECTION].clone();
+        let stub = Stub::new(channels[at / STREAMS_PER_CONNECTION].clone());
         async move {
             let attached = timeout(SET_UP_TIMEOUT, attach_one(stub, opened, observe)).await;
             attached.context("an attach was not answered")?
@@ -96,18 +104,18 @@ pub async fn attach(
 }
 
 /// Connections of the kind that the servers use: a gateway in front of them would do the same.
-async fn connect(address: &str, connections: usize) -> anyhow::Result<Vec<Stub>> {
+pub async fn connect(address: &str, connections: usize) -> anyhow::Result<Vec<Channel>> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-    let mut stubs = Vec::new();
+    let mut channels = Vec::new();
     for _ in 0..connections.max(1) {
         let to = address.to_owned();
         let connector = tower::service_fn(move |_: Uri| {
             let to = to.clone();
             async move { Tcp.dial(&to).await.map(TokioIo::new) }
         });
-        stubs.push(Stub::new(endpoint.connect_with_connector(connector).await?));
+        channels.push(endpoint.connect_with_connector(connector).await?);
     }
-    Ok(stubs)
+    Ok(channels)
 }
 
 async fn attach_one(mut stub: Stub, opened: Opened, observe: bool) -> anyhow::Result<Attached> {

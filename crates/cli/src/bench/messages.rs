@@ -6,16 +6,15 @@
 //! without agents, so nothing but messages enters the log.
 //! Not here: streams (`load`), the closed loop (`lines`), the processes (`cluster`).
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use client::api;
 use runtime::Lane;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::cluster::{LocalCluster, START_PATIENCE, Setup};
+use super::ground::{self, Limits};
 use super::lines::{Lines, Measured};
 use super::load::{self, Opened, Readers};
 use super::usage;
@@ -69,7 +68,7 @@ pub async fn run(args: &MessagesArgs, lane: &Lane) -> anyhow::Result<Report> {
             "a conversation carries one message at a time: give as many conversations as messages in flight"
         );
     }
-    let dir = data_dir(args.data.as_deref())?;
+    let dir = ground::data_dir(args.data.as_deref())?;
     let binary = std::env::current_exe().context("cannot find this program")?;
     eprintln!("starting three nodes in {}", dir.path().display());
     let cluster = LocalCluster::start(&binary, dir.path(), &Setup::default()).await?;
@@ -77,53 +76,18 @@ pub async fn run(args: &MessagesArgs, lane: &Lane) -> anyhow::Result<Report> {
     measured.with_context(|| format!("the nodes said:\n{}", cluster.logs()))
 }
 
-/// A folder that is removed at the end, or the one that was asked for.
-enum Dir {
-    Kept(PathBuf),
-    Removed(tempfile::TempDir),
-}
-
-impl Dir {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Kept(path) => path,
-            Self::Removed(dir) => dir.path(),
-        }
-    }
-}
-
-fn data_dir(asked: Option<&Path>) -> anyhow::Result<Dir> {
-    if let Some(path) = asked {
-        std::fs::create_dir_all(path).with_context(|| format!("cannot use {}", path.display()))?;
-        if !usage::is_on_disk(path) {
-            bail!(
-                "{} is in memory: fsync there measures nothing",
-                path.display()
-            );
-        }
-        return Ok(Dir::Kept(path.to_owned()));
-    }
-    let candidates = [std::env::temp_dir(), std::env::current_dir()?];
-    let on_disk = candidates.iter().find(|dir| usage::is_on_disk(dir));
-    let on_disk = on_disk.context("no folder on a disk was found: name one with --data")?;
-    let made = tempfile::Builder::new()
-        .prefix("antiphon-bench-")
-        .tempdir_in(on_disk);
-    Ok(Dir::Removed(made.context("cannot make a folder")?))
-}
-
 async fn measure_both(
     args: &MessagesArgs,
     lane: &Lane,
     cluster: &LocalCluster,
 ) -> anyhow::Result<Report> {
-    let account = lift_limits(cluster).await?;
+    let account = ground::limit(cluster, Limits::Lifted).await?;
     let leader = cluster.leader(START_PATIENCE).await?;
     let nodes = cluster.nodes.len();
     let (other, third) = ((leader + 1) % nodes, (leader + 2) % nodes);
     let count = usize::try_from(args.conversations)?;
     eprintln!("opening {count} conversations");
-    let opened = load::open(&cluster.nodes[leader].api, &account, count).await?;
+    let opened = load::open(&cluster.nodes[leader].api, &account, 0, count).await?;
     let mut stage = Stage {
         args,
         lane,
@@ -143,47 +107,6 @@ async fn measure_both(
         leader_node,
         other_node,
     })
-}
-
-/// Applies the plan without limits of customers and lines; the account to write in on.
-async fn lift_limits(cluster: &LocalCluster) -> anyhow::Result<String> {
-    let client = client::Client::connect(cluster.addresses(), client::Options::default())?;
-    let operator = client.operator();
-    let plan = operator
-        .get_floor_plan(api::GetFloorPlanRequest { version: 0 })
-        .await?;
-    let (toml, account) = without_limits(&plan.toml)?;
-    let request = api::ApplyFloorPlanRequest {
-        toml,
-        expected_version: plan.version,
-        staff: "bench".to_owned(),
-        ..Default::default()
-    };
-    let applied = operator.apply_floor_plan(request).await?;
-    if let Some(fault) = applied.faults.first() {
-        bail!("the plan without limits was refused: {}", fault.message);
-    }
-    Ok(account)
-}
-
-fn without_limits(text: &str) -> anyhow::Result<(String, String)> {
-    let mut plan: toml::Table = text.parse().context("the floor plan is not TOML")?;
-    let policy = plan
-        .entry("policy")
-        .or_insert_with(|| toml::Value::Table(toml::Table::new()));
-    if let Some(policy) = policy.as_table_mut() {
-        policy.insert("customer_commands_max".to_owned(), 0.into());
-    }
-    let queues = plan.get_mut("queue").and_then(toml::Value::as_table_mut);
-    for (_, queue) in queues.into_iter().flatten() {
-        if let Some(queue) = queue.as_table_mut() {
-            queue.insert("waiting_max".to_owned(), 1_000_000.into());
-        }
-    }
-    let accounts = plan.get("account").and_then(toml::Value::as_table);
-    let account = accounts.and_then(|accounts| accounts.keys().next().cloned());
-    let account = account.context("the floor plan has no channel account")?;
-    Ok((toml::to_string(&plan)?, account))
 }
 
 struct Stage<'a> {
@@ -282,26 +205,5 @@ impl Stage<'_> {
         self.next = lines.next_number();
         drop((writers, observers));
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_of_customers_and_lines_are_lifted() {
-        let text = "[account.web]\nqueue = \"a\"\n[queue.a]\nwaiting_max = 5\n";
-        let (lifted, account) = without_limits(text).unwrap();
-        let plan: toml::Table = lifted.parse().unwrap();
-        assert_eq!(account, "web");
-        assert_eq!(
-            plan["policy"]["customer_commands_max"].as_integer(),
-            Some(0)
-        );
-        assert_eq!(
-            plan["queue"]["a"]["waiting_max"].as_integer(),
-            Some(1_000_000)
-        );
     }
 }

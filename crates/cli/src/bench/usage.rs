@@ -17,8 +17,17 @@ pub fn cpu_s(pid: u32) -> f64 {
 
 /// The most memory that a process has had resident, in MiB.
 pub fn peak_rss_mib(pid: u32) -> f64 {
+    status_mib(pid, "VmHWM:")
+}
+
+/// The memory that a process has resident now, in MiB.
+pub fn rss_mib(pid: u32) -> f64 {
+    status_mib(pid, "VmRSS:")
+}
+
+fn status_mib(pid: u32, key: &str) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    kib(&text, "VmHWM:").map_or(0.0, |kib| (kib as f64) / 1_024.0)
+    kib(&text, key).map_or(0.0, |kib| (kib as f64) / 1_024.0)
 }
 
 /// Whether files in `dir` reach a disk: a file system in memory would measure nothing.
@@ -83,7 +92,8 @@ mod tests {
 
     #[test]
     fn this_process_has_used_memory() {
-        assert!(peak_rss_mib(std::process::id()) > 1.0);
+        let now = rss_mib(std::process::id());
+        assert!(now > 1.0 && now <= peak_rss_mib(std::process::id()));
         assert_eq!(cpu_s(0), 0.0);
     }
 }

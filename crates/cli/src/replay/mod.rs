@@ -8,7 +8,7 @@ mod accounts;
 mod ask;
 mod crew;
 mod desks;
-mod dialogue;
+pub mod dialogue;
 pub mod figures;
 mod play;
 mod stage;
