@@ -308,6 +308,19 @@ impl State {
         }
     }
 
+    /// Changes what is remembered of a customer; the entry stays noted under the time that follows.
+    pub(crate) fn change_customer(
+        &mut self,
+        at: CustomerAt,
+        change: impl FnOnce(&mut CustomerRecord),
+    ) {
+        self.keep_customer(&at);
+        if let Some(record) = self.customers.get_mut(&at) {
+            change(record);
+        }
+        self.note_customer(at);
+    }
+
     /// When a customer's entry is of no use any more; `None` while the state has the last conversation.
     fn forgotten_at(&self, record: &CustomerRecord) -> Option<CellTime> {
         let has = |id: Option<ConversationId>| id.is_some_and(|id| self.conversation(id).is_some());

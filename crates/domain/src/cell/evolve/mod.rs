@@ -156,9 +156,9 @@ impl State {
                 }
             }
             Object::Customer(account, customer) => {
-                if let Some(found) = self.customers.get_mut(&CustomerAt::new(account, customer)) {
+                self.change_customer(CustomerAt::new(account, customer), |found| {
                     remember(&mut found.requests, row.clone(), now);
-                }
+                });
             }
         }
     }
@@ -171,9 +171,7 @@ impl State {
         };
         forget(&mut found.requests, now);
         let at = CustomerAt::new(&found.account, &found.customer);
-        if let Some(customer) = self.customers.get_mut(&at) {
-            forget(&mut customer.requests, now);
-        }
+        self.change_customer(at, |customer| forget(&mut customer.requests, now));
     }
 
     fn put_back(&mut self, subject: &Subject) {

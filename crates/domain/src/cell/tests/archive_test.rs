@@ -80,6 +80,30 @@ fn a_customer_who_asked_lately_is_remembered_although_the_conversation_has_left(
 }
 
 /// Opens and ends conversations until there are so many ended ones.
+#[test]
+fn a_customer_with_an_open_conversation_is_never_forgotten_whatever_left_before() {
+    let mut floor = Floor::new();
+    let first = floor.open("zoe");
+    let mut last = first;
+    while last == first {
+        let full = "x".repeat(64 * 1024);
+        last = floor.customer_says(first, &full).conversation;
+    }
+    floor.close_by(last, Actor::Customer).unwrap();
+    // The last episode is sealed before its time and leaves; the first one, which goes on in it, rests.
+    end_until(&mut floor, MANY + 2);
+    archive(&mut floor);
+    assert!(floor.cell.conversation(last).is_none());
+    assert!(floor.cell.conversation(first).is_some());
+    // Its seal drops what was remembered of the customer, and with that the time to forget her.
+    floor.wait_ms(REQUEST_KEPT_MS);
+    assert!(floor.conversation(first).is_sealed());
+    let again = floor.open("zoe");
+    archive(&mut floor);
+    assert_eq!(floor.open("zoe"), again, "one open conversation a customer");
+    assert!(floor.cell.conversation(again).is_some());
+}
+
 fn end_until(floor: &mut Floor, count: u64) {
     while floor.state().ended().count() < count {
         let n = floor.index;
