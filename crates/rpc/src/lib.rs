@@ -1,11 +1,13 @@
 //! gRPC clients and servers generated from `proto/`, over the messages of `pb`.
-//! Promise: generated code alone.
+//! Promise: generated code, and how much a stream buffers.
 //! Not here: limits, retries and checks (`client`, `api`, `node`).
 #![allow(
     missing_docs,
     reason = "generated from schemas that carry the comments"
 )]
 #![allow(clippy::all, reason = "generated code")]
+
+pub mod codec;
 
 /// Services of the public API.
 pub mod api {

@@ -21,11 +21,13 @@ use super::usage;
 use crate::args::StreamsArgs;
 use crate::replay::figures::{Spread, Times};
 
-/// Conversations of the writers beside whom everything else happens: so many that none of them is
-/// held back as a flooding customer is.
-const WRITERS: usize = 2_000;
+/// Conversations of the writers beside whom everything else happens.
+const WRITERS: usize = 4_000;
 /// Messages of theirs on the way at once.
 const IN_FLIGHT: usize = 16;
+/// The same where customers are held back: so few that none of them writes as often as is allowed, 16
+/// times in ten seconds.
+const IN_FLIGHT_LIMITED: usize = 2;
 /// Conversations that are written in as fast as they answer, each with [`UNREAD_EACH`] observers.
 const TALKERS: usize = 16;
 /// Streams of one of them that are never read.
@@ -142,12 +144,13 @@ async fn measure(
         lines,
         _readers: readers,
     };
-    let alone = stage.beside(&Memory::now(cluster)).await?;
+    let alone = stage.beside(&Memory::now(cluster), IN_FLIGHT).await?;
     let idle_at_leader = stage.idle(at_leader, args.streams, 1).await?;
     let idle_elsewhere = stage.idle(elsewhere, args.streams, 2).await?;
     let unread = stage.unread(at_leader).await?;
     ground::limit(cluster, Limits::Customers).await?;
-    let alone_limited = stage.beside(&Memory::now(cluster)).await?;
+    let now = Memory::now(cluster);
+    let alone_limited = stage.beside(&now, IN_FLIGHT_LIMITED).await?;
     let flood = stage.flood(at_leader).await?;
     if cluster.leader(START_PATIENCE).await? != leader {
         bail!("the leader changed while it was measured");
@@ -185,8 +188,8 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     /// The writers' window beside whatever is on.
-    async fn beside(&self, before: &Memory) -> anyhow::Result<Beside> {
-        self.lines.begin(IN_FLIGHT);
+    async fn beside(&self, before: &Memory, in_flight: usize) -> anyhow::Result<Beside> {
+        self.lines.begin(in_flight);
         sleep(WARM_UP).await;
         let began = Instant::now();
         self.lines.measure(true);
@@ -224,13 +227,12 @@ impl Stage<'_> {
         let attached = load::attach(at, opened, false).await?;
         sleep(SETTLE).await;
         let grown = Memory::now(self.cluster).0 - before.0;
-        let beside = self.beside(&before).await?;
+        let beside = self.beside(&before, IN_FLIGHT).await?;
         drop(attached);
         sleep(SETTLE).await;
-        Ok(Idle {
-            beside,
-            bytes_each: (grown * 1_048_576.0 / streams as f64).round(),
-        })
+        let bytes_each = (grown * 1_048_576.0 / streams as f64).round();
+        eprintln!("  {bytes_each} bytes each, writers beside {beside:?}");
+        Ok(Idle { beside, bytes_each })
     }
 
     async fn unread(&self, at: &str) -> anyhow::Result<Unread> {
@@ -247,15 +249,13 @@ impl Stage<'_> {
         let talkers = load::attach(at, opened, false).await?;
         let (talk, readers) = load::write(self.lane, talkers, &[0; TALKERS], 1 << 32);
         talk.begin(TALKERS);
-        let beside = self.beside(&before).await?;
+        let beside = self.beside(&before, IN_FLIGHT).await?;
         let said = talk.cursors().iter().sum::<u64>() / TALKERS as u64;
         drain(&talk).await?;
         drop(readers);
         let streams = unread.len() as u64;
-        let mut ended_slow = 0;
-        for attached in unread {
-            ended_slow += u64::from(was_slow(attached).await);
-        }
+        let looked = futures::future::join_all(unread.into_iter().map(was_slow)).await;
+        let ended_slow = looked.into_iter().map(u64::from).sum();
         sleep(SETTLE).await;
         Ok(Unread {
             beside,
@@ -275,7 +275,7 @@ impl Stage<'_> {
             .into_iter()
             .flat_map(|attached| flood_one(self.lane, attached, &counts))
             .collect();
-        let beside = self.beside(&before).await?;
+        let beside = self.beside(&before, IN_FLIGHT_LIMITED).await?;
         drop(flooding);
         Ok(Flood {
             beside,

@@ -192,7 +192,7 @@ pub enum Refusal {
         request_id: RequestId,
     },
     /// The table of remembered requests is full.
-    #[error("too many requests within ten minutes")]
+    #[error("too many requests in a short time")]
     TooManyRequests {
         /// Try again after this many milliseconds; the id stays.
         retry_after_ms: u64,
