@@ -204,14 +204,19 @@ impl Replay {
         // With the whole log everything is applied again, and the snapshot is compared on the way.
         let from = kept.filter(|_| survey.is_cut_short);
         let breach = kept.and_then(|kept| check_snapshot(kept, survey));
-        let prover = match (is_control, from.map(|kept| (&kept.state, kept.index))) {
-            (true, Some((State::Control(control), index))) => {
+        let prover = match (
+            is_control,
+            from.map(|kept| (&kept.state, kept.index, kept.chain)),
+        ) {
+            (true, Some((State::Control(control), index, _))) => {
                 Prover::control(Some(((**control).clone(), index)), skips)
             }
             (true, _) => Prover::control(None, skips),
-            (false, Some((State::Cell(cell), index))) => {
-                Prover::cell(CellId(group.0), Some(((**cell).clone(), index)), skips)
-            }
+            (false, Some((State::Cell(cell), index, chain))) => Prover::cell(
+                CellId(group.0),
+                Some(((**cell).clone(), index, chain)),
+                skips,
+            ),
             (false, _) => Prover::cell(CellId(group.0), None, skips),
         };
         let compared = kept.filter(|_| !survey.is_cut_short && !is_control);

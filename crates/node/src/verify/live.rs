@@ -242,9 +242,15 @@ impl Proving {
             .await;
         let cell = decoded.map_err(|error| failed(&error))?;
         let index = header.last_log_id.map_or(0, |id| id.index);
+        if index > self.index {
+            return Err(Ended::Failed(
+                "it has made a snapshot behind the index at which all are compared: ask again"
+                    .to_owned(),
+            ));
+        }
         let chain = <[u8; 16]>::try_from(header.chain.as_ref()).ok().map(Chain);
         Ok(Course {
-            prover: Box::new(Prover::cell(id, Some((cell, index)), skips)),
+            prover: Box::new(Prover::cell(id, Some((cell, index, chain)), skips)),
             chain: chain.unwrap_or_default(),
             next: index + 1,
         })

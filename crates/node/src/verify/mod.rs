@@ -6,6 +6,8 @@ pub(crate) mod ask;
 mod directory;
 pub(crate) mod live;
 mod prover;
+#[cfg(test)]
+mod prover_test;
 mod survey;
 #[cfg(test)]
 mod verify_test;

@@ -26,7 +26,7 @@ const MARKS_MAX: usize = 16_384;
 /// so a look costs each entry as much as four conversations do.
 const SWEEP_ENTRIES: u64 = 10_000;
 /// The first byte of an entry's body that holds a command, and of one that is a word to skip.
-const TAG_COMMAND: u8 = 0x0a;
+pub(crate) const TAG_COMMAND: u8 = 0x0a;
 
 /// What a machine did so far.
 #[derive(Debug, Clone, Default)]
@@ -53,12 +53,26 @@ enum Machine {
 }
 
 impl Prover {
-    /// A cell from the state of a snapshot, or from nothing.
-    pub(crate) fn cell(id: CellId, from: Option<(Cell, u64)>, skips: Arc<BTreeSet<u64>>) -> Self {
-        let applied = from.as_ref().map(|(_, applied)| *applied);
-        let cell = from.map_or_else(|| Cell::new(id), |(cell, _)| cell);
+    /// A cell from the state of a snapshot and the chain of its log there, or from nothing.
+    pub(crate) fn cell(
+        id: CellId,
+        from: Option<(Cell, u64, Option<Chain>)>,
+        skips: Arc<BTreeSet<u64>>,
+    ) -> Self {
+        let applied = from.as_ref().map(|(_, applied, _)| *applied);
+        let prover = match from {
+            None => CellProver::new(Cell::new(id)),
+            Some((cell, applied, chain)) => {
+                let mut prover = CellProver::new(cell);
+                if let Some(chain) = chain {
+                    // A word of the voters may be about the very entry that the snapshot ends with.
+                    prover.mark(applied, chain);
+                }
+                prover
+            }
+        };
         Self {
-            machine: Machine::Cell(Box::new(CellProver::new(cell))),
+            machine: Machine::Cell(Box::new(prover)),
             skips,
             applied,
             tally: Tally::default(),
@@ -178,25 +192,28 @@ impl CellProver {
             .check_version(&entry.command)
             .map_err(|error| Breach::new(index, rules::VERSION, error.to_string()))?;
         if let Command::Checkpoint(mark) = &entry.command {
-            self.compare(index, mark)?;
-            tally.checkpoints += 1;
+            tally.checkpoints += u64::from(self.compare(index, mark)?);
         }
         self.apply(index, &entry, tally)?;
-        let machine = self.cell.state().meta().chain;
-        if self.marks.len() == MARKS_MAX {
-            self.marks.pop_front();
-        }
-        self.marks.push_back(Mark {
-            index: LogIndex(index),
-            log: Digest(chain.0),
-            machine,
-        });
+        self.mark(index, chain);
         self.since_sweep += 1;
         let conversations = self.cell.state().meta().conversations;
         if self.since_sweep >= SWEEP_ENTRIES.max(4 * conversations) {
             self.sweep(index)?;
         }
         Ok(())
+    }
+
+    /// Remembers what this replay has at an index, for words about it that come later.
+    fn mark(&mut self, index: u64, chain: Chain) {
+        if self.marks.len() == MARKS_MAX {
+            self.marks.pop_front();
+        }
+        self.marks.push_back(Mark {
+            index: LogIndex(index),
+            log: Digest(chain.0),
+            machine: self.cell.state().meta().chain,
+        });
     }
 
     fn apply(&mut self, index: u64, entry: &Entry, tally: &mut Tally) -> Result<(), Breach> {
@@ -222,13 +239,13 @@ impl CellProver {
             .map_err(|violation| broken(index, &violation))
     }
 
-    /// Compares what a majority had with what this replay has.
-    fn compare(&self, at: u64, theirs: &Mark) -> Result<(), Breach> {
+    /// Compares what a majority had with what this replay has; whether it still knows that.
+    fn compare(&self, at: u64, theirs: &Mark) -> Result<bool, Breach> {
         let found = self
             .marks
             .binary_search_by_key(&theirs.index, |mark| mark.index);
         let Some(ours) = found.ok().and_then(|place| self.marks.get(place)) else {
-            return Ok(());
+            return Ok(false);
         };
         if ours.log != theirs.log {
             let seen = differs("log chain c", theirs.index, (ours.log, theirs.log));
@@ -239,7 +256,7 @@ impl CellProver {
             let seen = differs("machine chain h", theirs.index, both);
             return Err(Breach::new(at, rules::MACHINE_CHAIN, seen));
         }
-        Ok(())
+        Ok(true)
     }
 
     fn sweep(&mut self, index: u64) -> Result<(), Breach> {
