@@ -12,7 +12,7 @@ use domain::cell::conversation::Conversation;
 use domain::cell::opened_before;
 use domain::cell::refusal::Refusal;
 use domain::cell::reply::Done;
-use domain::ids::{AccountId, ConversationId, CustomerKey};
+use domain::ids::{AccountId, ConversationId, CustomerKey, LogIndex};
 use ports::{Archive, ArchiveBy, ArchiveQuery, NoArchive};
 use tokio::sync::watch;
 
@@ -31,7 +31,18 @@ pub struct Archives {
     /// Where conversations are that have left the state.
     pub kept: Arc<dyn Archive>,
     /// What enough archives are known to hold, while this node leads.
-    pub safe: watch::Receiver<Option<ArchivedUpto>>,
+    pub safe: watch::Receiver<Option<Safe>>,
+}
+
+/// The word that enough archives hold what is to leave next, for one leader and one state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Safe {
+    /// The term in which the archives were asked.
+    pub term: u64,
+    /// What had left then.
+    pub after: LogIndex,
+    /// What may leave.
+    pub next: ArchivedUpto,
 }
 
 impl Archives {

@@ -19,7 +19,7 @@ use runtime::{Env, Stop, Task};
 use store::{GroupId, SnapshotStore, Wal};
 use tokio::time::{Instant, timeout_at};
 
-use crate::archive::{CellArchive, Keeper, NodeArchive};
+use crate::archive::{CellArchive, NodeArchive, Upkeep};
 use crate::control::{PlanWatch, StateWatch};
 use crate::doors::Doors;
 use crate::doors::presence::Presence;
@@ -111,6 +111,7 @@ impl Cells {
     /// # Errors
     /// When a cell cannot or must not be started; the node is then of no use.
     pub(crate) async fn follow(self) -> NodeError {
+        self.keep_archive();
         let mut control = self.shared.parts.control.clone();
         loop {
             let parts = control.borrow_and_update().clone();
@@ -131,6 +132,20 @@ impl Cells {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// Starts what the node's archive needs as a whole.
+    fn keep_archive(&self) {
+        let parts = &self.shared.parts;
+        let cells = Arc::downgrade(&self.shared);
+        let archives = move || {
+            let cells = cells.upgrade().map(|shared| Self { shared }.all());
+            let cells = cells.unwrap_or_default();
+            cells.iter().map(|cell| cell.archive.clone()).collect()
+        };
+        let upkeep = Upkeep::new(parts.archive.clone(), archives);
+        let edge = &parts.env.edge;
+        edge.spawn("archive upkeep", upkeep.run()).detach();
     }
 
     async fn start(&self, id: CellId, cell: &Cell) -> Result<(), NodeError> {
@@ -154,13 +169,7 @@ impl Cells {
             options: GroupOptions::default(),
         };
         let handle = parts.host.start_group(spec, replica).await?;
-        let archive = CellArchive::new(parts.archive.clone(), id, view.clone());
-        let keeper = Keeper::new(archive.clone(), handle.clone());
-        parts
-            .env
-            .edge
-            .spawn("archive keeper", keeper.run())
-            .detach();
+        let archive = CellArchive::start(parts.archive.clone(), id, view.clone(), &handle);
         let (cell_handle, duties) = self.serve(id, &handle, (&view, &archive));
         let owner = api::CellOwner::new(id, cell_handle);
         parts

@@ -9,7 +9,6 @@ mod step;
 
 use std::sync::Arc;
 
-use domain::cell::archive::ArchivedUpto;
 use domain::cell::homes::HeldBuckets;
 use domain::ids::{CellId, MachineVersion, NodeId, SiteId};
 use domain::plan::VersionedPlan;
@@ -21,6 +20,7 @@ pub use checkpoint::{Seen, Voters};
 pub(crate) use run::run;
 
 use crate::handle::Core;
+use crate::left::Safe;
 
 /// The edge through which a client was last heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Registry for Unregistered {
 pub(crate) struct Duties {
     pub(crate) core: Arc<Core>,
     pub(crate) plan: watch::Receiver<Option<VersionedPlan>>,
-    pub(crate) archived: watch::Receiver<Option<ArchivedUpto>>,
+    pub(crate) archived: watch::Receiver<Option<Safe>>,
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) voters: Arc<dyn Voters>,
     pub(crate) cell: CellId,

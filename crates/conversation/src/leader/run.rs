@@ -27,6 +27,7 @@ use super::{Duties, Edge};
 use crate::concern;
 use crate::hub::Serving;
 use crate::leases::Leases;
+use crate::left::Safe;
 
 /// Leases, quorum and duties are looked at this often even when nothing happens, in milliseconds.
 const ROUND_MS: u64 = 100;
@@ -351,7 +352,7 @@ impl<'a> Term<'a> {
             .borrow_and_update()
             .as_ref()
             .map_or(PlanVersion(0), |plan| plan.version);
-        let archived = *self.duties.archived.borrow();
+        let archived = self.archived();
         self.duties.core.view.with(|cell, _| Facts {
             now,
             deadline: cell.next_deadline(),
@@ -361,8 +362,15 @@ impl<'a> Term<'a> {
             version: cell.version(),
             known: self.known,
             buckets_due: self.buckets.is_some(),
-            archived_due: archived.is_some_and(|next| next.upto > cell.state().meta().archive.upto),
+            archived_due: archived
+                .is_some_and(|safe| safe.after == cell.state().meta().archive.upto),
         })
+    }
+
+    /// What may leave the state by the word of this term.
+    fn archived(&self) -> Option<Safe> {
+        let said = *self.duties.archived.borrow();
+        said.filter(|safe| safe.term == self.term)
     }
 
     fn propose_due(&mut self, facts: Facts, plan: &watch::Receiver<Option<VersionedPlan>>) {
@@ -384,8 +392,8 @@ impl<'a> Term<'a> {
                     Some(newest) => Command::AdoptPlan(newest),
                     None => continue,
                 },
-                Duty::Archived => match *self.duties.archived.borrow() {
-                    Some(next) => Command::ArchivedUpto(next),
+                Duty::Archived => match self.archived() {
+                    Some(safe) => Command::ArchivedUpto(safe.next),
                     None => continue,
                 },
             };

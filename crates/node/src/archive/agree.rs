@@ -1,66 +1,57 @@
-//! Whether enough archives hold a range: decided from what each has said.
-//! Promise: pure; a majority of the voters, on two sites where the voters stand on two, with one hash.
+//! Whether enough archives hold a range, and which day it is: decided from what each voter has said.
+//! Promise: pure; a majority of the voters, on two sites where the voters stand on two, with the hash that
+//! the leader's state has; no single wall clock moves the day.
 //! Not here: asking them (`collect`).
 
 use std::collections::BTreeSet;
 
 use store::archive::Hash16;
 
-/// What a voter said of a range.
+/// What is in a range: as the state has it, or as an archive was read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Held {
-    /// The hash over it, read back from disk.
+    /// The hash over it, beginning from zeros.
     pub(super) digest: Hash16,
     /// How many conversations.
     pub(super) count: u64,
 }
 
-/// A voter and its word; `None` when it has not written everything, or has not answered.
-#[derive(Debug, Clone)]
+/// A voter and its word.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Word {
     /// Where it stands.
     pub(super) site: String,
-    /// What it holds.
+    /// What it holds; `None` when it has not written everything, or has not answered.
     pub(super) held: Option<Held>,
+    /// The UTC day by its wall clock; `None` when it has not answered.
+    pub(super) day: Option<u32>,
 }
 
-/// What the words come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Judgement {
-    /// Enough hold it.
-    Safe(Hash16),
-    /// Not enough have said so yet.
-    Wait,
-    /// A majority holds something else than this node does.
-    WeDiffer,
-}
-
-/// Judges the words of all voters, our own first.
-pub(super) fn judge(count: u64, words: &[Word]) -> Judgement {
+/// Whether a majority of all voters, on two sites where there are two, hold what the state has.
+pub(super) fn is_safe(expected: Held, words: &[Word]) -> bool {
     let majority = words.len() / 2 + 1;
     let all_sites: BTreeSet<&str> = words.iter().map(|word| word.site.as_str()).collect();
-    let ours = words.first().and_then(|word| word.held);
-    for held in words.iter().filter_map(|word| word.held) {
-        let same = words.iter().filter(|word| word.held == Some(held));
-        let sites: BTreeSet<&str> = same.clone().map(|word| word.site.as_str()).collect();
-        let enough = same.count() >= majority && sites.len() >= all_sites.len().min(2);
-        if enough && held.count == count {
-            return match ours {
-                Some(own) if own == held => Judgement::Safe(held.digest),
-                Some(_) => Judgement::WeDiffer,
-                None => Judgement::Wait,
-            };
-        }
-    }
-    match ours {
-        Some(own) if own.count != count => Judgement::WeDiffer,
-        _ => Judgement::Wait,
-    }
+    let same = words.iter().filter(|word| word.held == Some(expected));
+    let sites: BTreeSet<&str> = same.clone().map(|word| word.site.as_str()).collect();
+    same.count() >= majority && sites.len() >= all_sites.len().min(2)
+}
+
+/// The last day that a majority of all voters have reached, each by its own clock; `None` while no
+/// majority has answered. One clock that is wrong moves it by nothing where there are three voters.
+pub(super) fn day_reached(words: &[Word]) -> Option<u32> {
+    let mut days: Vec<u32> = words.iter().filter_map(|word| word.day).collect();
+    days.sort_unstable_by(|a, b| b.cmp(a));
+    days.get(words.len() / 2).copied()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const EXPECTED: Held = Held {
+        digest: [1; 16],
+        count: 5,
+    };
 
     fn word(site: &str, held: Option<(u8, u64)>) -> Word {
         Word {
@@ -69,7 +60,16 @@ mod tests {
                 digest: [byte; 16],
                 count,
             }),
+            day: None,
         }
+    }
+
+    fn days(days: &[Option<u32>]) -> Vec<Word> {
+        let word = |day: &Option<u32>| Word {
+            day: *day,
+            ..Word::default()
+        };
+        days.iter().map(word).collect()
     }
 
     #[test]
@@ -79,7 +79,19 @@ mod tests {
             word("iad", Some((1, 5))),
             word("sha", None),
         ];
-        assert_eq!(judge(5, &words), Judgement::Safe([1; 16]));
+        assert!(is_safe(EXPECTED, &words));
+    }
+
+    #[test]
+    fn a_leader_whose_own_archive_is_sick_counts_the_others() {
+        for ours in [None, Some((9, 5)), Some((1, 6))] {
+            let words = [
+                word("fra", ours),
+                word("iad", Some((1, 5))),
+                word("sha", Some((1, 5))),
+            ];
+            assert!(is_safe(EXPECTED, &words));
+        }
     }
 
     #[test]
@@ -89,39 +101,25 @@ mod tests {
             word("fra", Some((1, 5))),
             word("iad", None),
         ];
-        assert_eq!(judge(5, &words), Judgement::Wait);
+        assert!(!is_safe(EXPECTED, &words));
         let one_site = [
             word("fra", Some((1, 5))),
             word("fra", Some((1, 5))),
             word("fra", None),
         ];
-        assert_eq!(judge(5, &one_site), Judgement::Safe([1; 16]));
+        assert!(is_safe(EXPECTED, &one_site));
     }
 
     #[test]
-    fn a_leader_that_differs_from_the_others_says_nothing_and_mends_its_own() {
-        let words = [
-            word("fra", Some((9, 5))),
-            word("iad", Some((1, 5))),
-            word("sha", Some((1, 5))),
-        ];
-        assert_eq!(judge(5, &words), Judgement::WeDiffer);
-        let surplus = [
-            word("fra", Some((9, 6))),
-            word("iad", None),
-            word("sha", None),
-        ];
-        assert_eq!(judge(5, &surplus), Judgement::WeDiffer);
-    }
-
-    #[test]
-    fn others_who_agree_on_another_count_than_was_sealed_are_not_believed() {
-        let words = [
-            word("fra", Some((1, 5))),
-            word("iad", Some((2, 4))),
-            word("sha", Some((2, 4))),
-        ];
-        assert_eq!(judge(5, &words), Judgement::Wait);
+    fn others_who_agree_on_something_else_than_was_sealed_are_not_believed() {
+        for theirs in [(2, 5), (1, 4)] {
+            let words = [
+                word("fra", Some((1, 5))),
+                word("iad", Some(theirs)),
+                word("sha", Some(theirs)),
+            ];
+            assert!(!is_safe(EXPECTED, &words));
+        }
     }
 
     #[test]
@@ -131,7 +129,24 @@ mod tests {
             word("iad", None),
             word("sha", None),
         ];
-        assert_eq!(judge(5, &words), Judgement::Wait);
-        assert_eq!(judge(0, &[]), Judgement::Wait);
+        assert!(!is_safe(EXPECTED, &words));
+        assert!(!is_safe(EXPECTED, &[]));
+    }
+
+    #[test]
+    fn one_clock_in_three_moves_no_day() {
+        let ahead = [Some(20_365), Some(20_000), Some(20_000)];
+        assert_eq!(day_reached(&days(&ahead)), Some(20_000));
+        let behind = [Some(0), Some(20_000), Some(20_001)];
+        assert_eq!(day_reached(&days(&behind)), Some(20_000));
+    }
+
+    #[test]
+    fn a_voter_that_is_down_leaves_the_lower_of_two_clocks() {
+        let ahead = [Some(20_365), Some(20_000), None];
+        assert_eq!(day_reached(&days(&ahead)), Some(20_000));
+        let alone = [Some(20_000), None, None];
+        assert_eq!(day_reached(&days(&alone)), None);
+        assert_eq!(day_reached(&days(&[])), None);
     }
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pb::raft::v1::{
-    ArchiveCopied, ArchiveCopyRequest, ArchiveGetRequest, ArchiveGot, ArchiveHolds,
-    ArchiveHoldsRequest, forward_answer, forward_call,
+    ArchiveCopied, ArchiveCopyRequest, ArchiveGetRequest, ArchiveGot, ArchiveHash, ArchiveHashes,
+    ArchiveHashesRequest, ArchiveHolds, ArchiveHoldsRequest, forward_answer, forward_call,
 };
-use store::archive::Sealing;
+use store::archive::{Hashed, Sealing};
 
 use super::CellArchive;
+use super::agree::Held;
 
 impl CellArchive {
     /// Asks one peer about this cell's archive; `None` when it does not answer in time.
@@ -27,30 +28,71 @@ impl CellArchive {
             .await
     }
 
+    /// What is held of a range that is still in this node's state. An archive that holds something else
+    /// than the leader's state is compared with our own state, by which alone it is judged.
     async fn answer_holds(&self, asked: &ArchiveHoldsRequest) -> ArchiveHolds {
-        let Ok(start) = asked.start.as_ref().try_into() else {
-            return ArchiveHolds::default();
+        let day = self.shared.of.today();
+        let left = self
+            .shared
+            .view
+            .with(|cell, _| cell.state().meta().archive.upto.0);
+        let held = match left <= asked.after && asked.after <= asked.upto {
+            true => self.holds(asked.after, asked.upto).await,
+            false => None,
         };
-        let held = self.holds(asked.after, asked.upto, start).await;
-        held.map_or_else(ArchiveHolds::default, |held| ArchiveHolds {
+        let Some(held) = held else {
+            return ArchiveHolds {
+                day,
+                ..ArchiveHolds::default()
+            };
+        };
+        let expected = asked.digest.as_ref().try_into().ok().map(|digest| Held {
+            digest,
+            count: asked.count,
+        });
+        if expected.is_some_and(|expected| expected != held) {
+            self.write_anew();
+        }
+        ArchiveHolds {
             written: true,
             count: held.count,
             digest: Bytes::copy_from_slice(&held.digest),
-        })
+            day,
+        }
     }
 
     async fn answer_get(&self, asked: &ArchiveGetRequest) -> Option<ArchiveGot> {
         let cell = self.shared.cell.0;
-        let found = self
-            .shared
-            .of
-            .store
-            .get(cell, asked.conversation)
-            .await
-            .ok()?;
+        let before = self.standing(asked.upto);
+        let found = self.shared.of.store.get(cell, asked.conversation).await;
+        let after = self.standing(asked.upto);
         Some(ArchiveGot {
-            record: found.map(|record| record.blob).unwrap_or_default(),
-            complete: self.is_complete(),
+            record: found.ok()?.map(|record| record.blob).unwrap_or_default(),
+            complete: before.complete && after.complete,
+            dropped_upto: after.dropped_upto,
+        })
+    }
+
+    async fn answer_hashes(&self, asked: &ArchiveHashesRequest) -> Option<ArchiveHashes> {
+        let after = Sealing {
+            sealed: asked.sealed,
+            conversation: asked.conversation,
+        };
+        let (store, cell) = (&self.shared.of.store, self.shared.cell.0);
+        let page = store.hashes(cell, after, asked.upto).await.ok()?;
+        let next = page.next.unwrap_or(after);
+        let told = |hashed: &Hashed| {
+            Some(ArchiveHash {
+                sealed: hashed.at.sealed,
+                conversation: hashed.at.conversation,
+                hash: Bytes::copy_from_slice(&hashed.hash?),
+            })
+        };
+        Some(ArchiveHashes {
+            hashes: page.hashes.iter().filter_map(told).collect(),
+            more: page.next.is_some(),
+            sealed: next.sealed,
+            conversation: next.conversation,
         })
     }
 
@@ -89,6 +131,10 @@ pub(crate) async fn answer(
             Some(Response::ArchiveHolds(archive.answer_holds(asked).await))
         }
         Request::ArchiveGet(asked) => archive.answer_get(asked).await.map(Response::ArchiveGot),
+        Request::ArchiveHashes(asked) => archive
+            .answer_hashes(asked)
+            .await
+            .map(Response::ArchiveHashes),
         Request::ArchiveCopy(asked) => archive
             .answer_copy(asked)
             .await

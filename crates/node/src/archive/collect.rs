@@ -1,110 +1,275 @@
-//! A leader's question to the voters: which part of what is sealed do you hold?
-//! Promise: our own word is read back from disk like everybody else's; nobody is waited for longer than a
-//! second.
-//! Not here: judging the words (`agree`), answering (`ask`).
+//! While this node leads a cell: asks the voters what they hold of what is sealed, and says what may leave.
+//! Promise: what is asked for is what the leader's state has, so a leader whose own archive is sick holds
+//! nothing up; our own word is read back from disk like everybody else's; nobody is waited for longer than
+//! a second; a range that is asked for stays the same until it has left.
+//! Not here: judging the words (`agree`), answering (`ask`), proposing (`conversation`).
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 
-use domain::cell::archive::ArchivedUpto;
+use conversation::{CellReplica, Safe};
+use domain::cell::archive::{ArchiveRecord, ArchivedUpto};
 use domain::cell::checkpoint::Digest;
+use domain::cell::conversation::Conversation;
 use domain::ids::{LogIndex, NodeId};
 use futures::future::join_all;
 use pb::raft::v1::{ArchiveHoldsRequest, forward_answer, forward_call};
-
-use store::archive::{ArchiveError, ChainError, Sealing};
+use ports::Group;
+use store::archive::{ArchiveError, ChainError, Hash16, Sealing, chain_step};
+use tokio::time::{Instant, sleep_until};
 
 use super::CellArchive;
-use super::agree::{Held, Judgement, Word, judge};
+use super::agree::{Held, Word, day_reached, is_safe};
+use super::record::hash_of;
 
+/// How often the voters are asked.
+const ROUND: Duration = Duration::from_millis(500);
 /// Nobody is waited for longer.
 const ASK_WAIT: Duration = Duration::from_secs(1);
 /// Conversations that leave by one entry at most: letting them go takes milliseconds.
 const LEAVING_MAX: usize = 2_048;
 
-/// A range that is to leave.
-#[derive(Debug, Clone, Copy)]
-struct Range {
-    after: LogIndex,
-    upto: LogIndex,
-    count: u64,
-    day: u32,
-    start: Digest,
+/// The task that asks.
+pub(crate) struct Collector {
+    archive: CellArchive,
+    group: raft::GroupHandle<CellReplica>,
+    leaving: Option<Leaving>,
 }
 
-impl CellArchive {
-    /// What may leave the state, by the word of enough voters; `None` where nothing may.
-    pub(super) async fn collect(&self, voters: &[u64]) -> Option<ArchivedUpto> {
-        let range = self.next_range()?;
-        let us = self.shared.of.node;
-        let others = voters.iter().filter(|voter| **voter != us);
-        let (ours, theirs) = tokio::join!(
-            self.holds(range.after.0, range.upto.0, range.start.0),
-            join_all(others.map(|voter| self.ask_holds(*voter, range)))
-        );
-        let own = Word {
-            site: self.site_of(us),
-            held: ours,
-        };
-        let words: Vec<Word> = std::iter::once(own).chain(theirs).collect();
-        match judge(range.count, &words) {
-            Judgement::Safe(digest) => Some(ArchivedUpto {
-                upto: range.upto,
-                count: range.count,
-                day: range.day,
-                digest: Digest(digest),
-                keep_from_day: self.shared.of.keep_from(),
-            }),
-            Judgement::Wait => None,
-            Judgement::WeDiffer => {
-                tracing::warn!(
-                    cell = self.shared.cell.0,
-                    after = range.after.0,
-                    upto = range.upto.0,
-                    "this node's archive differs from the others': the range is written anew"
-                );
-                self.write_anew(range.after.0, range.upto.0).await;
-                None
-            }
+/// A range that is to leave, as the leader's state has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Leaving {
+    after: LogIndex,
+    upto: LogIndex,
+    hashes: Vec<Hash16>,
+}
+
+impl Leaving {
+    fn held(&self) -> Held {
+        Held {
+            digest: fold([0; 16], &self.hashes),
+            count: self.hashes.len() as u64,
+        }
+    }
+}
+
+impl Collector {
+    pub(crate) fn new(archive: CellArchive, group: raft::GroupHandle<CellReplica>) -> Self {
+        Self {
+            archive,
+            group,
+            leaving: None,
         }
     }
 
-    /// What is sealed, written here, and has not left.
-    fn next_range(&self) -> Option<Range> {
-        let written = LogIndex(self.shared.written.load(Ordering::Acquire));
-        let day = self.shared.of.today();
-        let (sealed, after, start) = self.shared.view.with(|cell, _| {
-            let archive = &cell.state().meta().archive;
-            let sealed = cell
-                .state()
-                .sealed_between(archive.upto, written, LEAVING_MAX + 1);
-            let sealed: Vec<LogIndex> = sealed.into_iter().map(|(index, _)| index).collect();
-            // A leader whose clock is behind prolongs the last day.
-            let day = archive.ranges.last().map_or(day, |last| last.day.max(day));
-            (sealed, archive.upto, (day, archive.digest_before(day)))
-        });
-        let last = *sealed.last()?;
-        let upto = match sealed.len() > LEAVING_MAX {
-            true => LogIndex(last.0 - 1),
-            false => last,
+    /// Asks again and again until the node stops.
+    pub(crate) async fn run(mut self) {
+        let stop = self.archive.shared.of.stop.clone();
+        let mut round_at = Instant::now() + ROUND;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.stopped() => return,
+                () = sleep_until(round_at) => {}
+            }
+            tokio::select! {
+                biased;
+                () = stop.stopped() => return,
+                () = self.round() => {}
+            }
+            round_at = Instant::now() + ROUND;
+        }
+    }
+
+    /// Without a word of this round there is none: an old one may be about another state.
+    async fn round(&mut self) {
+        let leadership = self.group.leadership().borrow().clone();
+        let safe = match leadership.is_self && !self.archive.is_halted() {
+            true => self.collect(leadership.term).await,
+            false => {
+                self.leaving = None;
+                None
+            }
         };
-        let count = sealed.iter().filter(|index| **index <= upto).count() as u64;
-        (count > 0).then_some(Range {
-            after,
-            upto,
-            count,
-            day: start.0,
-            start: start.1,
+        self.archive.shared.safe.send_replace(safe);
+    }
+
+    /// What may leave the state, by the word of enough voters.
+    async fn collect(&mut self, term: u64) -> Option<Safe> {
+        let leaving = self.next_leaving().await;
+        let forgets = self.archive.has_old_ranges();
+        if leaving.hashes.is_empty() && !forgets {
+            return None;
+        }
+        let words = self.ask(&leaving).await;
+        let day = day_reached(&words)?;
+        let keep_from_day = day.saturating_sub(self.archive.shared.of.options.archive_days);
+        let record = self.archive.record();
+        if record.upto != leaving.after {
+            return None;
+        }
+        let next = match leaving.hashes.is_empty() {
+            true => forgetting(&record, leaving.upto, keep_from_day)?,
+            false if is_safe(leaving.held(), &words) => {
+                leaves(&record, &leaving, (day, keep_from_day))
+            }
+            false => return None,
+        };
+        Some(Safe {
+            term,
+            after: leaving.after,
+            next,
         })
     }
 
-    /// What this node's archive holds of a range, read back from disk; `None` where it cannot say.
-    pub(super) async fn holds(&self, after: u64, upto: u64, start: [u8; 16]) -> Option<Held> {
-        if self.shared.written.load(Ordering::Acquire) < upto {
+    /// What has been asked for, as long as it has not left; else what is sealed by now.
+    async fn next_leaving(&mut self) -> Leaving {
+        let after = self.archive.record().upto;
+        if let Some(leaving) = &self.leaving
+            && leaving.after == after
+        {
+            return leaving.clone();
+        }
+        let (after, upto, sealed) = self.archive.shared.view.with(|cell, applied| {
+            let after = cell.state().meta().archive.upto;
+            let sealed = cell.state().sealed_between(after, applied, LEAVING_MAX + 1);
+            (after, applied, sealed)
+        });
+        let upto = match sealed.last() {
+            // What one entry seals leaves as a whole.
+            Some((last, _)) if sealed.len() > LEAVING_MAX => LogIndex(last.0 - 1),
+            Some((last, _)) => *last,
+            None => upto,
+        };
+        let sealed = sealed.into_iter().filter(|(index, _)| *index <= upto);
+        let sealed: Vec<_> = sealed.map(|(_, conversation)| conversation).collect();
+        let leaving = Leaving {
+            after,
+            upto,
+            hashes: self.archive.hashes(sealed).await,
+        };
+        self.leaving = (!leaving.hashes.is_empty()).then(|| leaving.clone());
+        leaving
+    }
+
+    async fn ask(&self, leaving: &Leaving) -> Vec<Word> {
+        let voters = self.group.status().voters;
+        let words = voters.iter().map(|voter| self.word(*voter, leaving));
+        join_all(words).await
+    }
+
+    /// What one voter says: this node like any other.
+    async fn word(&self, voter: u64, leaving: &Leaving) -> Word {
+        let of = &self.archive.shared.of;
+        let expected = leaving.held();
+        let (after, upto) = (leaving.after.0, leaving.upto.0);
+        let (held, day) = match voter == of.node {
+            true => {
+                let held = self.archive.holds(after, upto);
+                (held.await, Some(of.today()))
+            }
+            false => {
+                let request = forward_call::Request::ArchiveHolds(ArchiveHoldsRequest {
+                    after,
+                    upto,
+                    count: expected.count,
+                    digest: expected.digest.to_vec().into(),
+                });
+                read_word(self.archive.ask_peer(voter, request, ASK_WAIT).await)
+            }
+        };
+        if voter == of.node && held.is_some_and(|held| held != expected) {
+            self.archive.write_anew();
+        }
+        Word {
+            site: self.archive.site_of(voter),
+            held,
+            day,
+        }
+    }
+}
+
+fn read_word(answer: Option<forward_answer::Response>) -> (Option<Held>, Option<u32>) {
+    let Some(forward_answer::Response::ArchiveHolds(holds)) = answer else {
+        return (None, None);
+    };
+    let digest = holds.digest.as_ref().try_into().ok();
+    let held = digest.filter(|_| holds.written).map(|digest| Held {
+        digest,
+        count: holds.count,
+    });
+    (held, Some(holds.day))
+}
+
+/// The word that a range may leave. A day that has not come yet prolongs the last range.
+fn leaves(
+    record: &ArchiveRecord,
+    leaving: &Leaving,
+    (day, keep_from_day): (u32, u32),
+) -> ArchivedUpto {
+    let day = record.ranges.last().map_or(day, |last| last.day.max(day));
+    let start = record.digest_before(day).0;
+    ArchivedUpto {
+        upto: leaving.upto,
+        count: leaving.hashes.len() as u64,
+        day,
+        digest: Digest(fold(start, &leaving.hashes)),
+        keep_from_day,
+    }
+}
+
+/// The word that old ranges are forgotten while nothing leaves: the last one goes on, by nothing.
+fn forgetting(record: &ArchiveRecord, upto: LogIndex, keep_from_day: u32) -> Option<ArchivedUpto> {
+    let (first, last) = (record.ranges.first()?, record.ranges.last()?);
+    (first.day < keep_from_day && record.upto < upto).then_some(ArchivedUpto {
+        upto,
+        count: 0,
+        day: last.day,
+        digest: last.digest,
+        keep_from_day,
+    })
+}
+
+fn fold(start: Hash16, hashes: &[Hash16]) -> Hash16 {
+    hashes
+        .iter()
+        .fold(start, |digest, hash| chain_step(digest, *hash))
+}
+
+impl CellArchive {
+    /// What the state remembers of what has left.
+    pub(super) fn record(&self) -> ArchiveRecord {
+        let view = &self.shared.view;
+        view.with(|cell, _| cell.state().meta().archive.clone())
+    }
+
+    /// Whether the state has ranges that are kept no longer, by this node's clock.
+    fn has_old_ranges(&self) -> bool {
+        let oldest = self.record().ranges.first().map(|range| range.day);
+        oldest.is_some_and(|day| day < self.shared.of.keep_from())
+    }
+
+    /// The hashes of conversations as archives have them.
+    pub(super) async fn hashes(&self, sealed: Vec<Arc<Conversation>>) -> Vec<Hash16> {
+        let compute = &self.shared.of.env.compute;
+        let hash = move || {
+            sealed
+                .iter()
+                .map(|conversation| hash_of(conversation))
+                .collect()
+        };
+        compute.run(hash).await
+    }
+
+    /// What this node's archive holds of a range that is still in the state, read back from disk; `None`
+    /// where it cannot say.
+    pub(super) async fn holds(&self, after: u64, upto: u64) -> Option<Held> {
+        let written = self.shared.checked.lock().written();
+        if after < written.after || written.upto < upto {
             return None;
         }
         let cell = self.shared.cell.0;
-        match self.shared.of.store.chain(cell, after, upto, start).await {
+        match self.shared.of.store.chain(cell, after, upto, [0; 16]).await {
             Ok(chained) => Some(Held {
                 digest: chained.digest,
                 count: chained.count,
@@ -113,62 +278,82 @@ impl CellArchive {
                 tracing::warn!(cell, after, upto, %error, "a range of the archive cannot be read back");
                 // What is only busy, or a disk that fails, is not mended by writing once more.
                 if matches!(error, ChainError::Missing { .. }) {
-                    self.write_anew(after, upto).await;
+                    self.write_anew();
                 }
                 None
             }
         }
     }
 
-    /// Lets a range that is still in the state be written once more.
-    async fn write_anew(&self, after: u64, upto: u64) {
-        if let Err(error) = self.discard(after, upto).await {
-            let cell = self.shared.cell.0;
-            tracing::warn!(cell, %error, "a range of the archive was not set aside");
-        }
-        self.shared.written.fetch_min(after, Ordering::AcqRel);
-    }
-
-    /// Has give way whatever is here of what was sealed after an entry and up to another.
-    pub(super) async fn discard(&self, after: u64, upto: u64) -> Result<(), ArchiveError> {
-        let from = Sealing {
-            sealed: after.saturating_add(1),
-            conversation: 0,
-        };
-        let to = Sealing {
-            sealed: upto,
-            conversation: u64::MAX,
-        };
+    /// Has give way whatever is here from one place to another.
+    pub(super) async fn discard(&self, from: Sealing, to: Sealing) -> Result<(), ArchiveError> {
         let store = &self.shared.of.store;
         store.discard(self.shared.cell.0, from, to).await
-    }
-
-    async fn ask_holds(&self, voter: u64, range: Range) -> Word {
-        let request = forward_call::Request::ArchiveHolds(ArchiveHoldsRequest {
-            after: range.after.0,
-            upto: range.upto.0,
-            start: range.start.0.to_vec().into(),
-        });
-        let answer = self.ask_peer(voter, request, ASK_WAIT).await;
-        let held = match answer {
-            Some(forward_answer::Response::ArchiveHolds(holds)) if holds.written => {
-                let digest = holds.digest.as_ref().try_into().ok();
-                digest.map(|digest| Held {
-                    digest,
-                    count: holds.count,
-                })
-            }
-            _ => None,
-        };
-        Word {
-            site: self.site_of(voter),
-            held,
-        }
     }
 
     fn site_of(&self, node: u64) -> String {
         let control = self.shared.of.control.borrow();
         let known = control.nodes.get(&NodeId(node));
         known.map(|node| node.site.to_string()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::cell::archive::ArchivedRange;
+
+    use super::*;
+
+    fn record(days: &[u32]) -> ArchiveRecord {
+        let range = |(at, day): (usize, &u32)| ArchivedRange {
+            after: LogIndex(at as u64 * 10),
+            upto: LogIndex(at as u64 * 10 + 10),
+            day: *day,
+            count: 1,
+            digest: Digest([at as u8 + 1; 16]),
+        };
+        ArchiveRecord {
+            upto: LogIndex(days.len() as u64 * 10),
+            ranges: days.iter().enumerate().map(range).collect(),
+        }
+    }
+
+    fn leaving() -> Leaving {
+        Leaving {
+            after: LogIndex(20),
+            upto: LogIndex(30),
+            hashes: vec![[7; 16], [8; 16]],
+        }
+    }
+
+    #[test]
+    fn a_range_of_the_same_day_goes_on_from_the_hash_before_and_of_another_from_zeros() {
+        let record = record(&[100, 101]);
+        let same = leaves(&record, &leaving(), (101, 11));
+        assert_eq!(same.digest.0, fold([2; 16], &leaving().hashes));
+        let next = leaves(&record, &leaving(), (102, 12));
+        assert_eq!((next.day, next.keep_from_day), (102, 12));
+        assert_eq!(next.digest.0, leaving().held().digest);
+    }
+
+    #[test]
+    fn a_day_before_the_last_range_prolongs_it() {
+        let record = record(&[100, 101]);
+        let next = leaves(&record, &leaving(), (0, 0));
+        assert_eq!((next.day, next.keep_from_day), (101, 0));
+        assert_eq!(next.digest.0, fold([2; 16], &leaving().hashes));
+    }
+
+    #[test]
+    fn old_ranges_are_forgotten_though_nothing_leaves() {
+        let record = record(&[100, 101]);
+        assert_eq!(forgetting(&record, LogIndex(25), 100), None, "none is old");
+        assert_eq!(
+            forgetting(&record, LogIndex(20), 101),
+            None,
+            "no entry since"
+        );
+        let next = forgetting(&record, LogIndex(25), 101).expect("one is old");
+        assert_eq!((next.count, next.day, next.digest.0), (0, 101, [2; 16]));
     }
 }

@@ -1,43 +1,40 @@
-//! The keeper of a cell's archive on one node: writes, collects while it leads, mends.
-//! Promise: level-triggered: whatever is sealed in the state and not here is written, whatever has left
-//! and is not here is fetched; every step is bounded.
-//! Not here: each step (`collect`, `repair`).
+//! The writer of a cell's archive on one node.
+//! Promise: level-triggered: whatever is sealed in the state and not here is written; it alone says what was
+//! written; what is here is thrown away only where the state still has everything of that range, and is
+//! written again at once.
+//! Not here: what has left (`repair`), what may leave (`collect`), damage and old days (`upkeep`).
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use domain::cell::conversation::Conversation;
 use domain::ids::LogIndex;
-use ports::Group;
-use store::archive::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX, ArchiveError, Record, Sealing};
+use store::archive::{
+    APPEND_BYTES_MAX, APPEND_RECORDS_MAX, ArchiveError, Record, Sealing, chain_step,
+};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::CellArchive;
+use super::checked::Stretch;
 use super::record::record;
-use super::repair::Repair;
 
 /// How soon after an entry the state is looked at for what was sealed: a batch of many.
 const WRITE_AFTER: Duration = Duration::from_millis(100);
-/// How often a leader asks what others hold, and everybody looks at what has left.
-const ROUND: Duration = Duration::from_millis(500);
-/// Pause after a write that failed.
+/// Pause after a write that failed, and between two times that everything is written anew: the second
+/// reads back up to 10,000 conversations.
 const WRITE_AGAIN: Duration = Duration::from_secs(5);
-/// How often old days are dropped.
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
-/// How often what lies on disk is read back, and how much of it: 360 MiB an hour.
-const SCRUB_EVERY: Duration = Duration::from_secs(10);
-const SCRUB_BYTES: u64 = 1 << 20;
 
-/// The task of one cell's archive.
+/// The task that writes.
 pub(crate) struct Keeper {
     archive: CellArchive,
-    group: raft::GroupHandle<conversation::CellReplica>,
-    repair: Repair,
+    /// Where writing goes on: after this entry, or after what has left.
+    after: u64,
     write_at: Option<Instant>,
-    prune_at: Instant,
-    scrub_at: Instant,
+    /// When everything that is still in the state is written anew.
+    anew_at: Option<Instant>,
+    anew_last: Option<Instant>,
 }
 
 /// Why a batch was not written.
@@ -50,78 +47,40 @@ enum WriteFault {
 }
 
 impl Keeper {
-    pub(crate) fn new(
-        archive: CellArchive,
-        group: raft::GroupHandle<conversation::CellReplica>,
-    ) -> Self {
-        let now = Instant::now();
+    pub(crate) fn new(archive: CellArchive) -> Self {
         Self {
-            repair: Repair::new(archive.clone()),
             archive,
-            group,
-            write_at: Some(now),
-            prune_at: now + ROUND,
-            scrub_at: now,
+            after: 0,
+            write_at: Some(Instant::now()),
+            anew_at: None,
+            anew_last: None,
         }
     }
 
-    /// Keeps the archive until the node stops.
+    /// Writes until the node stops.
     pub(crate) async fn run(mut self) {
         let shared = self.archive.shared.clone();
         let mut applied = shared.view.applied();
         let stop = shared.of.stop.clone();
-        let mut round_at = Instant::now() + ROUND;
         loop {
-            let wake_at = self.write_at.map_or(round_at, |at| at.min(round_at));
-            let waits = self.write_at.is_none();
+            let (write_at, anew_at) = (self.write_at, self.anew_at);
             tokio::select! {
                 biased;
                 () = stop.stopped() => return,
-                () = moved(&mut applied), if waits => {
-                    self.write_at = Some(Instant::now() + WRITE_AFTER);
-                    continue;
+                () = shared.anew.notified(), if anew_at.is_none() => {
+                    let now = Instant::now();
+                    self.anew_at = Some(self.anew_last.map_or(now, |last| now.max(last + WRITE_AGAIN)));
                 }
-                () = sleep_until(wake_at) => {}
+                () = at(anew_at), if anew_at.is_some() => {
+                    self.anew_at = None;
+                    self.write_anew().await;
+                    self.anew_last = Some(Instant::now());
+                }
+                () = at(write_at), if write_at.is_some() => self.write().await,
+                () = moved(&mut applied), if write_at.is_none() => {
+                    self.write_at = Some(Instant::now() + WRITE_AFTER);
+                }
             }
-            if self.write_at.is_some_and(|at| at <= Instant::now()) {
-                self.write().await;
-            }
-            if Instant::now() >= round_at {
-                self.round().await;
-                round_at = Instant::now() + ROUND;
-            }
-        }
-    }
-
-    async fn round(&mut self) {
-        self.collect().await;
-        self.repair.step().await;
-        let now = Instant::now();
-        let of = &self.archive.shared.of;
-        if now >= self.prune_at {
-            self.prune_at = now + PRUNE_EVERY;
-            match of.store.prune(of.env.clock.now_ms()).await {
-                Ok(pruned) if pruned.files > 0 => tracing::info!(
-                    files = pruned.files,
-                    bytes = pruned.bytes,
-                    "days that are kept no longer were dropped from the archive"
-                ),
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "old days of the archive were not dropped"),
-            }
-        }
-        if now >= self.scrub_at {
-            self.scrub_at = now + SCRUB_EVERY;
-            of.look().await;
-            match of.store.scrub_step(SCRUB_BYTES).await {
-                Ok(scrubbed) if scrubbed.damages > 0 => self.repair.look_again(),
-                Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "the archive was not read back"),
-            }
-        }
-        for notice in of.store.notices() {
-            tracing::warn!(%notice, "the archive was put right");
-            self.repair.look_again();
         }
     }
 
@@ -140,9 +99,8 @@ impl Keeper {
     /// Writes one batch; whether that was all.
     async fn write_batch(&mut self) -> Result<bool, WriteFault> {
         let shared = self.archive.shared.clone();
-        let written = shared.written.load(Ordering::Acquire);
         let (sealed, applied, from) = shared.view.with(|cell, applied| {
-            let from = LogIndex(written.max(cell.state().meta().archive.upto.0));
+            let from = LogIndex(self.after.max(cell.state().meta().archive.upto.0));
             let sealed = cell
                 .state()
                 .sealed_between(from, applied, APPEND_RECORDS_MAX);
@@ -155,13 +113,25 @@ impl Keeper {
             Some((last, _)) if !whole => last.0.saturating_sub(1),
             _ => applied.0,
         };
+        let sealed = sealed.into_iter().map(|(_, conversation)| conversation);
+        self.put(sealed.collect()).await?;
+        self.after = upto.max(from.0);
+        shared.checked.lock().wrote(Stretch {
+            after: from.0,
+            upto: self.after,
+        });
+        Ok(whole)
+    }
+
+    async fn put(&self, sealed: Vec<Arc<Conversation>>) -> Result<(), WriteFault> {
         let mut batch: Vec<Record> = Vec::new();
         let mut bytes = 0;
-        for (_, conversation) in sealed {
+        for conversation in sealed {
             let id = conversation.id.index.0;
             let record = self.encode(conversation).await;
             let record = record.ok_or(WriteFault::Unsealed(id))?;
-            if bytes + record.blob.len() > APPEND_BYTES_MAX && !batch.is_empty() {
+            let full = bytes + record.blob.len() > APPEND_BYTES_MAX;
+            if (full && !batch.is_empty()) || batch.len() == APPEND_RECORDS_MAX {
                 self.archive.append(std::mem::take(&mut batch)).await?;
                 bytes = 0;
             }
@@ -171,11 +141,10 @@ impl Keeper {
         if !batch.is_empty() {
             self.archive.append(batch).await?;
         }
-        shared.written.store(upto.max(from.0), Ordering::Release);
-        Ok(whole)
+        Ok(())
     }
 
-    async fn encode(&self, conversation: std::sync::Arc<Conversation>) -> Option<Record> {
+    async fn encode(&self, conversation: Arc<Conversation>) -> Option<Record> {
         let compute = &self.archive.shared.of.env.compute;
         compute
             .run(move || {
@@ -185,18 +154,70 @@ impl Keeper {
             .await
     }
 
-    /// While this node leads the cell: asks what the others hold and says what may leave.
-    async fn collect(&self) {
-        let leads = self.group.leadership().borrow().is_self;
-        let safe = if leads {
-            let voters = self.group.status().voters;
-            self.archive.collect(&voters).await
-        } else {
-            None
+    /// Writes once more everything that is still in the state: what is here and whole is passed over.
+    async fn write_anew(&mut self) {
+        let cell = self.archive.shared.cell.0;
+        tracing::warn!(
+            cell,
+            "what is sealed is compared with the archive and written anew where it differs"
+        );
+        self.after = 0;
+        let written = async {
+            while !self.write_batch().await? {}
+            self.without_surplus().await
         };
-        if let Some(safe) = safe {
-            self.archive.shared.safe.send_replace(Some(safe));
+        if let Err(error) = written.await {
+            tracing::warn!(cell, %error, "ended conversations are not archived; it is tried again");
+            self.write_at = Some(Instant::now() + WRITE_AGAIN);
+            self.archive.write_anew();
         }
+    }
+
+    /// Has give way what the state does not have beside what it has, and writes that again.
+    async fn without_surplus(&self) -> Result<(), WriteFault> {
+        let shared = &self.archive.shared;
+        let (after, sealed) = shared.view.with(|cell, _| {
+            let after = cell.state().meta().archive.upto;
+            let upto = LogIndex(self.after);
+            (
+                after.0,
+                cell.state().sealed_between(after, upto, usize::MAX),
+            )
+        });
+        let sealed: Vec<_> = sealed.into_iter().map(|(_, found)| found).collect();
+        let hashes = self.archive.hashes(sealed.clone()).await;
+        let (store, cell) = (&shared.of.store, shared.cell.0);
+        let Ok(chained) = store.chain(cell, after, self.after, [0; 16]).await else {
+            // Not known, and nothing to throw anything away for.
+            return Ok(());
+        };
+        let digest = hashes
+            .iter()
+            .fold([0; 16], |digest, hash| chain_step(digest, *hash));
+        if (chained.digest, chained.count) == (digest, hashes.len() as u64) {
+            return Ok(());
+        }
+        tracing::warn!(
+            cell,
+            after,
+            upto = self.after,
+            "the archive holds what was never sealed: the range is written anew"
+        );
+        // Until it is written again, nothing of it counts, whatever comes in between.
+        shared.checked.lock().doubt();
+        let from = Sealing {
+            sealed: after.saturating_add(1),
+            conversation: 0,
+        };
+        self.archive
+            .discard(from, Sealing::last_of(self.after))
+            .await?;
+        self.put(sealed).await?;
+        shared.checked.lock().wrote(Stretch {
+            after,
+            upto: self.after,
+        });
+        Ok(())
     }
 }
 
@@ -211,21 +232,30 @@ impl CellArchive {
                     let Some(ours) = store.get(cell, conversation).await? else {
                         continue;
                     };
-                    let at = Sealing {
-                        sealed: ours.sealed,
-                        conversation,
-                    };
                     tracing::warn!(
                         cell,
                         conversation,
                         "the archive held another record; it gives way"
                     );
-                    store.discard(cell, at, at).await?;
+                    store.discard(cell, ours.sealing(), ours.sealing()).await?;
                 }
                 done => return done,
             }
         }
         store.append(batch).await
+    }
+
+    /// Has the keeper write anew what is still in the state.
+    pub(super) fn write_anew(&self) {
+        self.shared.anew.notify_one();
+    }
+}
+
+/// Resolves at a moment, if there is one.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

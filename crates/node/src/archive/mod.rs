@@ -7,36 +7,39 @@
 
 mod agree;
 mod ask;
+mod checked;
 mod collect;
 mod keep;
+mod mend;
 mod read;
 mod record;
 mod repair;
-
-#[cfg(test)]
-pub(crate) use repair::Repair;
+mod upkeep;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use conversation::View;
-use domain::cell::archive::ArchivedUpto;
+use conversation::{CellReplica, Safe, View};
 use domain::ids::CellId;
 use parking_lot::Mutex;
 use pb::api::v1::ArchiveView;
+use ports::Halt;
 use runtime::{Env, Stop};
 use store::archive::{
     Archive, ArchiveOptions, ArchiveStatus, IndexState, MemoryIndexes, OpenIndex, SledIndexes,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+use self::checked::Checked;
+use self::collect::Collector;
+use self::keep::Keeper;
+use self::repair::Repair;
 use crate::control::StateWatch;
 use crate::doors::Doors;
 use crate::error::NodeError;
 
 pub(crate) use ask::answer;
-pub(crate) use keep::Keeper;
+pub(crate) use upkeep::Upkeep;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -87,26 +90,43 @@ pub(crate) struct Shared {
     pub(crate) of: NodeArchive,
     pub(crate) cell: CellId,
     pub(crate) view: View,
-    /// Everything that was sealed up to this entry was appended here.
-    pub(crate) written: AtomicU64,
-    /// Every range that has left the state is here and has its hash.
-    pub(crate) complete: AtomicBool,
+    /// Why the replica is halted, if it is: its state stands still then.
+    halted: watch::Receiver<Option<Arc<Halt>>>,
+    /// What is known to be here.
+    checked: Mutex<Checked>,
+    /// What is still in the state is to be written anew.
+    anew: Notify,
     /// What enough archives hold, while this node leads.
-    pub(crate) safe: watch::Sender<Option<ArchivedUpto>>,
+    safe: watch::Sender<Option<Safe>>,
 }
 
 impl CellArchive {
-    pub(crate) fn new(of: NodeArchive, cell: CellId, view: View) -> Self {
-        Self {
+    /// Starts the tasks of a cell's archive, which end with the node.
+    pub(crate) fn start(
+        of: NodeArchive,
+        cell: CellId,
+        view: View,
+        group: &raft::GroupHandle<CellReplica>,
+    ) -> Self {
+        let edge = of.env.edge.clone();
+        let archive = Self {
             shared: Arc::new(Shared {
                 of,
                 cell,
                 view,
-                written: AtomicU64::new(0),
-                complete: AtomicBool::new(false),
+                halted: group.halted(),
+                checked: Mutex::default(),
+                anew: Notify::new(),
                 safe: watch::Sender::new(None),
             }),
-        }
+        };
+        let keeper = Keeper::new(archive.clone());
+        let collector = Collector::new(archive.clone(), group.clone());
+        let repair = Repair::new(archive.clone());
+        edge.spawn("archive keeper", keeper.run()).detach();
+        edge.spawn("archive collector", collector.run()).detach();
+        edge.spawn("archive repair", repair.run()).detach();
+        archive
     }
 
     /// What the cell's leader and its readers use.
@@ -117,9 +137,21 @@ impl CellArchive {
         }
     }
 
-    /// Whether everything that has left the state is here.
+    /// Whether everything that has left the state and is kept is here.
     pub(crate) fn is_complete(&self) -> bool {
-        self.shared.complete.load(Ordering::Acquire)
+        self.standing(0).complete
+    }
+
+    /// Whether this node's replica is halted.
+    fn is_halted(&self) -> bool {
+        self.shared.halted.borrow().is_some()
+    }
+
+    /// Something on disk was found damaged or lost: what has left is read back again, and what has not is
+    /// written again where it is not whole.
+    pub(crate) fn doubt(&self) {
+        self.shared.checked.lock().doubt();
+        self.write_anew();
     }
 
     /// The other members of the cell.

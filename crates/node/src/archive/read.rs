@@ -14,6 +14,46 @@ use super::CellArchive;
 /// No peer is waited for longer.
 const ASK_WAIT: Duration = Duration::from_secs(1);
 
+/// How an archive stands to what has left the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// It has checked everything that it keeps of what has left.
+    pub(super) complete: bool,
+    /// It has dropped what was sealed up to this entry, for lack of room.
+    pub(super) dropped_upto: u64,
+}
+
+impl Standing {
+    /// Whether a conversation that it does not have does not exist: one is sealed after it was opened.
+    fn lacks_nothing_of(self, conversation: u64) -> bool {
+        self.complete && self.dropped_upto <= conversation
+    }
+
+    /// Complete before and after a look.
+    fn if_before(self, before: Self) -> Self {
+        Self {
+            complete: self.complete && before.complete,
+            ..self
+        }
+    }
+}
+
+impl CellArchive {
+    /// How this archive stands to what had left the state at an index that the asker knows of, at this
+    /// moment. A replica that is halted or behind does not know what it lacks.
+    pub(super) fn standing(&self, upto: u64) -> Standing {
+        let dropped_upto = 0;
+        let left_upto = self.record().upto.0;
+        let kept = self.kept_ranges();
+        let checked = self.shared.checked.lock();
+        let whole = kept.iter().all(|range| checked.has(range));
+        Standing {
+            complete: whole && upto <= left_upto && !self.is_halted(),
+            dropped_upto,
+        }
+    }
+}
+
 #[async_trait::async_trait]
 impl Archive for CellArchive {
     async fn conversation(
@@ -21,26 +61,42 @@ impl Archive for CellArchive {
         cell: u32,
         conversation: u64,
     ) -> Result<Option<Bytes>, ArchiveError> {
-        let complete = self.is_complete();
-        let reason = match self.shared.of.store.get(cell, conversation).await {
+        let upto = self.record().upto.0;
+        let before = self.standing(upto);
+        let found = self.shared.of.store.get(cell, conversation).await;
+        let ours = self.standing(upto).if_before(before);
+        let reason = match found {
             Ok(Some(record)) => return Ok(Some(record.blob)),
-            Ok(None) if complete => return Ok(None),
-            Ok(None) => "this node does not have everything yet".to_owned(),
+            Ok(None) if ours.lacks_nothing_of(conversation) => return Ok(None),
+            Ok(None) => "this node does not have everything".to_owned(),
             Err(error) => error.to_string(),
         };
+        // What was dropped everywhere for lack of room is nowhere.
+        let mut everywhere = ours.complete;
         for peer in self.peers() {
-            let request = forward_call::Request::ArchiveGet(ArchiveGetRequest { conversation });
+            let request =
+                forward_call::Request::ArchiveGet(ArchiveGetRequest { conversation, upto });
             let answer = self.ask_peer(peer, request, ASK_WAIT).await;
-            if let Some(forward_answer::Response::ArchiveGot(got)) = answer {
-                if !got.record.is_empty() {
-                    return Ok(Some(got.record));
-                }
-                if got.complete {
-                    return Ok(None);
-                }
+            let Some(forward_answer::Response::ArchiveGot(got)) = answer else {
+                everywhere = false;
+                continue;
+            };
+            let theirs = Standing {
+                complete: got.complete,
+                dropped_upto: got.dropped_upto,
+            };
+            if !got.record.is_empty() {
+                return Ok(Some(got.record));
             }
+            if theirs.lacks_nothing_of(conversation) {
+                return Ok(None);
+            }
+            everywhere &= theirs.complete;
         }
-        Err(ArchiveError::Unreachable { reason })
+        match everywhere {
+            true => Ok(None),
+            false => Err(ArchiveError::Unreachable { reason }),
+        }
     }
 
     async fn find(&self, cell: u32, query: ArchiveQuery) -> Result<ArchivePage, ArchiveError> {

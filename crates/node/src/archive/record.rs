@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use conversation::archive_key;
 use domain::cell::conversation::{Conversation, Ending, Phase};
-use store::archive::{Facts, Record};
+use store::archive::{Facts, Hash16, Record, blob_hash};
 
 /// The record of a sealed conversation; `None` for one that is not sealed.
 pub(super) fn record(conversation: &Conversation, blob: Bytes) -> Option<Record> {
@@ -39,6 +39,11 @@ pub(super) fn record(conversation: &Conversation, blob: Bytes) -> Option<Record>
         },
         blob,
     })
+}
+
+/// The hash that the record of a conversation has in every archive.
+pub(super) fn hash_of(conversation: &Conversation) -> Hash16 {
+    blob_hash(&wire::archive::encode(conversation))
 }
 
 /// The record that a peer's bytes make.

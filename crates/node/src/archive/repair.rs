@@ -1,104 +1,92 @@
-//! What has left the state and must be here: looked at, and fetched from a peer where it is not.
+//! What has left the state and must be here: read back, and mended from a peer where it is not.
 //! Promise: a range counts as here only while its hash, read back from disk, is the one that the cell
-//! agreed on; what a peer sends is believed by that hash alone.
-//! Not here: what has not left yet (`keep`).
+//! agreed on; what could not be read is neither whole nor wrong; a range that cannot be mended keeps none of
+//! the others waiting, and mending keeps nothing from leaving.
+//! Not here: how a range is mended (`mend`), what has not left yet (`keep`).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use domain::cell::archive::ArchivedRange;
-use pb::raft::v1::{ArchiveCopyRequest, forward_answer, forward_call};
-use store::archive::{Record, Sealed, Sealing, chain_step};
-use tokio::time::Instant;
+use store::archive::ChainError;
+use tokio::time::{Instant, sleep_until};
 
 use super::CellArchive;
-use super::record::of_bytes;
+use super::mend::Mended;
 
-/// One page of a peer's is waited for no longer.
-const COPY_WAIT: Duration = Duration::from_secs(5);
-/// Pages that one attempt copies: a day of millions, a MiB each.
-const PAGES_MAX: usize = 65_536;
-/// Pause after an attempt that failed everywhere.
+/// How often it is looked whether ranges have grown.
+const ROUND: Duration = Duration::from_millis(500);
+/// Pause after an attempt at a range that failed everywhere.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// How far the ranges were looked at.
+/// The task that looks and mends.
 pub(crate) struct Repair {
     archive: CellArchive,
-    /// By the beginning of each range: up to where it has the right hash, and that hash.
-    checked: BTreeMap<u64, (u64, [u8; 16])>,
-    not_before: Option<Instant>,
+    /// By the beginning of a range: when it is tried again.
+    not_before: BTreeMap<u64, Instant>,
+}
+
+/// How a range is here.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// With the agreed hash.
+    Whole,
+    /// With another one, or with a record that is damaged.
+    Differs,
+    /// It cannot be said at present.
+    Unknown,
 }
 
 impl Repair {
     pub(crate) fn new(archive: CellArchive) -> Self {
         Self {
             archive,
-            checked: BTreeMap::new(),
-            not_before: None,
+            not_before: BTreeMap::new(),
         }
     }
 
-    /// Something on disk was found damaged or lost: every range is looked at again.
-    pub(super) fn look_again(&mut self) {
-        self.checked.clear();
-    }
-
-    /// Looks at one range that has not been looked at, or has grown; mends it if needed.
-    pub(crate) async fn step(&mut self) {
-        let shared = self.archive.shared.clone();
-        let ranges = self.kept_ranges();
-        self.checked
-            .retain(|after, _| ranges.iter().any(|range| range.after.0 == *after));
-        let due = ranges.iter().find(|range| !self.is_checked(range));
-        shared.complete.store(due.is_none(), Ordering::Release);
-        let Some(range) = due else { return };
-        if self.not_before.is_some_and(|at| Instant::now() < at) {
-            return;
-        }
-        self.not_before = None;
-        if self.look(range).await || self.fetch(range).await {
-            let checked = (range.upto.0, range.digest.0);
-            self.checked.insert(range.after.0, checked);
-        } else {
-            self.not_before = Some(Instant::now() + AGAIN);
+    /// Looks and mends until the node stops.
+    pub(crate) async fn run(mut self) {
+        let stop = self.archive.shared.of.stop.clone();
+        let mut round_at = Instant::now() + ROUND;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.stopped() => return,
+                () = sleep_until(round_at) => {}
+            }
+            tokio::select! {
+                biased;
+                () = stop.stopped() => return,
+                () = self.round() => {}
+            }
+            round_at = Instant::now() + ROUND;
         }
     }
 
-    /// The ranges of days that archives keep for certain: the first day may be dropped in the middle of a
-    /// round.
-    fn kept_ranges(&self) -> Vec<ArchivedRange> {
-        let shared = &self.archive.shared;
-        let from = shared.of.keep_from().saturating_add(1);
-        let ranges = shared
-            .view
-            .with(|cell, _| cell.state().meta().archive.ranges.clone());
-        ranges
-            .into_iter()
-            .filter(|range| range.day > from)
-            .collect()
+    /// Looks once at every range that has not been looked at to its end, the oldest first.
+    pub(crate) async fn round(&mut self) {
+        let ranges = self.archive.kept_ranges();
+        self.archive.shared.checked.lock().retain(&ranges);
+        let kept = |after: &u64| ranges.iter().any(|range| range.after.0 == *after);
+        self.not_before.retain(|after, _| kept(after));
+        for range in &ranges {
+            let waits = self.not_before.get(&range.after.0);
+            let waits = waits.is_some_and(|at| Instant::now() < *at);
+            let folded = self.archive.shared.checked.lock().is_folded(range);
+            if !waits && !folded && !self.put_right(range).await {
+                let again = Instant::now() + AGAIN;
+                self.not_before.insert(range.after.0, again);
+            }
+        }
     }
 
-    fn is_checked(&self, range: &ArchivedRange) -> bool {
-        let checked = self.checked.get(&range.after.0);
-        checked.is_some_and(|(upto, digest)| *upto == range.upto.0 && *digest == range.digest.0)
-    }
-
-    /// Whether a range has its hash here; what was looked at before is not read again.
-    async fn look(&self, range: &ArchivedRange) -> bool {
-        let before = self.checked.get(&range.after.0);
-        let (after, start) = before.copied().unwrap_or((range.after.0, [0; 16]));
-        let shared = &self.archive.shared;
-        let store = &shared.of.store;
-        let chained = store.chain(shared.cell.0, after, range.upto.0, start).await;
-        chained.is_ok_and(|chained| chained.digest == range.digest.0)
-    }
-
-    /// Copies a range from the first peer that has it as the cell agreed on it.
-    async fn fetch(&mut self, range: &ArchivedRange) -> bool {
-        self.checked.remove(&range.after.0);
-        if self.look(range).await {
-            return true;
+    /// Whether it was whole, or is now, or has at least got on.
+    async fn put_right(&self, range: &ArchivedRange) -> bool {
+        match self.archive.look(range).await {
+            Look::Whole => return true,
+            Look::Unknown => return false,
+            Look::Differs => {}
         }
         let cell = self.archive.shared.cell.0;
         tracing::warn!(
@@ -106,91 +94,63 @@ impl Repair {
             after = range.after.0,
             upto = range.upto.0,
             conversations = range.count,
-            "a range of the archive is missing or damaged here; it is fetched from a peer"
+            "a range of the archive is missing or damaged here; it is mended from a peer"
         );
         for peer in self.archive.peers() {
-            match self.mend_from(range, peer).await {
-                Ok(()) => {
+            match self.archive.mend(range, peer).await {
+                Ok(Mended::Partly) => return true,
+                Ok(Mended::Wholly) if self.archive.look(range).await == Look::Whole => {
                     tracing::info!(cell, peer, "the range of the archive is whole again");
                     return true;
+                }
+                Ok(Mended::Wholly) => {
+                    tracing::warn!(cell, peer, "the range is not whole after it was mended");
                 }
                 Err(reason) => tracing::warn!(cell, peer, reason, "the range was not mended"),
             }
         }
         false
     }
+}
 
-    /// Copies what a peer has of a range. Only a peer whose copy was as agreed on makes anything here
-    /// give way beside single records.
-    async fn mend_from(&self, range: &ArchivedRange, peer: u64) -> Result<(), String> {
-        self.copy(range, peer).await?;
-        if !self.look(range).await {
-            // Everything that was agreed on is here by now, and something else too.
-            let discarded = self.archive.discard(range.after.0, range.upto.0).await;
-            discarded.map_err(|error| error.to_string())?;
-            self.copy(range, peer).await?;
-        }
-        match self.look(range).await {
-            true => Ok(()),
-            false => Err("it is not whole after everything was copied".to_owned()),
-        }
+impl CellArchive {
+    /// The ranges of which everything must be here.
+    pub(super) fn kept_ranges(&self) -> Vec<ArchivedRange> {
+        let from = self.shared.of.keep_from().saturating_add(1);
+        let mut ranges = self.record().ranges;
+        // The first day may be dropped in the middle of a round.
+        ranges.retain(|range| range.day > from);
+        ranges
     }
 
-    /// Adds what one peer has of a range, if that is what the cell agreed on.
-    async fn copy(&self, range: &ArchivedRange, peer: u64) -> Result<(), String> {
-        let mut after = Sealing {
-            sealed: range.after.0,
-            conversation: u64::MAX,
+    /// Reads a range back; what was read back before is not read again.
+    pub(super) async fn look(&self, range: &ArchivedRange) -> Look {
+        let (doubts, before) = {
+            let checked = self.shared.checked.lock();
+            (checked.doubts(), checked.folded_upto(range))
         };
-        let (mut digest, mut count) = ([0; 16], 0_u64);
-        for _ in 0..PAGES_MAX {
-            let page = self.page(range, peer, after).await?;
-            for record in &page.records {
-                digest = chain_step(digest, record.blob_hash());
-                count += 1;
-            }
-            if !page.records.is_empty() {
-                let appended = self.archive.append(page.records).await;
-                appended.map_err(|error| error.to_string())?;
-            }
-            match page.next.filter(|next| *next > after) {
-                Some(next) => after = next,
-                None if digest == range.digest.0 && count == range.count => return Ok(()),
-                None => return Err("the peer has another range than was agreed on".to_owned()),
-            }
+        let mut found = self.fold(range, before).await;
+        if found == Look::Differs && before.0 != range.after.0 {
+            found = self.fold(range, (range.after.0, [0; 16])).await;
         }
-        Err("the range does not end".to_owned())
+        let mut checked = self.shared.checked.lock();
+        match found {
+            Look::Whole => checked.found_whole(range, doubts),
+            Look::Differs => checked.found_differing(range),
+            Look::Unknown => {}
+        }
+        found
     }
 
-    async fn page(
-        &self,
-        range: &ArchivedRange,
-        peer: u64,
-        after: Sealing,
-    ) -> Result<Sealed, String> {
-        let request = forward_call::Request::ArchiveCopy(ArchiveCopyRequest {
-            sealed: after.sealed,
-            conversation: after.conversation,
-            upto: range.upto.0,
-        });
-        let answer = self.archive.ask_peer(peer, request, COPY_WAIT).await;
-        let Some(forward_answer::Response::ArchiveCopied(page)) = answer else {
-            return Err("the peer does not answer".to_owned());
-        };
-        let ours = |record: &Record| {
-            record.cell == self.archive.shared.cell.0
-                && record.sealed > range.after.0
-                && record.sealed <= range.upto.0
-        };
-        let records: Option<Vec<Record>> = page.records.into_iter().map(of_bytes).collect();
-        let records = records.filter(|records| records.iter().all(ours));
-        Ok(Sealed {
-            records: records.ok_or("the peer gives what is no record of the range")?,
-            damaged: 0,
-            next: page.more.then_some(Sealing {
-                sealed: page.sealed,
-                conversation: page.conversation,
-            }),
-        })
+    async fn fold(&self, range: &ArchivedRange, (after, start): (u64, [u8; 16])) -> Look {
+        let (cell, store) = (self.shared.cell.0, &self.shared.of.store);
+        match store.chain(cell, after, range.upto.0, start).await {
+            Ok(chained) if chained.digest == range.digest.0 => Look::Whole,
+            Ok(_) | Err(ChainError::Missing { .. }) => Look::Differs,
+            Err(ChainError::Archive(error)) => {
+                tracing::debug!(cell, %error, "a range of the archive cannot be read back at present");
+                Look::Unknown
+            }
+        }
     }
 }

@@ -8,16 +8,16 @@ use client::api::{
 use client::{Client, Event};
 use domain::ids::{CellId, ConversationId};
 use runtime::{Env, memory};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::Dev;
 use super::talk_test::{WAIT, client_of, formed, opened, texts};
-use crate::archive::{CellArchive, Repair};
+use crate::archive::CellArchive;
 
 /// Until a conversation that has ended is sealed, with some time for the archives.
-const RESTED: Duration = Duration::from_secs(660);
+pub(super) const RESTED: Duration = Duration::from_secs(660);
 
-fn archives(dev: &Dev) -> Vec<CellArchive> {
+pub(super) fn archives(dev: &Dev) -> Vec<CellArchive> {
     let of = |node: &crate::start::Node| {
         let cell = node.cells().get(CellId(1)).expect("the cell is here");
         cell.archive.clone()
@@ -25,13 +25,13 @@ fn archives(dev: &Dev) -> Vec<CellArchive> {
     dev.nodes().iter().map(of).collect()
 }
 
-fn has(archive: &CellArchive, id: ConversationId) -> bool {
+pub(super) fn has(archive: &CellArchive, id: ConversationId) -> bool {
     let view = &archive.shared.view;
     view.with(|cell, _| cell.conversation(id).is_some())
 }
 
 /// Waits until every replica has let a conversation go.
-async fn left(dev: &Dev, id: &str) -> ConversationId {
+pub(super) async fn left(dev: &Dev, id: &str) -> ConversationId {
     let id: ConversationId = id.parse().unwrap();
     let gone = async {
         while archives(dev).iter().any(|archive| has(archive, id)) {
@@ -42,7 +42,19 @@ async fn left(dev: &Dev, id: &str) -> ConversationId {
     id
 }
 
-async fn ended(client: &Client, first: &SendRequest) -> u64 {
+/// Waits until an archive has everything that has left.
+pub(super) async fn whole(archive: &CellArchive) {
+    let whole = async {
+        while !archive.is_complete() {
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    timeout(WAIT, whole)
+        .await
+        .expect("what is missing is mended");
+}
+
+pub(super) async fn ended(client: &Client, first: &SendRequest) -> u64 {
     let sent = client.customer().send(first.clone()).await.unwrap();
     let close = CloseRequest {
         conversation_id: first.conversation_id.clone(),
@@ -53,7 +65,7 @@ async fn ended(client: &Client, first: &SendRequest) -> u64 {
     sent.sequence
 }
 
-fn message(conversation: &str, request_id: &str, text: &str) -> SendRequest {
+pub(super) fn message(conversation: &str, request_id: &str, text: &str) -> SendRequest {
     SendRequest {
         conversation_id: conversation.to_owned(),
         request_id: request_id.to_owned(),
@@ -63,7 +75,7 @@ fn message(conversation: &str, request_id: &str, text: &str) -> SendRequest {
 }
 
 /// A client of one node alone.
-fn at(env: &Env, dev: &Dev, node: usize) -> Client {
+pub(super) fn at(env: &Env, dev: &Dev, node: usize) -> Client {
     client_of(env, &dev.api_addresses()[node..=node])
 }
 
@@ -158,16 +170,8 @@ async fn is_mended(dev: &Dev, left: ConversationId) {
         if !is_first {
             store.append(vec![record]).await.unwrap();
         }
-        let mut repair = Repair::new(archive.clone());
-        let deadline = Instant::now() + WAIT;
-        loop {
-            repair.step().await;
-            if archive.is_complete() {
-                break;
-            }
-            assert!(Instant::now() < deadline, "the range is not mended");
-            sleep(Duration::from_secs(1)).await;
-        }
+        archive.doubt();
+        whole(&archive).await;
         let mended = store.get(1, left.index.0).await.unwrap();
         let mended = mended.expect("it was fetched");
         let read = wire::archive::decode(&mended.blob).unwrap();

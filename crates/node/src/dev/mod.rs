@@ -5,6 +5,8 @@
 mod wan;
 
 #[cfg(test)]
+mod archive_mend_test;
+#[cfg(test)]
 mod archive_test;
 #[cfg(test)]
 pub(crate) mod canary_test;

@@ -213,6 +213,7 @@ impl Forwards {
             Some(
                 request @ (forward_call::Request::ArchiveHolds(_)
                 | forward_call::Request::ArchiveGet(_)
+                | forward_call::Request::ArchiveHashes(_)
                 | forward_call::Request::ArchiveCopy(_)),
             ) => {
                 let archive = self.account.archive(call.group);

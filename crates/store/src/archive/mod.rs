@@ -43,9 +43,9 @@ pub use sled_index::SledIndexes;
 pub use types::{
     AGENTS_MAX, APPEND_BYTES_MAX, APPEND_RECORDS_MAX, ArchiveError, ArchiveNotice,
     ArchiveOpenError, ArchiveOptions, ArchiveStatus, BLOB_BYTES_MAX, CUSTOMER_BYTES_MAX,
-    ChainError, Chained, Damage, Facts, Figures, Found, Hash16, IndexState, NAME_BYTES_MAX,
-    OpenReport, PAGE_BYTES_MAX, PAGE_RECORDS_MAX, Page, PageToken, Pruned, Record, Scrubbed,
-    Sealed, Sealing, chain_step,
+    ChainError, Chained, Damage, Facts, Figures, Found, HASHES_MAX, Hash16, Hashed, Hashes,
+    IndexState, NAME_BYTES_MAX, OpenReport, PAGE_BYTES_MAX, PAGE_RECORDS_MAX, Page, PageToken,
+    Pruned, Record, Scrubbed, Sealed, Sealing, blob_hash, chain_step,
 };
 
 /// Operations that wait for the archive's task: one of each cell, a repair of each, and a prune.

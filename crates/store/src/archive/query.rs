@@ -11,8 +11,9 @@ use super::entries::{Hit, Table, name_hash};
 use super::lookup::{Direction, Query};
 use super::reader::{Read, Reader, copies};
 use super::types::{
-    ArchiveError, ChainError, Chained, Figures, Found, Hash16, PAGE_BYTES_MAX, PAGE_RECORDS_MAX,
-    Page, PageToken, Record, Sealed, Sealing, chain_step,
+    ArchiveError, ChainError, Chained, Figures, Found, HASHED_BYTES_MAX, HASHES_MAX, Hash16,
+    Hashed, Hashes, PAGE_BYTES_MAX, PAGE_RECORDS_MAX, Page, PageToken, Record, Sealed, Sealing,
+    chain_step,
 };
 
 impl Archive {
@@ -123,6 +124,41 @@ impl Archive {
                 Read::Gone => {}
             }
             last = sealing(&copies[0]);
+        }
+        Ok(page)
+    }
+
+    /// Places and hashes of the records of a cell behind `after` and sealed up to `upto_sealed`, in the
+    /// order of sealing, as they are read back from disk. At most [`HASHES_MAX`].
+    pub async fn hashes(
+        &self,
+        cell: u32,
+        after: Sealing,
+        upto_sealed: u64,
+    ) -> Result<Hashes, ArchiveError> {
+        let mut page = Hashes::default();
+        let Some(from) = after.next() else {
+            return Ok(page);
+        };
+        let hits = self.ordered(cell, from, Sealing::last_of(upto_sealed), HASHES_MAX + 1);
+        let hits = hits.await?;
+        let mut reader = Reader::new(self.core.clone());
+        let (mut bytes, mut last) = (0, after);
+        for (number, copies) in copies(&hits).enumerate() {
+            if number == HASHES_MAX || bytes > HASHED_BYTES_MAX {
+                page.next = Some(last);
+                break;
+            }
+            last = sealing(&copies[0]);
+            let hash = match reader.any(copies).await? {
+                Read::Kept(kept) => {
+                    bytes += kept.record.blob.len();
+                    Some(kept.blob_hash)
+                }
+                Read::Damaged(_) => None,
+                Read::Gone => continue,
+            };
+            page.hashes.push(Hashed { at: last, hash });
         }
         Ok(page)
     }
@@ -292,6 +328,17 @@ fn sealing(hit: &Hit) -> Sealing {
 }
 
 impl Sealing {
+    /// The place before this one; `None` before the first.
+    pub fn before(self) -> Option<Self> {
+        match self.conversation.checked_sub(1) {
+            Some(conversation) => Some(Self {
+                conversation,
+                ..self
+            }),
+            None => self.sealed.checked_sub(1).map(Self::last_of),
+        }
+    }
+
     /// Behind every record that the entry `sealed` has sealed.
     pub fn last_of(sealed: u64) -> Self {
         Self {

@@ -28,6 +28,11 @@ pub const PAGE_RECORDS_MAX: usize = 256;
 /// is given whatever its size.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
 
+/// Hashes of one page: some 40 bytes each, 80 KiB.
+pub const HASHES_MAX: usize = 2_048;
+/// Bytes of blobs that are read for one page of hashes, about: a tenth of a second of a slow disk.
+pub const HASHED_BYTES_MAX: usize = 16 << 20;
+
 /// A cut BLAKE3.
 pub type Hash16 = [u8; 16];
 
@@ -91,8 +96,13 @@ impl Record {
 
     /// What `chain_step` folds.
     pub fn blob_hash(&self) -> Hash16 {
-        hash16(&[&self.blob])
+        blob_hash(&self.blob)
     }
+}
+
+/// The hash of a record's blob.
+pub fn blob_hash(blob: &[u8]) -> Hash16 {
+    hash16(&[blob])
 }
 
 /// One step of the digest over blobs in the order of (sealed, conversation):
@@ -191,6 +201,24 @@ pub struct Sealed {
     pub records: Vec<Record>,
     /// Records of this page that are damaged and therefore left out.
     pub damaged: u32,
+    /// The last record looked at; the next page begins after it. `None` at the end of the range.
+    pub next: Option<Sealing>,
+}
+
+/// The hash of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashed {
+    /// Its place.
+    pub at: Sealing,
+    /// The hash of its blob; `None` where the record is damaged.
+    pub hash: Option<Hash16>,
+}
+
+/// Hashes in the order of sealing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hashes {
+    /// They stand in the order of (sealed, conversation).
+    pub hashes: Vec<Hashed>,
     /// The last record looked at; the next page begins after it. `None` at the end of the range.
     pub next: Option<Sealing>,
 }
