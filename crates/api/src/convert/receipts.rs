@@ -93,7 +93,8 @@ fn exclusion_word(why: Exclusion) -> &'static str {
         Exclusion::AtCapacity => "at capacity",
         Exclusion::NotResponding => "not responding",
         Exclusion::BackOff => "back-off after a miss",
-        Exclusion::PassedOver => "declined it",
+        // Both leave the same mark: not this one again, for a while.
+        Exclusion::PassedOver => "declined it, or it was taken from that one",
         Exclusion::Retired => "retired",
     }
 }

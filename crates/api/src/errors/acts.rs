@@ -113,9 +113,14 @@ fn not_allowed(refused: &Domain) -> Refusal {
 fn queue(refused: &Domain) -> Refusal {
     let said = |reason| refusal(reason, refused.to_string());
     match refused {
-        Domain::QueuePaused { queue, text } => {
-            said(R::QueuePaused).with("queue", queue).with("text", text)
-        }
+        Domain::QueuePaused {
+            queue,
+            text,
+            by_plan,
+        } => said(R::QueuePaused)
+            .with("queue", queue)
+            .with("text", text)
+            .with("byPlan", by_plan),
         Domain::QueuePausedAlready { queue, by, why } => {
             let said = match why.as_str() {
                 "" => refused.to_string(),

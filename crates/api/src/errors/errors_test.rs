@@ -102,9 +102,10 @@ fn first_cases() -> Vec<Case> {
             Domain::QueuePaused {
                 queue: queue.clone(),
                 text: text.clone(),
+                by_plan: true,
             },
             R::QueuePaused,
-            &["queue", "text"],
+            &["byPlan", "queue", "text"],
         ),
     ]
 }

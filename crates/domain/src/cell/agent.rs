@@ -64,6 +64,9 @@ pub struct SetBy {
     pub why: Box<str>,
     /// What the agent had chosen before: a supervisor's ready never goes beyond it.
     pub chosen: Intent,
+    /// What the agent had chosen for after the present work. It becomes `chosen` when that work has ended, and
+    /// is what comes next again when the supervisor takes back what was set.
+    pub next: Option<Intent>,
 }
 
 /// What missed offers on one channel have led to.
@@ -113,13 +116,38 @@ impl Agent {
     }
 
     /// Takes over what the agent chose, or what a supervisor set.
-    pub(crate) fn choose(&mut self, intent: Intent, set_by: Option<Box<SetBy>>, now: CellTime) {
+    pub(crate) fn choose(&mut self, intent: Intent, mut set_by: Option<Box<SetBy>>, now: CellTime) {
         if self.intent != intent {
             self.intent = intent;
             self.intent_since = now;
         }
+        self.next = match (&self.intent, &mut set_by) {
+            (Intent::Ready, Some(set_by)) => set_by.next.take(),
+            _ => None,
+        };
         self.set_by = set_by;
-        self.next = None;
+    }
+
+    /// Whether something was chosen for after the present work.
+    pub(crate) fn has_next(&self) -> bool {
+        let beneath = self.set_by.as_ref().is_some_and(|by| by.next.is_some());
+        self.next.is_some() || beneath
+    }
+
+    /// The present work has ended: what was chosen for after it holds, beneath what a supervisor has set.
+    pub(crate) fn end_of_work(&mut self, now: CellTime) {
+        if let Some(next) = self.next.take() {
+            self.choose(next, None, now);
+        } else if let Some(set_by) = &mut self.set_by
+            && let Some(next) = set_by.next.take()
+        {
+            set_by.chosen = next;
+        }
+    }
+
+    /// Whether missed offers have led to silence on a channel, until the agent acts again.
+    pub fn is_not_responding(&self) -> bool {
+        self.channels.iter().any(|pause| pause.not_responding)
     }
 
     /// Whether the agent is logged in and the client is alive.

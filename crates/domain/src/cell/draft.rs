@@ -257,10 +257,7 @@ impl<'a> Draft<'a> {
         self.freed.push(name.clone());
         let freed = self.freed.iter().filter(|agent| *agent == name).count();
         let left = (self.load(name).count as usize).saturating_sub(freed);
-        let changes = handled
-            || self
-                .agent_now(name)
-                .is_some_and(|agent| agent.next.is_some());
+        let changes = handled || self.agent_now(name).is_some_and(Agent::has_next);
         if !changes {
             return;
         }
@@ -271,10 +268,8 @@ impl<'a> Draft<'a> {
             agent.idle_since = now;
             agent.handled += 1;
         }
-        if left == 0
-            && let Some(next) = agent.next.take()
-        {
-            agent.choose(next, None, now);
+        if left == 0 {
+            agent.end_of_work(now);
         }
     }
 

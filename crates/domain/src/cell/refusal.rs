@@ -60,6 +60,8 @@ pub enum Refusal {
         queue: QueueId,
         /// What the customer reads.
         text: String,
+        /// The floor plan alone pauses it: no supervisor can let it go on.
+        by_plan: bool,
     },
     /// A supervisor has paused the queue already.
     #[error("queue {queue} is paused already, by {by}")]

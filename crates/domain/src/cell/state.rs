@@ -225,6 +225,12 @@ impl State {
         self.is_paused_by_plan(queue) || record.is_some_and(|record| record.paused_by().is_some())
     }
 
+    /// Whether a queue is paused and no supervisor has done it.
+    pub(crate) fn is_paused_by_plan_alone(&self, queue: &QueueId) -> bool {
+        let record = self.queues.get(queue);
+        self.is_paused_by_plan(queue) && record.is_none_or(|record| record.paused_by().is_none())
+    }
+
     /// Whether the plan in force pauses a queue.
     pub(crate) fn is_paused_by_plan(&self, queue: &QueueId) -> bool {
         self.plan()

@@ -247,6 +247,10 @@ fn set_by(stored: &pb::SetBy) -> Read<Box<SetBy>> {
         staff: name(&stored.staff, "set_by.staff")?,
         why: stored.why.as_str().into(),
         chosen: intent(stored.chosen.as_ref())?,
+        next: match &stored.next {
+            Some(next) => Some(intent(Some(next))?),
+            None => None,
+        },
     }))
 }
 

@@ -195,6 +195,7 @@ fn set_by(set_by: &SetBy) -> pb::SetBy {
         staff: set_by.staff.to_string(),
         why: set_by.why.to_string(),
         chosen: Some(intent(&set_by.chosen)),
+        next: set_by.next.as_ref().map(intent),
     }
 }
 

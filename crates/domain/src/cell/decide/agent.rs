@@ -203,9 +203,13 @@ fn set_by(draft: &Draft<'_>, set: &SetIntent) -> Result<Option<Box<SetBy>>, Refu
         return Ok(None);
     };
     check_length("reason", set.why.len(), super::staff::WHY_BYTES_MAX)?;
-    let before = agent.set_by.as_ref().map(|set_by| &set_by.chosen);
-    let chosen = before.unwrap_or(&agent.intent).clone();
-    if set.intent == Intent::Ready && chosen != Intent::Ready {
+    let before = agent.set_by.as_deref();
+    let chosen = before.map_or(&agent.intent, |set_by| &set_by.chosen);
+    // What the agent chose last counts: for after the present work, or what lay beneath the supervisor's hand.
+    let beneath = before.and_then(|set_by| set_by.next.as_ref());
+    let next = agent.next.as_ref().or(beneath);
+    let leaves = chosen != &Intent::Ready || matches!(agent.next, Some(Intent::NotReady { .. }));
+    if set.intent == Intent::Ready && leaves {
         return Err(Refusal::NotAllowed {
             actor: "supervisor",
             act: "make an agent ready who has chosen not to be",
@@ -214,7 +218,8 @@ fn set_by(draft: &Draft<'_>, set: &SetIntent) -> Result<Option<Box<SetBy>>, Refu
     Ok(Some(Box::new(SetBy {
         staff: staff.clone(),
         why: set.why.as_str().into(),
-        chosen,
+        chosen: chosen.clone(),
+        next: next.cloned(),
     })))
 }
 
@@ -276,6 +281,9 @@ pub(super) fn set_next(draft: &mut Draft<'_>, set: &SetIntent) -> Result<Done, R
     } else if let Some(agent) = draft.agent(&set.agent) {
         // The present choice again takes an earlier one back: nothing is to change any more.
         agent.next = (set.intent != agent.intent).then(|| set.intent.clone());
+        if let Some(set_by) = &mut agent.set_by {
+            set_by.next = None;
+        }
     }
     let done = Done::Nothing;
     let rows = rows(draft.state, &set.agent)?;

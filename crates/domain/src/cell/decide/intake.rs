@@ -270,6 +270,7 @@ pub(super) fn check_queue<'p>(
         return Err(Refusal::QueuePaused {
             queue: queue.clone(),
             text: rules.texts.paused.to_string(),
+            by_plan: state.is_paused_by_plan_alone(queue),
         });
     }
     check_not_full(state, queue, rules)?;

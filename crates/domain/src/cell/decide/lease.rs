@@ -355,6 +355,9 @@ pub(super) fn leave(draft: &mut Draft<'_>, name: &AgentId) {
         agent.session = None;
         agent.devices.clear();
         agent.next = None;
+        if let Some(set_by) = &mut agent.set_by {
+            set_by.next = None;
+        }
         agent.channels.clear();
         agent.lease = LeaseState::Gone;
         agent.lease_since = now;

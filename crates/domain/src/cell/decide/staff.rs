@@ -199,6 +199,7 @@ pub(super) fn check_not_paused(
     Err(Refusal::QueuePaused {
         queue: queue.clone(),
         text: rules.map_or(String::new(), |rules| rules.texts.paused.to_string()),
+        by_plan: state.is_paused_by_plan_alone(queue),
     })
 }
 

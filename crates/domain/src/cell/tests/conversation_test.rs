@@ -274,7 +274,8 @@ fn a_paused_queue_answers_with_its_text() {
         refused,
         Err(Refusal::QueuePaused {
             queue: queue("sales"),
-            text: "Back soon".into()
+            text: "Back soon".into(),
+            by_plan: true,
         })
     );
 }

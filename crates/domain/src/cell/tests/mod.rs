@@ -22,6 +22,7 @@ mod homes_test;
 mod leader_test;
 mod lease_test;
 mod matching_test;
+mod next_status_test;
 mod offer_test;
 mod pause_test;
 mod plan_test;

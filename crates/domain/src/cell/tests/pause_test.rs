@@ -50,6 +50,7 @@ fn nothing_new_comes_into_a_paused_queue_and_the_customer_reads_the_plans_text()
     let paused = Refusal::QueuePaused {
         queue: queue("billing"),
         text: "Back soon".into(),
+        by_plan: false,
     };
     assert_eq!(floor.ask(Command::Open(open)), Err(paused.clone()));
     let target = Target::Queue(queue("billing"));
@@ -174,6 +175,7 @@ fn work_of_a_paused_queue_is_assigned_to_nobody_but_may_wait_for_an_agent() {
     let paused = Refusal::QueuePaused {
         queue: queue("sales"),
         text: "Back soon".into(),
+        by_plan: false,
     };
     assert_eq!(floor.assign(id, "ana", false), Err(paused.clone()));
     let target = Target::Agent {

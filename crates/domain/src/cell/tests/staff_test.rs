@@ -537,6 +537,7 @@ fn a_supervisors_not_ready_says_who_and_why_and_reconnecting_does_not_undo_it() 
         staff: staff(),
         why: "she asked for it".into(),
         chosen: Intent::Ready,
+        next: None,
     };
     assert_eq!(record.intent, tea());
     assert_eq!(record.set_by, Some(Box::new(set_by)));
