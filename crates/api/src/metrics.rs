@@ -1,10 +1,11 @@
 //! What an API listener counts of its calls: how many, how they ended, how long they took.
-//! Promise: a traced call has a span, one that failed by our fault always; each call is counted once, when its last word is given or its client has gone; a path that is no
-//! method of ours is counted under one name, so that nobody can add series.
+//! Promise: a traced call has a span, one that failed by our fault always; each call is counted once, when its
+//! last word is given or its client has gone, and as what its client was told, also where the listener ended
+//! it; a path that is no method of ours is counted under one name, so that nobody can add series.
 //! Not here: the page on which it stands (`node::metrics`), messages of streams.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use futures::TryFutureExt;
@@ -139,6 +140,14 @@ impl RpcMetrics {
         self.methods.iter().chain([&self.other])
     }
 
+    /// Counts a call that was answered before any service heard of it.
+    pub fn refused(&self, path: &str, code: Code) {
+        let method = self.at(self.find(path));
+        if let Some(count) = method.ended.get(code as usize) {
+            count.count();
+        }
+    }
+
     /// Where the method of a path stands.
     fn find(&self, path: &str) -> Option<usize> {
         self.methods
@@ -148,6 +157,23 @@ impl RpcMetrics {
 
     fn at(&self, found: Option<usize>) -> &Method {
         found.map_or(&self.other, |at| &self.methods[at])
+    }
+}
+
+/// What a listener answers to a call in place of its service. It travels in the request's extensions and is
+/// given before the service is dropped; without it a dropped call is one that its client gave up.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict(Arc<OnceLock<Code>>);
+
+impl Verdict {
+    /// Says how the call ends. The first word counts.
+    pub fn give(&self, code: Code) {
+        // A second word changes nothing.
+        let _ = self.0.set(code);
+    }
+
+    fn given(&self) -> Option<Code> {
+        self.0.get().copied()
     }
 }
 
@@ -169,9 +195,15 @@ impl<S> Layer<S> for CountedLayer {
     }
 }
 
+/// A service whose calls are counted and not traced.
+pub fn counted<S>(metrics: Arc<RpcMetrics>, service: S) -> CountedService<S> {
+    let tracer = Tracer::default();
+    CountedLayer { metrics, tracer }.layer(service)
+}
+
 /// Services whose calls are counted.
 #[derive(Debug, Clone)]
-pub(crate) struct CountedService<S> {
+pub struct CountedService<S> {
     inner: S,
     layer: CountedLayer,
 }
@@ -193,6 +225,7 @@ where
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
         // Counted as cancelled if the call is dropped before it is answered.
         let mut call = Call::begin(&self.layer, request.uri().path(), request.headers());
+        call.verdict = request.extensions().get().cloned();
         // What comes after goes on with our span.
         if let Some(span) = &call.span
             && let Ok(ours) = HeaderValue::try_from(span.trace().to_string())
@@ -220,6 +253,8 @@ struct Call {
     counted: bool,
     /// Whether it came with a word about being traced.
     was_asked: bool,
+    /// What the listener may say in place of the service.
+    verdict: Option<Verdict>,
     /// Its span, if it is a unary call and traced. The messages of a stream have one each.
     span: Option<OpenSpan>,
 }
@@ -233,6 +268,7 @@ impl Call {
             begun: Instant::now(),
             counted: false,
             was_asked: false,
+            verdict: None,
             span: None,
         };
         if layer.tracer.is_on() && layer.metrics.at(method).took.is_some() {
@@ -292,13 +328,14 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.end(Code::Cancelled);
+        let verdict = self.verdict.as_ref().and_then(Verdict::given);
+        self.end(verdict.unwrap_or(Code::Cancelled));
     }
 }
 
 /// A response whose trailers are looked at.
 #[derive(Debug)]
-pub(crate) struct CountedBody<B> {
+pub struct CountedBody<B> {
     body: B,
     call: Call,
 }

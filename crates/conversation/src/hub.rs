@@ -217,6 +217,8 @@ impl Hub {
                 let depth = actor.mailbox.len();
                 waiting.sum += depth;
                 waiting.max = waiting.max.max(depth);
+                waiting.actors += 1;
+                waiting.busy += usize::from(depth > 0);
             }
         }
         waiting

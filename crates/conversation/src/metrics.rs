@@ -19,6 +19,14 @@ pub const ACTOR_FAILURES: Series = Series {
     help: "Actors that have failed; each harmed its own conversation's streams alone.",
     labels: &["cell"],
 };
+/// Actors with work.
+pub const BUSY_RATIO: Series = Series {
+    name: "antiphon_actor_busy_ratio",
+    kind: Kind::Gauge,
+    help: "Share of the actors in whose mailbox a message waits at this moment; a share that stays near 1 means that \
+           they cannot keep up.",
+    labels: &["cell"],
+};
 /// What waits for actors.
 pub const MAILBOX_DEPTH: Series = Series {
     name: "antiphon_actor_mailbox_depth",
@@ -35,4 +43,16 @@ pub struct Waiting {
     pub sum: usize,
     /// In the fullest.
     pub max: usize,
+    /// Actors that were looked at.
+    pub actors: usize,
+    /// Those among them that have not taken up all of theirs.
+    pub busy: usize,
+}
+
+impl Waiting {
+    /// The share of actors that have something to do, 0 to 1.
+    #[must_use]
+    pub fn busy_ratio(&self) -> f64 {
+        self.busy as f64 / self.actors.max(1) as f64
+    }
 }

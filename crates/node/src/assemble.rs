@@ -41,6 +41,7 @@ use crate::listener::{Bounds, Callers, Served, Server};
 use crate::log::Logs;
 use crate::marks::{self, Ground};
 use crate::metrics::{Metrics, Placed};
+use crate::ready::Readiness;
 use crate::start::{Addresses, Bound, Kept, Running};
 use crate::status::{Account, Gatherer, Notes};
 use crate::telemetry::Telemetry;
@@ -282,10 +283,12 @@ fn serve_peers(
     };
     let callers = Callers::Nodes {
         consensus: Served {
+            calls: None,
             routes: Routes::new(control.host.service()).prepare(),
             lane: env.raft.clone(),
         },
         forwarding: Served {
+            calls: None,
             routes: Routes::new(forwards.service()).prepare(),
             lane: env.edge.clone(),
         },
@@ -337,6 +340,7 @@ async fn serve_clients(
     let connections = usize::try_from(config.limits.connections).unwrap_or(usize::MAX);
     let age = Duration::from_secs(config.limits.connection_age_s);
     let callers = Callers::Clients(Served {
+        calls: Some(rpc.clone()),
         routes: api::routes(&edge, &health)?,
         lane: env.edge.clone(),
     });
@@ -372,6 +376,7 @@ fn serve_admin(
         },
     };
     let callers = Callers::Clients(Served {
+        calls: None,
         routes: Admin::new(metrics, ready).routes(),
         lane: env.edge.clone(),
     });
@@ -484,29 +489,12 @@ fn follow_control(
         })
         .detach();
     let node = running.clone();
-    let ready = follow::readiness(
-        control.state,
-        control.group.leadership(),
-        us,
-        running.cells.clone(),
-        stop.token(),
-    );
-    let token = stop.token();
+    let readiness = Readiness {
+        node,
+        control: control.state,
+        profile: control.profile,
+    };
     env.edge
-        .spawn("readiness", async move {
-            if !ready.await {
-                return;
-            }
-            tokio::select! {
-                biased;
-                () = token.stopped() => return,
-                () = follow::caught_up(&node.control, &node.cells) => {}
-            }
-            if !ports::Cluster::draining(&*node.cluster) {
-                node.health.set_ready(true).await;
-                node.ready.send_replace(true);
-                tracing::info!(at_node = node.identity.node_name, "the node is ready");
-            }
-        })
+        .spawn("readiness", readiness.run(stop.token()))
         .detach();
 }

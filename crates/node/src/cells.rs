@@ -26,7 +26,7 @@ use crate::doors::presence::Presence;
 use crate::error::NodeError;
 use crate::homes::ControlRegistry;
 use crate::marks::{self, Ground};
-use crate::status::{group_view, note_halt};
+use crate::status::{group_view, note_halt, note_passed_over};
 use crate::voters::PeerVoters;
 
 /// One question to another node about a cell.
@@ -319,6 +319,7 @@ impl Cells {
             view.plan_version = cell.plan_version();
             view.commanded = cell.view.with(|_, applied| applied.0);
             note_halt(&mut view, &us, &cell.group.halted());
+            note_passed_over(&mut view, &cell.group);
             if let Some((last, age_ms)) = cell.view.checkpoint() {
                 view.checkpoint = last.mark.index.0;
                 view.checkpoint_age_ms = age_ms;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::cell::version::NEWEST_VERSION;
 use domain::ids::NodeId;
 use pb::raft::v1::{AnnounceRequest, ForwardCall, forward_call};
-use ports::{Door, Group, Leadership, Machine};
+use ports::{Door, Machine};
 use raft::{Directory, GroupHandle, Members};
 use runtime::{Env, Stop};
 use tokio::sync::watch;
@@ -29,9 +29,6 @@ const ANNOUNCE_PAUSE: Duration = Duration::from_millis(500);
 /// How long a restarted node may take to apply what its log holds before it is ready regardless: a
 /// log of 256 MiB beside its snapshot in a few seconds.
 const RECOVERY_WAIT: Duration = Duration::from_secs(10);
-/// How often readiness is looked at until it is reached.
-const READY_EVERY: Duration = Duration::from_millis(10);
-
 /// Takes over what changes in the configuration while the node runs.
 pub(crate) async fn settings(mut config: watch::Receiver<Config>, node: Arc<Running>, stop: Stop) {
     loop {
@@ -166,37 +163,5 @@ pub(crate) async fn caught_up<M: Machine>(control: &GroupHandle<M>, cells: &Cell
     if !late.is_empty() {
         let groups = late.join(", ");
         tracing::warn!(groups, "a replica has not caught up with its log in time");
-    }
-}
-
-/// Says that the node is ready once the control group and a cell have leaders.
-pub(crate) async fn readiness(
-    control: StateWatch,
-    leadership: watch::Receiver<Leadership>,
-    us: u64,
-    cells: Cells,
-    stop: Stop,
-) -> bool {
-    loop {
-        let member =
-            |cell: &domain::control::state::Cell| cell.members.values().any(|node| node.0 == us);
-        let known = leadership.borrow().leader.is_some();
-        let elsewhere = control
-            .borrow()
-            .cells
-            .values()
-            .any(|cell| cell.running && !member(cell));
-        let here = cells
-            .all()
-            .iter()
-            .any(|cell| cell.group.leadership().borrow().leader.is_some());
-        if known && (here || elsewhere) {
-            return true;
-        }
-        tokio::select! {
-            biased;
-            () = stop.stopped() => return false,
-            () = tokio::time::sleep(READY_EVERY) => {}
-        }
     }
 }

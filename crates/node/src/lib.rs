@@ -22,6 +22,7 @@ mod join;
 mod listener;
 mod marks;
 mod metrics;
+mod ready;
 mod refuse;
 mod skip;
 mod start;

@@ -9,7 +9,6 @@ mod ring;
 
 use runtime::trace::LOG_PLACE;
 use tracing::{Span, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
@@ -21,6 +20,10 @@ use crate::config::{Config, LogFormat};
 
 pub use level::{Level, Levels};
 pub use ring::Ring;
+
+/// What the last lines are kept of, whatever the log lets through. What libraries say of themselves is for
+/// those who look into them: openraft alone would push everything else out within minutes.
+const KEPT: &str = "info,openraft=error,h2=error,hyper=error,tonic=error,tower=error,sled=error";
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +112,7 @@ where
     let kept = tracing_subscriber::fmt::layer()
         .with_writer(ring.clone())
         .with_ansi(false)
-        .with_filter(LevelFilter::INFO);
+        .with_filter(level::read(KEPT)?);
     let subscriber = Registry::default()
         .with(layer.with_filter(filter))
         .with(kept);
@@ -180,6 +183,28 @@ mod tests {
         }
         assert_eq!(line["count"], 3);
         assert_eq!(line.as_object().unwrap().len(), 8, "{line}");
+    }
+
+    #[test]
+    fn the_last_lines_are_kept_of_what_nodes_say_and_not_of_what_libraries_do() {
+        let mut config = Config::default();
+        config.log.level = "error".to_owned();
+        let (subscriber, logs) =
+            subscriber(&config, place("fra-n1"), false, std::io::sink).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(target: "raft::group", "ours is kept");
+            tracing::debug!(target: "raft::group", "too small");
+            for n in 0..3_000 {
+                tracing::info!(target: "openraft::engine", n, "a heartbeat");
+                tracing::warn!(target: "h2::proto", n, "a frame");
+            }
+            tracing::error!(target: "openraft::core", "it broke");
+        });
+        let (text, dropped) = logs.ring.text();
+        assert_eq!(dropped, 0);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].contains("ours is kept") && lines[1].contains("it broke"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Passing over an entry that stops every replica of a cell: whether it may be, and who writes it.
-//! Promise: an entry that any replica gets past is never passed over, nor one that does not exist.
+//! Promise: an entry that any replica gets past is never passed over, nor one that does not exist. To ask
+//! again is answered as the first time.
 //! Not here: what a replica does about it (`raft`).
 
 use std::time::Duration;
@@ -9,7 +10,7 @@ use domain::control::state::Cell;
 use domain::ids::CellId;
 use pb::api::v1::{ErrorReason, GroupView, HaltView, Refusal, SkipEntryRequest, SkipEntryResponse};
 use pb::raft::v1::{NodeStatusResponse, SkipWordRequest, SkipWordResponse, forward_answer};
-use ports::ProposeError;
+use ports::{Cure, Group, ProposeError};
 use raft::SkipWord;
 use tokio::time::{Instant, sleep};
 
@@ -33,12 +34,19 @@ pub(crate) async fn write(
     wall_ms: u64,
 ) -> Result<SkipWordResponse, Refusal> {
     let index = word.index;
-    let halted = cell.group.halted().borrow().clone();
-    // A repeated word finds the replica going on; a replica that was never stopped takes none.
-    if halted.is_some_and(|halt| halt.index != index) {
-        return Err(refused(format!(
-            "this replica did not stop at entry {index}"
-        )));
+    if let Some(logged) = cell.group.passed_over(index) {
+        return Ok(SkipWordResponse { logged });
+    }
+    // Judged here as well: between the accounts and this moment another replica may have come to lead,
+    // which has applied the entry and answered for it.
+    match cell.group.halted().borrow().as_deref() {
+        Some(halt) if halt.index == index && halt.cure == Cure::Skip => {}
+        None if *cell.group.applied().borrow() < index => return Err(refuse::not_leader(None)),
+        _ => {
+            return Err(refused(format!(
+                "the replica that leads did not stop at entry {index}: nothing is to be passed over"
+            )));
+        }
     }
     let said = SkipWord {
         index,
@@ -83,8 +91,21 @@ fn accounts<'a>(cell: &str, all: &'a [NodeStatusResponse]) -> Vec<Account<'a>> {
     all.iter().filter_map(of).collect()
 }
 
-/// Why an entry may not be passed over, if it may not.
-fn judge(index: u64, voters: usize, said: &[Account<'_>]) -> Result<(), String> {
+/// What is to be done for an entry that may be passed over.
+#[derive(Debug, PartialEq, Eq)]
+enum Judged {
+    /// The word is to be written.
+    Write,
+    /// It was, at this index.
+    Written(u64),
+}
+
+/// Whether an entry may be passed over, or why not.
+fn judge(index: u64, voters: usize, said: &[Account<'_>]) -> Result<Judged, String> {
+    let words = said.iter().flat_map(|one| &one.view.passed_over);
+    if let Some(word) = words.into_iter().find(|word| word.index == index) {
+        return Ok(Judged::Written(word.logged));
+    }
     let committed = said.iter().map(|one| one.view.committed).max();
     let Some(committed) = committed else {
         return Err("no node that holds a replica of the cell answers".to_owned());
@@ -117,7 +138,7 @@ fn judge(index: u64, voters: usize, said: &[Account<'_>]) -> Result<(), String> 
         }
     }
     if stopped * 2 > voters {
-        return Ok(());
+        return Ok(Judged::Write);
     }
     Err(format!(
         "{stopped} of {voters} replicas are known to have stopped at entry {index}, and a majority must have"
@@ -145,13 +166,18 @@ pub(crate) async fn skip(
     check_programs(gatherer, &cell)?;
     let all = gatherer.accounts().await;
     let said = accounts(&request.cell, &all);
-    judge(request.index, cell.members.len(), &said).map_err(refused)?;
-    let word = SkipWordRequest {
-        index: request.index,
-        by: request.staff,
-        reason: request.reason,
+    let judged = judge(request.index, cell.members.len(), &said).map_err(refused)?;
+    let logged = match judged {
+        Judged::Written(logged) => logged,
+        Judged::Write => {
+            let word = SkipWordRequest {
+                index: request.index,
+                by: request.staff,
+                reason: request.reason,
+            };
+            write_at_leader(gatherer, (id, &request.cell), word).await?
+        }
     };
-    let logged = write_at_leader(gatherer, (id, &request.cell), word).await?;
     let (going_on, behind) = wait(gatherer, &request.cell, &cell, logged).await;
     Ok(SkipEntryResponse {
         logged,
@@ -268,7 +294,7 @@ async fn wait(
 
 #[cfg(test)]
 mod tests {
-    use pb::api::v1::MemberView;
+    use pb::api::v1::{MemberView, PassedOver};
 
     use super::*;
 
@@ -289,7 +315,7 @@ mod tests {
         }
     }
 
-    fn judged(index: u64, views: &[GroupView]) -> Result<(), String> {
+    fn judged(index: u64, views: &[GroupView]) -> Result<Judged, String> {
         let of = |view| Account {
             node: "sha-n1",
             view,
@@ -302,21 +328,37 @@ mod tests {
     #[test]
     fn an_entry_is_passed_over_when_a_majority_stopped_at_it_and_nobody_got_past() {
         let at_40 = || replica(39, Some((40, true)));
-        assert_eq!(judged(40, &[at_40(), at_40(), at_40()]), Ok(()));
-        assert_eq!(judged(40, &[at_40(), at_40()]), Ok(()), "one is away");
+        assert_eq!(judged(40, &[at_40(), at_40(), at_40()]), Ok(Judged::Write));
+        assert_eq!(
+            judged(40, &[at_40(), at_40()]),
+            Ok(Judged::Write),
+            "one is away"
+        );
         assert_eq!(
             judged(40, &[at_40(), at_40(), replica(20, None)]),
-            Ok(()),
+            Ok(Judged::Write),
             "one is behind"
         );
         let differs = replica(30, Some((31, false)));
-        assert_eq!(judged(40, &[at_40(), at_40(), differs]), Ok(()));
+        assert_eq!(judged(40, &[at_40(), at_40(), differs]), Ok(Judged::Write));
+    }
+
+    #[test]
+    fn an_entry_that_was_passed_over_is_answered_by_its_first_word_and_no_other_entry_is() {
+        let mut went_on = replica(100, None);
+        went_on.passed_over.push(PassedOver {
+            index: 40,
+            logged: 57,
+        });
+        let views = [went_on, replica(100, None)];
+        assert_eq!(judged(40, &views), Ok(Judged::Written(57)));
+        assert!(judged(41, &views).is_err());
     }
 
     #[test]
     fn a_slip_of_the_finger_passes_over_nothing() {
         let at_40 = || replica(39, Some((40, true)));
-        let says = |judged: Result<(), String>, text: &str| {
+        let says = |judged: Result<Judged, String>, text: &str| {
             let said = judged.expect_err("it is refused");
             assert!(said.contains(text), "{said}");
         };

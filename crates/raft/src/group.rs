@@ -3,6 +3,8 @@
 //! this node to lead; only an entry that openraft took and did not answer is of unknown outcome.
 //! Not here: frames (`transport`), storage (`log`, `replica`), snapshots and stalls (`upkeep`).
 
+mod word;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +18,6 @@ use openraft::errors::{
     RaftError,
 };
 use openraft::{ChangeMembers, Instant as _, Raft, RaftMetrics, ReadPolicy};
-use pb::raft::v1 as pb;
 use ports::{
     Committed, FollowerStatus, Group, GroupStatus, Halt, HandOverError, Leadership, Machine,
     ProposeError, ReadError,
@@ -35,6 +36,8 @@ use crate::skip;
 use crate::transport::Peers;
 use crate::types::{Command, LeaderId, Member, Ticket, Types};
 use crate::upkeep::{self, Upkeep};
+
+pub use word::SkipWord;
 
 /// The largest command: 1 MiB and its envelope.
 pub(crate) const COMMAND_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
@@ -77,19 +80,6 @@ pub struct GroupSpec {
     pub snapshots: SnapshotStore,
     /// Its bounds.
     pub options: GroupOptions,
-}
-
-/// An operator's word that an entry is passed over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SkipWord {
-    /// The entry's index.
-    pub index: u64,
-    /// Who says so.
-    pub by: String,
-    /// Why, for the record.
-    pub reason: String,
-    /// When, Unix milliseconds.
-    pub wall_ms: u64,
 }
 
 /// A group on this node. Cheap to clone.
@@ -171,16 +161,18 @@ async fn start<M: Machine>(
         .config(&identity.cluster_id, spec.options.keep_entries);
     let config = Arc::new(config.validate().map_err(|error| error.to_string())?);
     let peers = Peers::<M::Reply>::new(host.transport.clone(), spec.group.0);
-    let skips = skip::committed(&log)
+    *shared.passed.lock() = skip::committed(&log)
         .await
         .map_err(|error| error.to_string())?;
-    let replica = Replica::new(machine, place.clone(), Arc::clone(&shared), skips);
+    let replica = Replica::new(machine, place.clone(), Arc::clone(&shared));
     let log = Log::new(log, Arc::clone(&shared));
     let raft: RaftOf<M> = Raft::new(identity.node_id, config, peers, log, replica)
         .await
         .map_err(|error| error.to_string())?;
-    host.transport
-        .serve(spec.group.0, Served::new(raft.clone(), place.clone()));
+    host.transport.serve(
+        spec.group.0,
+        Served::new(raft.clone(), place.clone(), Arc::clone(&shared)),
+    );
     let group_log = place.log.clone();
     let upkeep = Upkeep::new(&host, &raft, &shared, place, spec.wal, &spec.options);
     let (says, leadership) = watch::channel(Leadership::default());
@@ -337,33 +329,17 @@ impl<M: Machine> GroupHandle<M> {
         &self.running.shared.metrics
     }
 
-    /// Commits the word that an entry is passed over, though this replica may be halted, and waits until
-    /// it is taken here. To say it again is harmless.
-    ///
-    /// # Errors
-    /// See [`ProposeError`].
-    pub async fn skip(&self, word: SkipWord) -> Result<u64, ProposeError> {
-        let place = Arc::clone(&self.running.proposals).try_acquire_owned();
-        let (ticket, arrives) = Ticket::new(place.map_err(|_| ProposeError::Busy)?);
-        let skip = pb::Skip {
-            index: word.index,
-            by: word.by,
-            reason: word.reason,
-            wall_ms: word.wall_ms,
-        };
-        let write = self.running.raft.write(Command::Skip(skip));
-        if let Err(error) = write.responder(ticket).await {
-            return Err(ProposeError::Stopped {
-                reason: error.to_string(),
-            });
-        }
-        match arrives.await {
-            Ok(Ok(written)) => Ok(written.log_id.index),
-            Ok(Err(ClientWriteError::ForwardToLeader(forward))) => Err(ProposeError::NotLeader {
-                leader: forward.leader_id,
-            }),
-            Ok(Err(_)) | Err(_) => Err(ProposeError::OutcomeUnknown),
-        }
+    /// Whether the replica takes part in a working group, as far as it can tell: a leader that had the answer
+    /// of a quorum, or a follower that heard its leader, within `within`. A leader alone among voters that
+    /// are gone goes on leading; this tells it from one that serves.
+    #[must_use]
+    pub fn in_touch(&self, within: Duration) -> bool {
+        let metrics = self.metrics();
+        let heard = *self.running.shared.heard.lock();
+        // One that has just been elected was a follower before: what it heard then still counts.
+        is_alone(&metrics)
+            || acked_within(&metrics, within)
+            || heard.is_some_and(|at| at.elapsed() <= within)
     }
 
     /// Takes a snapshot now and purges the log behind it.
@@ -512,10 +488,7 @@ impl<M: Machine> Group<M::Reply> for GroupHandle<M> {
         let metrics = self.metrics();
         let membership = metrics.membership_config.membership();
         let lease = self.running.host.transport.identity.profile.election_max();
-        let quorum_ok = metrics
-            .last_quorum_acked
-            .as_ref()
-            .is_some_and(|at| at.elapsed() <= lease);
+        let quorum_ok = is_alone(&metrics) || acked_within(&metrics, lease);
         GroupStatus {
             term: metrics.current_term,
             leader: metrics.current_leader,
@@ -545,6 +518,21 @@ impl<M: Machine> Group<M::Reply> for GroupHandle<M> {
             reason: error.to_string(),
         })
     }
+}
+
+/// Whether a quorum has answered this leader of late; false on a follower.
+fn acked_within<R: Send + Sync + 'static>(
+    metrics: &RaftMetrics<Types<R>>,
+    within: Duration,
+) -> bool {
+    let acked = metrics.last_quorum_acked.as_ref();
+    acked.is_some_and(|at| at.elapsed() <= within)
+}
+
+/// Whether this replica is the only voter: it leads, and nobody is there to answer it.
+fn is_alone<R: Send + Sync + 'static>(metrics: &RaftMetrics<Types<R>>) -> bool {
+    let mut voters = metrics.membership_config.membership().voter_ids();
+    metrics.state.is_leader() && voters.all(|voter| voter == metrics.id)
 }
 
 fn followers<R: Send + Sync + 'static>(

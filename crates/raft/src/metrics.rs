@@ -15,6 +15,12 @@ pub const IS_LEADER: Series = gauge(
     "antiphon_raft_is_leader",
     "1 where this replica leads the group, proven by an entry of its term that it has applied; else 0.",
 );
+/// Whether it leads and is answered.
+pub const HAS_QUORUM: Series = gauge(
+    "antiphon_raft_has_quorum",
+    "1 where this replica leads the group and a quorum of its voters answered within the leader's lease; else 0. A \
+     leader that lost its quorum goes on leading and acknowledges nothing.",
+);
 /// Whether it knows a leader.
 pub const HAS_LEADER: Series = gauge(
     "antiphon_raft_has_leader",
@@ -55,6 +61,14 @@ pub const APPEND_SECONDS: Series = Series {
            proposed, entries with an answer alone.",
     labels: &["group"],
 };
+/// From one leader to the next.
+pub const FAILOVER_SECONDS: Series = Series {
+    name: "antiphon_failover_seconds",
+    kind: Kind::Histogram,
+    help: "Time from the last word of the earlier leader until this replica led, proven by an entry of its term; \
+           counted where leadership was taken over, hand-overs included.",
+    labels: &["group"],
+};
 /// Leaders seen.
 pub const ELECTIONS: Series = Series {
     name: "antiphon_raft_elections_total",
@@ -79,6 +93,8 @@ pub struct Metrics {
     pub append: Histogram,
     /// [`ELECTIONS`].
     pub elections: Counter,
+    /// [`FAILOVER_SECONDS`].
+    pub failover: Histogram,
 }
 
 impl Default for Metrics {
@@ -86,6 +102,7 @@ impl Default for Metrics {
         Self {
             append: Histogram::new(CALL_BOUNDS_US),
             elections: Counter::default(),
+            failover: Histogram::new(CALL_BOUNDS_US),
         }
     }
 }

@@ -11,7 +11,7 @@
 //! operator's committed word that the entry is passed over (`skip`).
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,6 +30,7 @@ use prost::Message;
 use runtime::Compute;
 use store::{Chain, GroupId, GroupLog, SnapshotStore, SnapshotWriter};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 use crate::types::{Entry, LeaderId, LogId, SnapshotMeta, StoredMembership, Types};
@@ -63,6 +64,10 @@ pub(crate) struct Shared {
     pub(crate) installed: Mutex<Option<(u64, Chain)>>,
     /// A snapshot that was written and that openraft has not heard of.
     pub(crate) written: Mutex<Option<Written>>,
+    /// When a leader was last heard and followed.
+    pub(crate) heard: Mutex<Option<Instant>>,
+    /// Entries that are passed over, each with the index of the word that says so.
+    pub(crate) passed: Mutex<BTreeMap<u64, u64>>,
     /// What the replica counts of itself.
     pub(crate) metrics: Metrics,
 }
@@ -77,6 +82,8 @@ impl Shared {
             snapshot_bytes: AtomicU64::new(0),
             installed: Mutex::new(None),
             written: Mutex::new(None),
+            heard: Mutex::new(None),
+            passed: Mutex::new(BTreeMap::new()),
             metrics: Metrics::default(),
         })
     }
@@ -182,8 +189,6 @@ pub(crate) struct Replica<M: Machine> {
     machine: Mutex<Option<M>>,
     pub(crate) applied: Option<LogId>,
     membership: StoredMembership,
-    /// Entries that are passed over.
-    pub(crate) skips: BTreeSet<u64>,
     pub(crate) place: SnapshotPlace,
     pub(crate) shared: Arc<Shared>,
 }
@@ -191,18 +196,12 @@ pub(crate) struct Replica<M: Machine> {
 impl<M: Machine> Replica<M> {
     /// A replica with the machine's initial state. openraft installs the current snapshot and
     /// applies the committed log before it starts.
-    pub(crate) fn new(
-        mut machine: M,
-        place: SnapshotPlace,
-        shared: Arc<Shared>,
-        skips: BTreeSet<u64>,
-    ) -> Self {
+    pub(crate) fn new(mut machine: M, place: SnapshotPlace, shared: Arc<Shared>) -> Self {
         machine.follow(Arc::new(Chained(place.log.clone())));
         Self {
             machine: Mutex::new(Some(machine)),
             applied: None,
             membership: StoredMembership::default(),
-            skips,
             place,
             shared,
         }
@@ -210,7 +209,7 @@ impl<M: Machine> Replica<M> {
 
     async fn apply_one(&mut self, entry: &Entry) -> Option<M::Reply> {
         if let Some(skip) = entry.payload.skip() {
-            self.pass_over(&skip).await;
+            self.pass_over(&skip, entry.log_id.index).await;
         }
         self.applied = Some(entry.log_id);
         if let Some(membership) = openraft::entry::RaftEntry::get_membership(entry) {
@@ -225,7 +224,7 @@ impl<M: Machine> Replica<M> {
             index: entry.log_id.index,
             term: entry.log_id.leader_id.term,
         };
-        if self.skips.contains(&at.index) {
+        if self.is_passed_over(at.index) {
             self.guarded("passed_over", at.index, |machine| {
                 machine.passed_over(at, command)
             });
@@ -281,9 +280,10 @@ impl<M: Machine> Replica<M> {
     fn halt(&self, what: &'static str, index: u64, panic: Box<dyn Any + Send>) {
         let (reason, cure) = match panic.downcast::<MustStop>() {
             Ok(stop) => (stop.reason, stop.cure),
-            Err(panic) => {
-                let text = text_of(&panic);
-                let reason = format!("the machine panicked in {what} at {index}: {text}");
+            // What it said may be what somebody wrote, and a halt is shown and logged.
+            Err(_said) => {
+                let reason =
+                    format!("the machine panicked in {what} at {index}; the log names the line");
                 (reason, Cure::Skip)
             }
         };
@@ -349,10 +349,7 @@ impl<M: Machine> Replica<M> {
         match result {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(io::Error::other(error)),
-            Err(panic) => Err(io::Error::other(format!(
-                "restore panicked: {}",
-                text_of(&panic)
-            ))),
+            Err(_said) => Err(io::Error::other("restore panicked; the log names the line")),
         }
     }
 }
@@ -360,14 +357,6 @@ impl<M: Machine> Replica<M> {
 /// Bytes that the log spends on an entry beside its body, about.
 const fn store_overhead() -> u64 {
     64
-}
-
-fn text_of(panic: &Box<dyn Any + Send>) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no text".to_owned())
 }
 
 /// All chunks of a stored snapshot.

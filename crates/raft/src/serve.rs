@@ -10,16 +10,17 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use openraft::Raft;
-use openraft::raft::VoteRequest;
+use openraft::raft::{AppendEntriesResponse, VoteRequest};
 use openraft::storage::Snapshot;
 use pb::raft::v1 as pb;
 use ports::Machine;
 use prost::Message;
 use store::SnapshotWriter;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::replica::{Replica, SnapshotBody, SnapshotPlace};
+use crate::replica::{Replica, Shared, SnapshotBody, SnapshotPlace};
 use crate::transport::{Answer, Inbound, Piece, failure};
 use crate::types::{SnapshotMeta, Types, Vote};
 use crate::wire::{self, BadMessage};
@@ -31,11 +32,16 @@ pub(crate) type RaftOf<M> = Raft<Types<<M as Machine>::Reply>, Replica<M>>;
 pub(crate) struct Served<M: Machine> {
     raft: RaftOf<M>,
     place: SnapshotPlace,
+    shared: Arc<Shared>,
 }
 
 impl<M: Machine> Served<M> {
-    pub(crate) fn new(raft: RaftOf<M>, place: SnapshotPlace) -> Arc<Self> {
-        Arc::new(Self { raft, place })
+    pub(crate) fn new(raft: RaftOf<M>, place: SnapshotPlace, shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self {
+            raft,
+            place,
+            shared,
+        })
     }
 }
 
@@ -97,9 +103,14 @@ impl<M: Machine> Inbound for Served<M> {
         let prev = request.prev_log_id;
         let last = request.entries.last().map(|entry| entry.log_id).or(prev);
         match self.raft.append_entries(request).await {
-            Ok(answer) => Answer::Append(wire::append_answer_to(
-                &answer.into_stream_result(prev, last),
-            )),
+            Ok(answer) => {
+                // Whoever is told of a higher vote leads nothing.
+                if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                    *self.shared.heard.lock() = Some(Instant::now());
+                }
+                let answer = answer.into_stream_result(prev, last);
+                Answer::Append(wire::append_answer_to(&answer))
+            }
             Err(error) => stopped(&error),
         }
     }

@@ -3,7 +3,7 @@
 //! effect of a passed entry serves nothing.
 //! Not here: whether the word may be given (`node`), proposing it (`group`).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -16,11 +16,12 @@ use crate::log::READ_BYTES_MAX;
 use crate::replica::{Replica, header_of};
 use crate::types::Body;
 
-/// The entries that committed words in the log say are passed over. A word that is not known to be
+/// The entries that committed words in the log say are passed over, each with the index of its first
+/// word. A word that is not known to be
 /// committed does not count: it may be cut off. Its replica stops at the entry again, and goes on
 /// when it hears that the word is committed.
-pub(crate) async fn committed(log: &GroupLog) -> io::Result<BTreeSet<u64>> {
-    let mut skips = BTreeSet::new();
+pub(crate) async fn committed(log: &GroupLog) -> io::Result<BTreeMap<u64, u64>> {
+    let mut skips = BTreeMap::new();
     let Some(mark) = log.committed() else {
         return Ok(skips);
     };
@@ -30,9 +31,11 @@ pub(crate) async fn committed(log: &GroupLog) -> io::Result<BTreeSet<u64>> {
         let records = read(log, next, mark.index + 1).await?;
         let Some(last) = records.last() else { break };
         next = last.index + 1;
-        let bodies = records.into_iter().map(body_of);
-        for body in bodies {
-            skips.extend(body?.skip().map(|skip| skip.index));
+        for record in records {
+            let logged = record.index;
+            if let Some(skip) = body_of(record)?.skip() {
+                skips.entry(skip.index).or_insert(logged);
+            }
         }
     }
     Ok(skips)
@@ -48,9 +51,14 @@ fn body_of(record: Record) -> io::Result<Body> {
 }
 
 impl<M: Machine> Replica<M> {
-    /// Takes a committed word: from here on the entry counts as passed over. A replica that stopped
-    /// there, or has applied it, makes its state anew without it.
-    pub(crate) async fn pass_over(&mut self, skip: &pb::Skip) {
+    /// Whether a committed word says that the entry is passed over.
+    pub(crate) fn is_passed_over(&self, index: u64) -> bool {
+        self.shared.passed.lock().contains_key(&index)
+    }
+
+    /// Takes a word that is committed at `logged`: from here on the entry counts as passed over. A replica
+    /// that stopped there, or has applied it, makes its state anew without it.
+    pub(crate) async fn pass_over(&mut self, skip: &pb::Skip, logged: u64) {
         let index = skip.index;
         tracing::warn!(
             group = self.place.group.0,
@@ -60,7 +68,9 @@ impl<M: Machine> Replica<M> {
             "an entry is passed over"
         );
         let reached = self.applied.map_or(0, |applied| applied.index);
-        if !self.skips.insert(index) || reached < index {
+        let known = self.is_passed_over(index);
+        self.shared.passed.lock().entry(index).or_insert(logged);
+        if known || reached < index {
             return;
         }
         // While the state is being made it must not be read, nor take the place of one that is whole.
@@ -153,7 +163,7 @@ impl<M: Machine> Replica<M> {
         let Some(command) = body.command() else {
             return Ok(Some(()));
         };
-        if self.skips.contains(&at.index) {
+        if self.is_passed_over(at.index) {
             return Ok(self.call("passed_over", at.index, |machine| {
                 machine.passed_over(at, command)
             }));

@@ -34,7 +34,7 @@ impl StoreBuilder<Types<u64>, Log<u64>, Replica<Ledger>, Wal> for OnMemoryDisk {
             compute: env.compute.clone(),
         };
         let log = Log::new(wal.group(GROUP), shared.clone());
-        let replica = Replica::new(Ledger::default(), place, shared, Default::default());
+        let replica = Replica::new(Ledger::default(), place, shared);
         Ok((wal, log, replica))
     }
 }

@@ -42,6 +42,7 @@ pub(crate) async fn follow<M: Machine>(
     let mut proof = shared.applied_leader.subscribe();
     let mut halted = shared.halted.subscribe();
     let mut elected = None;
+    let mut failovers = Failovers::default();
     loop {
         let seen = {
             let server = server.borrow_watched();
@@ -60,6 +61,10 @@ pub(crate) async fn follow<M: Machine>(
             elected = leader;
             shared.metrics.elections.count();
         }
+        let heard = *shared.heard.lock();
+        if let Some(last) = failovers.step(seen.is_self, heard) {
+            shared.metrics.failover.count(last.elapsed());
+        }
         says.send_if_modified(|said| std::mem::replace(said, seen) != seen);
         tokio::select! {
             biased;
@@ -75,6 +80,25 @@ pub(crate) async fn follow<M: Machine>(
             ..*said
         }
     });
+}
+
+/// Tells when leadership was taken over from somebody who had been heard.
+#[derive(Debug, Default)]
+struct Failovers {
+    leads: bool,
+    /// The last word of an earlier leader that has been counted: one that leads again, without having
+    /// followed anybody in between, has taken over from nobody.
+    counted: Option<Instant>,
+}
+
+impl Failovers {
+    /// The last word of the earlier leader, when this replica has just taken over.
+    fn step(&mut self, leads: bool, heard: Option<Instant>) -> Option<Instant> {
+        let begins = leads && !std::mem::replace(&mut self.leads, leads);
+        let last = heard.filter(|heard| begins && self.counted != Some(*heard))?;
+        self.counted = Some(last);
+        Some(last)
+    }
 }
 
 /// The voter beside the leader that has most of its log, of those that answered a heartbeat within
@@ -425,6 +449,25 @@ mod tests {
             "3 is silent"
         );
         assert_eq!(choose(&[(2, 90, 400), (3, 100, 301)]), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_take_over_is_counted_once_and_only_from_somebody_who_was_heard() {
+        let mut failovers = Failovers::default();
+        let first = Instant::now();
+        assert_eq!(failovers.step(true, None), None, "the first leader of all");
+        assert_eq!(failovers.step(false, Some(first)), None);
+        assert_eq!(failovers.step(true, Some(first)), Some(first));
+        assert_eq!(failovers.step(true, Some(first)), None);
+        assert_eq!(failovers.step(false, Some(first)), None);
+        assert_eq!(
+            failovers.step(true, Some(first)),
+            None,
+            "it followed nobody"
+        );
+        let second = first + Duration::from_millis(5);
+        failovers.step(false, Some(second));
+        assert_eq!(failovers.step(true, Some(second)), Some(second));
     }
 
     fn stuck() -> Seen {

@@ -3,7 +3,6 @@
 //! task logs stands in the lane's span, so that several nodes of one process are told apart.
 //! Not here: building the runtimes (`real`), restarting tasks (nothing does; see `supervise`).
 
-use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -69,10 +68,10 @@ impl Lane {
     {
         let lane = self.name;
         let guarded = AssertUnwindSafe(future).catch_unwind().map(move |ended| {
-            ended.map_err(|panic| {
-                let panic = panic_text(panic.as_ref());
-                tracing::error!(lane, task = name, panic, "task panicked");
-                panic
+            // What it said may be what somebody wrote: it goes no further.
+            ended.map_err(|_said| {
+                tracing::error!(lane, task = name, "a task panicked");
+                TaskEnd::Panicked
             })
         });
         Task {
@@ -84,9 +83,9 @@ impl Lane {
 /// Why a task gave no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TaskEnd {
-    /// The task panicked with this text.
-    #[error("the task panicked: {0}")]
-    Panicked(String),
+    /// The task panicked; the log has named the line.
+    #[error("the task panicked")]
+    Panicked,
     /// The task was aborted, or its runtime has shut down.
     #[error("the task was aborted")]
     Aborted,
@@ -96,7 +95,7 @@ pub enum TaskEnd {
 #[must_use = "await the task, detach it, or bind it to a guard"]
 #[derive(Debug)]
 pub struct Task<T> {
-    join: JoinHandle<Result<T, String>>,
+    join: JoinHandle<Result<T, TaskEnd>>,
 }
 
 impl<T> Task<T> {
@@ -124,8 +123,7 @@ impl<T> Future for Task<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.join.poll_unpin(cx).map(|joined| match joined {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(panic)) => Err(TaskEnd::Panicked(panic)),
+            Ok(ended) => ended,
             Err(_) => Err(TaskEnd::Aborted),
         })
     }
@@ -151,13 +149,6 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-/// The text of a panic's payload.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a payload that is not text".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,10 +163,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_an_end_with_its_text() {
+    async fn a_panic_is_an_end_and_what_it_said_goes_no_further() {
         let task = lane().spawn("broken", async { panic!("out of {}", "order") });
         let ended: Result<(), TaskEnd> = task.await;
-        assert_eq!(ended, Err(TaskEnd::Panicked("out of order".to_owned())));
+        assert_eq!(ended, Err(TaskEnd::Panicked));
+        assert_eq!(ended.unwrap_err().to_string(), "the task panicked");
     }
 
     #[tokio::test]

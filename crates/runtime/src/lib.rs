@@ -10,6 +10,7 @@ mod lane;
 pub mod mailbox;
 pub mod measure;
 mod network;
+pub mod panics;
 mod purpose;
 mod random;
 mod stop;

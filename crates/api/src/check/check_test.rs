@@ -145,23 +145,116 @@ fn an_act_of_a_supervisor_says_who_and_why() {
         refused(staff::pause(&nobody)),
         (FieldInvalid, "staff".into())
     );
-    for reason in [String::new(), "x".repeat(1_025)] {
-        let wordless = PauseQueueRequest {
-            reason,
-            ..pause.clone()
+}
+
+/// Every act that stands in the record, with this reason.
+fn acts_because(reason: &str) -> Vec<(&'static str, Result<(), Refusal>)> {
+    macro_rules! act {
+        ($name:literal, $check:path, $request:ident { $($field:ident: $value:expr),* }) => {
+            ($name, $check(&$request {
+                request_id: "r1".into(),
+                staff: "mia".into(),
+                reason: reason.to_owned(),
+                $($field: $value,)*
+                ..Default::default()
+            }).map(drop))
         };
-        assert_eq!(
-            refused(staff::pause(&wordless)),
-            (FieldInvalid, "reason".into())
-        );
     }
-    let resume = ResumeQueueRequest {
-        queue: "sales".into(),
-        request_id: "r1".into(),
-        staff: "mia".into(),
-        reason: String::new(),
+    use pb::api::v1::floor_service_transfer_conversation_request::Target;
+    use pb::api::v1::{
+        AssignConversationRequest, EndConversationRequest, ReleaseConversationRequest,
+        RequeueConversationRequest,
     };
-    assert_eq!(staff::resume(&resume), Ok(()), "going on needs no reason");
+    let id = || "c1-7".to_owned();
+    let intent = |ready| {
+        let reason = if ready { "" } else { "tea" }.to_owned();
+        Some(Intent { ready, reason })
+    };
+    let to = Some(Target::ToAgent("ana".into()));
+    vec![
+        act!(
+            "end",
+            staff::end,
+            EndConversationRequest {
+                conversation_id: id()
+            }
+        ),
+        act!(
+            "transfer",
+            staff::transfer,
+            FloorServiceTransferConversationRequest {
+                conversation_id: id(),
+                target: to
+            }
+        ),
+        act!(
+            "requeue",
+            staff::requeue,
+            RequeueConversationRequest {
+                conversation_id: id()
+            }
+        ),
+        act!(
+            "assign",
+            staff::assign,
+            AssignConversationRequest {
+                conversation_id: id(),
+                agent: "ana".into()
+            }
+        ),
+        act!(
+            "release",
+            staff::release,
+            ReleaseConversationRequest {
+                conversation_id: id()
+            }
+        ),
+        act!(
+            "set not ready",
+            staff::set_agent_intent,
+            SetAgentIntentRequest {
+                agent: "ana".into(),
+                intent: intent(false)
+            }
+        ),
+        act!(
+            "set ready",
+            staff::set_agent_intent,
+            SetAgentIntentRequest {
+                agent: "ana".into(),
+                intent: intent(true)
+            }
+        ),
+        act!(
+            "pause",
+            staff::pause,
+            PauseQueueRequest {
+                queue: "sales".into()
+            }
+        ),
+        act!(
+            "resume",
+            staff::resume,
+            ResumeQueueRequest {
+                queue: "sales".into()
+            }
+        ),
+        ("skip", staff::why(reason)),
+    ]
+}
+
+#[test]
+fn no_act_of_a_supervisor_or_an_operator_is_taken_without_words_for_why() {
+    for (name, taken) in acts_because("it has to be") {
+        assert_eq!(taken, Ok(()), "{name}");
+    }
+    for wordless in ["", " ", "\t\n", "\u{3000}", &"x".repeat(1_025)] {
+        for (name, taken) in acts_because(wordless) {
+            let told = refused(taken);
+            let expected = (ErrorReason::FieldInvalid, "reason".to_owned());
+            assert_eq!(told, expected, "{name} because of {wordless:?}");
+        }
+    }
 }
 
 #[test]

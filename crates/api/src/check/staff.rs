@@ -1,5 +1,5 @@
 //! Supervisors' acts.
-//! Promise: see `check`; an act that takes work from somebody says why.
+//! Promise: see `check`; every act says who does it and why.
 //! Not here: whether the supervisor may (`domain`).
 
 use domain::ids::{ConversationId, IdError};
@@ -13,17 +13,17 @@ use super::{bytes, conversation, name, request_id};
 use crate::errors::field_invalid;
 use crate::limits;
 
-/// Who does it, under which id, and why: the reason may be left out.
+/// Who does it, under which id, and why.
 fn act(id: &str, staff: &str, reason: &str) -> Result<(), Refusal> {
     request_id(id)?;
     name("staff", staff)?;
-    bytes("reason", reason, limits::CLOSE_REASON_BYTES_MAX)
+    why(reason)
 }
 
-/// The same with a reason.
-fn act_with_reason(id: &str, staff: &str, reason: &str) -> Result<(), Refusal> {
-    act(id, staff, reason)?;
-    if reason.is_empty() {
+/// The reason of an act, which stands in the record beside who did it: more than blanks.
+pub(crate) fn why(reason: &str) -> Result<(), Refusal> {
+    bytes("reason", reason, limits::CLOSE_REASON_BYTES_MAX)?;
+    if reason.trim().is_empty() {
         return Err(field_invalid("reason", IdError::Empty));
     }
     Ok(())
@@ -40,7 +40,7 @@ pub(crate) fn transfer(
     request: &FloorServiceTransferConversationRequest,
 ) -> Result<ConversationId, Refusal> {
     use floor_service_transfer_conversation_request::Target;
-    act_with_reason(&request.request_id, &request.staff, &request.reason)?;
+    act(&request.request_id, &request.staff, &request.reason)?;
     match &request.target {
         Some(Target::ToAgent(agent)) => name("to_agent", agent)?,
         Some(Target::ToQueue(queue)) => name("to_queue", queue)?,
@@ -51,13 +51,13 @@ pub(crate) fn transfer(
 
 /// Takes a conversation from its agent.
 pub(crate) fn requeue(request: &RequeueConversationRequest) -> Result<ConversationId, Refusal> {
-    act_with_reason(&request.request_id, &request.staff, &request.reason)?;
+    act(&request.request_id, &request.staff, &request.reason)?;
     conversation(&request.conversation_id)
 }
 
 /// Names the agent for waiting work.
 pub(crate) fn assign(request: &AssignConversationRequest) -> Result<ConversationId, Refusal> {
-    act_with_reason(&request.request_id, &request.staff, &request.reason)?;
+    act(&request.request_id, &request.staff, &request.reason)?;
     name("agent", &request.agent)?;
     conversation(&request.conversation_id)
 }
@@ -74,17 +74,13 @@ pub(crate) fn set_agent_intent(request: &SetAgentIntentRequest) -> Result<(), Re
     let intent = request.intent.as_ref();
     let intent = intent.ok_or_else(|| field_invalid("intent", IdError::Empty))?;
     bytes("intent.reason", &intent.reason, limits::SHORT_BYTES_MAX)?;
-    if intent.ready {
-        act(&request.request_id, &request.staff, &request.reason)
-    } else {
-        act_with_reason(&request.request_id, &request.staff, &request.reason)
-    }
+    act(&request.request_id, &request.staff, &request.reason)
 }
 
 /// Pauses a queue.
 pub(crate) fn pause(request: &PauseQueueRequest) -> Result<(), Refusal> {
     name("queue", &request.queue)?;
-    act_with_reason(&request.request_id, &request.staff, &request.reason)
+    act(&request.request_id, &request.staff, &request.reason)
 }
 
 /// Lets a queue go on.

@@ -169,7 +169,7 @@ impl ClusterService for Clusters {
         let request = request.into_inner();
         check::name("cell", &request.cell).map_err(status)?;
         check::name("staff", &request.staff).map_err(status)?;
-        check::bytes("reason", &request.reason, limits::CLOSE_REASON_BYTES_MAX).map_err(status)?;
+        check::staff::why(&request.reason).map_err(status)?;
         let skipped = self.0.operator().skip_entry(request).await;
         skipped.map(Response::new).map_err(status)
     }

@@ -43,7 +43,7 @@ fn resume(request_id: &str) -> Call {
         queue: "help".into(),
         request_id: request_id.into(),
         staff: "mia".into(),
-        reason: String::new(),
+        reason: "done".into(),
     })
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn activate(core: &Arc<Core>, id: ConversationId, term: u64) -> Actor
         &core.env.edge,
         "conversation",
         actor.run(receiver),
-        move |_panic| {
+        move || {
             let hub = &panicked.view.shared.hub;
             hub.forget(id, &failed);
             hub.panics.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! Planted defects, for tests of what a defect may harm.
+//! Planted defects, for tests of what a defect may harm. A marker with more behind it panics aloud, with all
+//! of the text in what it says.
 //! Promise: nothing of it is in a build without the feature `defects`.
 //! Not here: catching a defect (`apply`).
 
@@ -37,6 +38,10 @@ pub(crate) fn trip(spot: Spot, text: &[u8]) {
     if text == marker.as_bytes() {
         // Unwinds as a panic does, without the report that would fill the output of tests.
         std::panic::resume_unwind(Box::new("a planted defect"));
+    }
+    let more = text.strip_prefix(marker.as_bytes());
+    if more.is_some_and(|more| more.first() == Some(&b' ')) {
+        panic!("a planted defect: {}", String::from_utf8_lossy(text));
     }
 }
 

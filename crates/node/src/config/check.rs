@@ -139,10 +139,18 @@ fn addresses(config: &Config, found: &mut Vec<ConfigProblem>) {
 fn collector(config: &Config, found: &mut Vec<ConfigProblem>) {
     let otlp = &config.telemetry.otlp;
     let is_http = otlp.strip_prefix("http://").is_some_and(is_host_and_port);
-    if !otlp.is_empty() && !is_http {
-        let message = format!("\"{otlp}\" is not of the form http://host:port");
-        push(found, "telemetry.otlp", message);
+    if otlp.is_empty() || is_http {
+        return;
     }
+    // What stands before an `@` may be a secret: it is shown to nobody, and taken nowhere.
+    let message = match otlp.contains('@') {
+        true => {
+            "holds a name or a password, and is shown to operators: name http://host:port alone"
+                .to_owned()
+        }
+        false => format!("\"{otlp}\" is not of the form http://host:port"),
+    };
+    push(found, "telemetry.otlp", message);
 }
 
 fn bounds(config: &Config, found: &mut Vec<ConfigProblem>) {
@@ -192,6 +200,13 @@ fn same_port(a: SocketAddr, b: SocketAddr) -> bool {
 }
 
 fn is_host_and_port(text: &str) -> bool {
-    text.rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    // Anything else could carry a path or credentials.
+    let is_of_host = |letter: char| letter.is_ascii_alphanumeric() || ".-_:[]".contains(letter);
+    let is_number = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty()
+            && host.chars().all(is_of_host)
+            && is_number(port)
+            && port.parse::<u16>().is_ok()
+    })
 }

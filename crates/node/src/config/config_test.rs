@@ -262,8 +262,19 @@ fn a_collector_is_named_by_an_address_without_credentials() {
         ("http://127.0.0.1:4317", 0),
         ("https://a:1", 1),
         ("a:1", 1),
+        ("http://[::1]:4317", 0),
+        ("http://otel-1.svc:4317", 0),
+        ("http://me:s3cret@collector:4317", 1),
+        ("http://s3cret@collector:4317", 1),
+        ("http://collector/s3cret:4317", 1),
+        ("http://collector:4317/s3cret", 1),
+        ("http://collector?s3cret:4317", 1),
+        ("http://collector:+4317", 1),
     ] {
         config.telemetry.otlp = otlp.to_owned();
-        assert_eq!(config.problems().len(), problems, "{otlp}");
+        let found = config.problems();
+        assert_eq!(found.len(), problems, "{otlp}");
+        let told = found.iter().map(ToString::to_string).collect::<String>();
+        assert!(!otlp.contains('@') || !told.contains("s3cret"), "{told}");
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Live {
     in_force: Arc<Mutex<Layered>>,
     config: Arc<watch::Sender<Config>>,
     settings: Option<Arc<dyn Settings>>,
+    /// Held from reading the layers until they are in force: what was read later is in force later.
+    reading: Arc<Mutex<()>>,
 }
 
 impl Live {
@@ -44,6 +46,7 @@ impl Live {
             in_force: Arc::new(Mutex::new(layered)),
             config: Arc::new(config),
             settings,
+            reading: Arc::default(),
         }
     }
 
@@ -67,6 +70,7 @@ impl Live {
         let Some(settings) = &self.settings else {
             return Ok(Reloaded::default());
         };
+        let _one_at_a_time = self.reading.lock();
         let later = settings.read()?;
         let problems = later.config.problems();
         if !problems.is_empty() {
@@ -89,6 +93,8 @@ impl Live {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::super::Sources;
     use super::*;
 
@@ -160,6 +166,38 @@ mod tests {
             ["site.region", "limits.log_segment_mib"]
         );
         assert!(!follower.has_changed().unwrap());
+    }
+
+    /// Layers that note whether they are read twice at a time.
+    #[derive(Default)]
+    struct Watched {
+        reads: AtomicU64,
+        overlaps: AtomicU64,
+    }
+
+    impl Settings for Watched {
+        fn read(&self) -> Result<Layered, Vec<ConfigFault>> {
+            if self.reads.fetch_add(1, Ordering::SeqCst) > 0 {
+                self.overlaps.fetch_add(1, Ordering::SeqCst);
+            }
+            for _ in 0..100 {
+                std::thread::yield_now();
+            }
+            self.reads.fetch_sub(1, Ordering::SeqCst);
+            File(Mutex::new(BEFORE.to_owned())).read()
+        }
+    }
+
+    #[test]
+    fn what_is_read_first_is_in_force_before_anything_is_read_again() {
+        let watched = Arc::new(Watched::default());
+        let live = Live::new(watched.read().unwrap(), Some(watched.clone()));
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..50).for_each(|_| drop(live.reload())));
+            }
+        });
+        assert_eq!(watched.overlaps.load(Ordering::SeqCst), 0);
     }
 
     #[test]

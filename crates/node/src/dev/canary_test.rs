@@ -7,7 +7,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::api::{CloseRequest, OpenRequest, RateRequest};
+use client::api::{
+    CloseRequest, ListQueuesRequest, OpenRequest, PauseQueueRequest, RateRequest,
+    ResumeQueueRequest, SendRequest,
+};
 use client::{Client, Transfer};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -19,8 +22,13 @@ use tonic::{Code, Request};
 
 pub(crate) use self::canaries::sung;
 use self::canaries::{CANARIES, forms};
-use super::talk_test::{by_role, client_of, desks, formed, read_until, taken};
+use super::DevOptions;
+use super::proof_test::{chained, halted};
+use super::talk_test::{
+    by_role, client_of, desks, formed, formed_with, opened, opened_as, read_until, taken,
+};
 use crate::config::{Config, LogFormat};
+use crate::hands::Process;
 use crate::log::{Place, subscriber};
 
 #[derive(Clone, Default)]
@@ -109,6 +117,29 @@ pub(crate) async fn dialogue(env: &Env, customers: &Client, agents: &Client) {
     };
     // Whether or not it can be closed once more: what it says must not be logged.
     let _ = customer.close(again).await;
+    supervised(agents, (note, reason)).await;
+}
+
+/// What a supervisor does, and is refused, for reasons that name somebody.
+async fn supervised(client: &Client, (first, second): (&str, &str)) {
+    let supervisor = client.supervisor();
+    let listed = supervisor.list_queues(ListQueuesRequest {}).await.unwrap();
+    let queue = listed.queues[0].queue.clone();
+    let pause = PauseQueueRequest {
+        queue: queue.clone(),
+        staff: "mia".to_owned(),
+        reason: first.to_owned(),
+        ..PauseQueueRequest::default()
+    };
+    supervisor.pause_queue(pause.clone()).await.unwrap();
+    supervisor.pause_queue(pause).await.unwrap_err();
+    let resume = ResumeQueueRequest {
+        queue,
+        staff: "mia".to_owned(),
+        reason: second.to_owned(),
+        ..ResumeQueueRequest::default()
+    };
+    supervisor.resume_queue(resume).await.unwrap();
 }
 
 /// A call that carries a token, and is refused.
@@ -161,6 +192,73 @@ async fn no_word_of_a_dialogue_and_no_token_is_logged_even_when_everything_is() 
         let found = sung(&said);
         assert!(found.is_empty(), "{found:#?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_panic_says_is_in_no_log_no_status_and_no_part_of_a_bundle() {
+    let memory = Memory::default();
+    let out = memory.clone();
+    let mut config = Config::default();
+    config.log.level = "trace,openraft=trace".to_owned();
+    config.log.format = LogFormat::Json;
+    let (subscriber, logs) =
+        subscriber(&config, Place::default(), false, move || out.clone()).unwrap();
+    let _listening = tracing::subscriber::set_default(subscriber);
+    let env = memory::env(34);
+    let process = Process {
+        logs: Some(logs),
+        settings: None,
+    };
+    let options = DevOptions {
+        process,
+        ..DevOptions::default()
+    };
+    let dev = formed_with(&env, options).await;
+    chained(&dev).await;
+    let client = client_of(&env, &dev.api_addresses());
+    let id = opened(&client).await;
+    let loud = |defect: &str| SendRequest {
+        conversation_id: id.clone(),
+        text: format!("\u{2620} {defect} {}", CANARIES[2]),
+        ..SendRequest::default()
+    };
+    let refused = client.customer().send(loud("decide")).await.unwrap_err();
+    assert_eq!(refused.reason_name(), "MACHINE_DEFECT", "{refused:?}");
+    assert!(sung(&refused.message).is_empty(), "{refused:?}");
+    let other = opened_as(&client, "bob").await;
+    let evolve = SendRequest {
+        conversation_id: other,
+        ..loud("evolve")
+    };
+    let customer = client.customer();
+    let sending = timeout(Duration::from_millis(500), customer.send(evolve));
+    assert!(
+        !matches!(sending.await, Ok(Ok(_))),
+        "nobody can have applied it"
+    );
+    let halt = halted(&dev, 0).await;
+    assert!(halt.reason.contains("panicked in apply"), "{}", halt.reason);
+    let operator = client.operator();
+    let status = operator.get_status(Default::default()).await.unwrap();
+    let found = sung(&format!("{status:?}"));
+    assert!(found.is_empty(), "{found:#?}");
+    let part = operator.get_node_report(Default::default()).await.unwrap();
+    for file in &part.files {
+        let found = sung(&String::from_utf8_lossy(&file.content));
+        assert!(found.is_empty(), "{}: {found:#?}", file.name);
+    }
+    let log = part
+        .files
+        .iter()
+        .find(|file| file.name == "log.txt")
+        .unwrap();
+    let log = String::from_utf8_lossy(&log.content).into_owned();
+    assert!(log.contains("the replica is halted"), "{log}");
+    timeout(Duration::from_secs(60), dev.shutdown())
+        .await
+        .expect("the nodes go");
+    let found = sung(&memory.text());
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use client::api::{OpenRequest, SendRequest};
 use client::{CallError, Client};
-use pb::api::v1::{Health, SkipEntryRequest, SkipEntryResponse};
+use pb::api::v1::{ErrorReason, Health, SkipEntryRequest, SkipEntryResponse};
+use pb::raft::v1::SkipWordRequest;
 use ports::Group;
 use rpc::api::v1::cluster_service_client::ClusterServiceClient;
 use runtime::{Env, memory};
@@ -102,6 +103,10 @@ async fn an_entry_that_stops_every_replica_is_skipped_and_all_of_them_serve_agai
         (3, 0),
         "{skipped:?}"
     );
+    // Whoever has lost the answer asks again, here at another node, and is answered as the first time.
+    let repeated = skip(&env, &dev, 2, index).await.unwrap();
+    assert_eq!(repeated.logged, skipped.logged);
+    assert_eq!((repeated.going_on.len(), repeated.behind.len()), (3, 0));
     said(&client, &id, "after").await;
     let again = client.customer().send(poison(&id)).await;
     let again = again.expect_err("the same command is not proposed again");
@@ -113,6 +118,36 @@ async fn an_entry_that_stops_every_replica_is_skipped_and_all_of_them_serve_agai
     }
     let served = status(&env, &dev.nodes()[2]).await;
     assert_eq!(served.problems, Vec::<String>::new());
+    dev.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_has_applied_an_entry_writes_no_word_that_it_is_passed_over() {
+    let env = memory::env(33);
+    let dev = formed(&env, false).await;
+    chained(&dev).await;
+    let (order, leader) = by_role(&dev).await;
+    let client = client_of(&env, &order[..2]);
+    let id = opened(&client).await;
+    said(&client, &id, "acknowledged").await;
+    let led = cell(&dev, leader);
+    let index = *led.group.applied().borrow();
+    let before = led.group.status().last_log;
+    let word = SkipWordRequest {
+        index,
+        by: "mia".to_owned(),
+        reason: "it has stopped two replicas, and the third has woken up".to_owned(),
+    };
+    let written = crate::skip::write(&led, word, 0).await;
+    let refused = written.expect_err("its effect was acknowledged");
+    assert_eq!(refused.reason(), ErrorReason::WrongState, "{refused:?}");
+    said(&client, &id, "still here").await;
+    assert_eq!(
+        texts(&client, &id).await,
+        ["hello", "acknowledged", "still here"]
+    );
+    assert_eq!(led.group.passed_over(index), None);
+    assert!(led.group.status().last_log > before);
     dev.shutdown().await;
 }
 

@@ -144,9 +144,13 @@ pub(crate) async fn read_until(conversation: &mut Conversation, text: &str) {
 }
 
 pub(crate) async fn opened(client: &Client) -> String {
+    opened_as(client, "ann").await
+}
+
+pub(crate) async fn opened_as(client: &Client, customer: &str) -> String {
     let request = OpenRequest {
         account: "web-us".to_owned(),
-        customer: "ann".to_owned(),
+        customer: customer.to_owned(),
         language: "en".to_owned(),
         text: "hello".to_owned(),
         ..OpenRequest::default()

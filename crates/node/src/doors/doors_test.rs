@@ -300,10 +300,12 @@ impl Bench {
             .set(id, listener.local_addr().unwrap().to_string());
         let callers = Callers::Nodes {
             consensus: Served {
+                calls: None,
                 routes: Routes::default(),
                 lane: self.env.raft.clone(),
             },
             forwarding: Served {
+                calls: None,
                 routes: Routes::new(forwards.service()),
                 lane: self.env.edge.clone(),
             },

@@ -7,13 +7,15 @@ mod page;
 mod report;
 mod told;
 
+#[cfg(test)]
+mod hands_test;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::errors::RefusalWith;
 use pb::api::v1::{
-    ErrorReason, GetLogLevelResponse, GetNodeReportResponse, ReloadConfigResponse,
-    SetLogLevelRequest, SetLogLevelResponse,
+    ErrorReason, GetLogLevelResponse, ReloadConfigResponse, SetLogLevelRequest, SetLogLevelResponse,
 };
 use pb::raft::v1::forward_answer::Response;
 use pb::raft::v1::forward_call::Request;
@@ -26,7 +28,7 @@ use crate::config::{ConfigFault, Live, Reloaded, Settings};
 use crate::control::StateWatch;
 use crate::doors::{Doors, millis};
 use crate::log::Logs;
-use crate::log::level::Change;
+use crate::log::level::{self, Change};
 use crate::refuse::{self, field_invalid};
 use crate::start::Addresses;
 
@@ -110,14 +112,7 @@ impl Hands {
             Request::ReloadConfig(request) => self
                 .reload_config(&request.staff)
                 .map(Response::ReloadConfig),
-            Request::GetNodeReport(_) => {
-                let files = report::files(&self.0).await;
-                let node = self.0.identity.node_name.clone();
-                Ok(Response::GetNodeReport(GetNodeReportResponse {
-                    node,
-                    files,
-                }))
-            }
+            Request::GetNodeReport(_) => Ok(Response::GetNodeReport(report::of(&self.0).await)),
             _ => Err(refuse::internal("a node was asked for what a group does")),
         }
     }
@@ -153,7 +148,9 @@ impl Hands {
             });
         }
         let lasts = lasts(request.for_ms)?;
-        // Said before it holds as well: a filter may let nothing of this through.
+        // Read before anything of it is said: what is no filter could be anything, and of any length.
+        level::read(&request.filter).map_err(wrong)?;
+        // Said before it holds: a filter may let nothing of this through.
         let lasts_ms = millis(lasts);
         tracing::warn!(
             at_node = node,
@@ -165,7 +162,8 @@ impl Hands {
         let set = logs.levels.set_by_hand(&request.filter, lasts);
         let (change, until) = set.map_err(wrong)?;
         let ending = self.clone().end_at(change, until);
-        self.0.env.edge.spawn("log filter by hand", ending).detach();
+        let ending = self.0.env.edge.spawn("log filter by hand", ending);
+        logs.levels.ended_by(ending.abort_on_drop());
         Ok(SetLogLevelResponse {
             level: Some(told::level(node, logs)),
         })

@@ -8,39 +8,37 @@ use runtime::Network;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-/// The key that says where the port is.
-const KEY: &str = "listen.admin";
-/// The page of a node with hundreds of queues is a few hundred KiB.
+/// With its head. The page of a node with hundreds of queues is a few hundred KiB.
 const PAGE_BYTES_MAX: u64 = 2 * 1_024 * 1_024;
 /// It is made from state in memory.
 const PAGE_WAIT: Duration = Duration::from_secs(2);
 /// The older protocol ends the answer by ending the connection, so that nothing has to be taken apart.
 const ASK: &[u8] = b"GET /metrics HTTP/1.0\r\n\r\n";
 
-/// The address of the port, by the values of a configuration as TOML.
-pub(super) fn address(values: &[(String, String, crate::config::Origin)]) -> Option<&str> {
-    let (_, value, _) = values.iter().find(|(key, _, _)| key == KEY)?;
-    let address = value.trim_matches('"');
-    (!address.is_empty()).then_some(address)
+/// The page at an address, or why there is none. Half a page is none: its numbers would pass for all of them.
+pub(super) async fn metrics(network: &dyn Network, address: &str) -> Result<Vec<u8>, String> {
+    match timeout(PAGE_WAIT, read(network, address)).await {
+        Ok(Ok(answer)) if answer.len() as u64 > PAGE_BYTES_MAX => {
+            Err(format!("the page is longer than {PAGE_BYTES_MAX} bytes"))
+        }
+        Ok(Ok(answer)) => body(&answer).ok_or_else(|| "the port gave no page".to_owned()),
+        Ok(Err(error)) => Err(format!("the port {address} cannot be read: {error}")),
+        Err(_) => Err(format!(
+            "the port {address} did not answer within {PAGE_WAIT:?}"
+        )),
+    }
 }
 
-/// The page at an address.
-pub(super) async fn metrics(network: &dyn Network, address: &str) -> Option<Vec<u8>> {
-    timeout(PAGE_WAIT, read(network, address))
-        .await
-        .ok()?
-        .ok()?
-}
-
-async fn read(network: &dyn Network, address: &str) -> std::io::Result<Option<Vec<u8>>> {
+/// What the port answers, and one byte more than a page may have where it goes on.
+async fn read(network: &dyn Network, address: &str) -> std::io::Result<Vec<u8>> {
     let mut connection = network.dial(address).await?;
     connection.write_all(ASK).await?;
     let mut answer = Vec::new();
     connection
-        .take(PAGE_BYTES_MAX)
+        .take(PAGE_BYTES_MAX + 1)
         .read_to_end(&mut answer)
         .await?;
-    Ok(body(&answer))
+    Ok(answer)
 }
 
 /// What follows the head of an answer that is the page.
@@ -56,7 +54,6 @@ mod tests {
     use runtime::memory;
 
     use super::*;
-    use crate::config::{Config, Layered};
 
     #[test]
     fn the_page_is_what_follows_the_head_of_a_good_answer() {
@@ -76,8 +73,10 @@ mod tests {
             .await
             .unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        assert_eq!(metrics(&*env.network, &address).await, None);
-        assert_eq!(metrics(&*env.network, "127.0.0.1:1").await, None);
+        let silent = metrics(&*env.network, &address).await.unwrap_err();
+        assert!(silent.contains("did not answer within 2s"), "{silent}");
+        let nobody = metrics(&*env.network, "127.0.0.1:1").await.unwrap_err();
+        assert!(nobody.contains("cannot be read"), "{nobody}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -99,30 +98,30 @@ mod tests {
             connection.shutdown().await.unwrap();
         };
         let (page, ()) = tokio::join!(metrics(&*env.network, &address), serving);
-        assert_eq!(page.as_deref(), Some(&b"up 1\n"[..]));
+        assert_eq!(page.unwrap(), b"up 1\n");
     }
 
-    #[test]
-    fn a_node_without_the_port_has_no_address() {
-        let values = Layered::of_program(Config::default()).values();
-        let without: Vec<_> = values
-            .into_iter()
-            .filter(|(key, _, _)| key != KEY)
-            .collect();
-        assert_eq!(address(&without), None);
-        let with = |value: &str| {
-            let mut values = without.clone();
-            values.push((
-                KEY.to_owned(),
-                value.to_owned(),
-                crate::config::Origin::Default,
-            ));
-            address(&values).map(str::to_owned)
-        };
-        assert_eq!(
-            with("\"127.0.0.1:7402\""),
-            Some("127.0.0.1:7402".to_owned())
-        );
-        assert_eq!(with("\"\""), None);
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_is_cut_is_no_page() {
+        let env = memory::env(1);
+        let mut listener = env
+            .network
+            .listen("127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let head = b"HTTP/1.0 200 OK\r\n\r\n";
+        for (more, is_page) in [(0, true), (1, false)] {
+            let rows = usize::try_from(PAGE_BYTES_MAX).unwrap() - head.len() + more;
+            let serving = async {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                connection.write_all(head).await.unwrap();
+                // Whoever has read enough hangs up.
+                let _ = connection.write_all(&vec![b'x'; rows]).await;
+                let _ = connection.shutdown().await;
+            };
+            let (page, ()) = tokio::join!(metrics(&*env.network, &address), serving);
+            assert_eq!(page.is_ok(), is_page, "{rows} bytes");
+        }
     }
 }

@@ -105,10 +105,12 @@ async fn port(env: &Env, seen: &Seen) -> (Server, SocketAddr) {
     let (_, health) = tonic_health::server::health_reporter();
     let callers = Callers::Nodes {
         consensus: Served {
+            calls: None,
             routes: Routes::new(health.clone()),
             lane: env.raft.clone(),
         },
         forwarding: Served {
+            calls: None,
             routes: Routes::new(health),
             lane: env.edge.clone(),
         },
@@ -212,10 +214,12 @@ async fn a_connection_reaches_the_services_of_its_purpose_and_no_others() {
     let env = memory::env(1);
     let callers = Callers::Nodes {
         consensus: Served {
+            calls: None,
             routes: Routes::new(RaftServiceServer::new(Reached)),
             lane: env.raft.clone(),
         },
         forwarding: Served {
+            calls: None,
             routes: Routes::new(ForwardServiceServer::new(Reached)),
             lane: env.edge.clone(),
         },

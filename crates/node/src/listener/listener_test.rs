@@ -1,8 +1,11 @@
 //! Claims about the listener.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use api::metrics::RpcMetrics;
 use runtime::memory;
 use runtime::{BoxConn, Env};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,15 +15,24 @@ use tonic::service::Routes;
 use super::{Bounds, Callers, Room, Served, Server};
 
 async fn server(env: &Env, bounds: Bounds) -> (Server, SocketAddr) {
+    let (_, health) = tonic_health::server::health_reporter();
+    server_of(env, bounds, (Routes::new(health), None)).await
+}
+
+async fn server_of(
+    env: &Env,
+    bounds: Bounds,
+    (routes, calls): (Routes, Option<Arc<RpcMetrics>>),
+) -> (Server, SocketAddr) {
     let listener = env
         .network
         .listen("127.0.0.1:0".parse().unwrap())
         .await
         .unwrap();
     let address = listener.local_addr().unwrap();
-    let (_, health) = tonic_health::server::health_reporter();
     let callers = Callers::Clients(Served {
-        routes: Routes::new(health),
+        routes,
+        calls,
         lane: env.edge.clone(),
     });
     let server = Server::start(listener, callers, bounds, &env.random);
@@ -152,4 +164,68 @@ async fn http_1_is_told_apart_from_http_2() {
         "{}",
         String::from_utf8_lossy(&answer)
     );
+}
+
+/// A service whose calls are never answered, beside what is counted of them.
+fn silent() -> (Routes, Arc<RpcMetrics>) {
+    let metrics = Arc::new(RpcMetrics::new().unwrap());
+    let never = tower::service_fn(|_: http::Request<_>| {
+        std::future::pending::<Result<http::Response<tonic::body::Body>, Infallible>>()
+    });
+    let counted = api::metrics::counted(metrics.clone(), never);
+    let router = Routes::default().into_axum_router();
+    (Routes::from(router.fallback_service(counted)), metrics)
+}
+
+/// Calls of `Send` by how they ended.
+fn sends(metrics: &RpcMetrics) -> Vec<(&'static str, u64)> {
+    let send = metrics.methods().find(|known| known.method == "Send");
+    send.unwrap().ended().collect()
+}
+
+const SEND: &[u8] = b"POST /antiphon.api.v1.ConversationService/Send HTTP/1.1\r\nhost: x\r\n\
+    content-type: application/grpc\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_the_listener_ends_is_counted_as_what_its_client_is_told() {
+    let env = memory::env(1);
+    let (routes, metrics) = silent();
+    let served = (routes, Some(metrics.clone()));
+    let (_server, address) = server_of(&env, bounds(), served).await;
+    let mut caller = env.network.dial(&address.to_string()).await.unwrap();
+    caller.write_all(SEND).await.unwrap();
+    let start = Instant::now();
+    let mut answer = Vec::new();
+    caller.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(start.elapsed(), api::limits::SERVER_CALL_WAIT);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    // UNKNOWN: it may have been done.
+    assert!(answer.contains("grpc-status: 2"), "{answer}");
+    assert_eq!(sends(&metrics), [("UNKNOWN", 1)]);
+    // A client that hangs up is another matter.
+    let mut leaving = env.network.dial(&address.to_string()).await.unwrap();
+    leaving.write_all(SEND).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(leaving);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(sends(&metrics), [("CANCELLED", 1), ("UNKNOWN", 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_beyond_those_that_a_connection_may_have_is_counted_as_refused() {
+    let env = memory::env(1);
+    let (routes, metrics) = silent();
+    let none = Bounds {
+        calls: 0,
+        ..bounds()
+    };
+    let served = (routes, Some(metrics.clone()));
+    let (_server, address) = server_of(&env, none, served).await;
+    let mut caller = env.network.dial(&address.to_string()).await.unwrap();
+    caller.write_all(SEND).await.unwrap();
+    let mut answer = Vec::new();
+    caller.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.contains("grpc-status: 8"), "{answer}");
+    assert_eq!(sends(&metrics), [("RESOURCE_EXHAUSTED", 1)]);
 }

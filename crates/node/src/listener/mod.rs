@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::metrics::{RpcMetrics, Verdict};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -149,6 +150,8 @@ pub(crate) struct Server {
 #[derive(Clone)]
 pub(crate) struct Served {
     pub(crate) routes: Routes,
+    /// Where calls are counted that the listener answers itself; the services count the others.
+    pub(crate) calls: Option<Arc<RpcMetrics>>,
     pub(crate) lane: Lane,
 }
 
@@ -462,10 +465,8 @@ async fn serve_http2(connection: Prefaced, shared: &Arc<Shared>, served: Served)
         .keep_alive_interval(Some(bounds.keepalive_every))
         .keep_alive_timeout(bounds.keepalive_wait)
         .max_send_buf_size(SEND_BUFFER_BYTES);
-    let calls = Arc::new(Semaphore::new(bounds.calls));
-    let routes = served.routes;
-    let wait = bounds.call_wait;
-    let service = service_fn(move |request| answer(routes.clone(), calls.clone(), wait, request));
+    let answering = Answering::new(served.routes, served.calls, bounds);
+    let service = service_fn(move |request| answering.clone().answer(request));
     drive!(
         builder.serve_connection(TokioIo::new(connection), service),
         shared
@@ -479,10 +480,8 @@ async fn serve_http1(connection: Prefaced, shared: &Arc<Shared>, served: Served)
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.handshake_wait)
         .max_buf_size(64 * 1024);
-    let calls = Arc::new(Semaphore::new(bounds.calls));
-    let routes = served.routes;
-    let wait = bounds.call_wait;
-    let service = service_fn(move |request| answer(routes.clone(), calls.clone(), wait, request));
+    let answering = Answering::new(served.routes, served.calls, bounds);
+    let service = service_fn(move |request| answering.clone().answer(request));
     drive!(
         builder.serve_connection(TokioIo::new(connection), service),
         shared
@@ -497,21 +496,51 @@ async fn age(shared: &Shared) {
     }
 }
 
-/// One call, unless its connection has too many under way. Whoever sends half a request holds nothing
-/// for long.
-async fn answer(
-    mut routes: Routes,
+/// What one connection's calls are answered with.
+#[derive(Clone)]
+struct Answering {
+    routes: Routes,
+    counted: Option<Arc<RpcMetrics>>,
     calls: Arc<Semaphore>,
     wait: Duration,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    let Ok(_permit) = calls.try_acquire() else {
-        let status = Status::resource_exhausted("too many calls of this connection are under way");
-        return Ok(status.into_http());
-    };
-    match tokio::time::timeout(wait, routes.call(request)).await {
-        Ok(answered) => answered,
-        Err(_) => Ok(api::errors::status(api::errors::outcome_unknown()).into_http()),
+}
+
+impl Answering {
+    fn new(routes: Routes, counted: Option<Arc<RpcMetrics>>, bounds: &Bounds) -> Self {
+        Self {
+            routes,
+            counted,
+            calls: Arc::new(Semaphore::new(bounds.calls)),
+            wait: bounds.call_wait,
+        }
+    }
+
+    /// One call, unless its connection has too many under way. Whoever sends half a request holds nothing
+    /// for long.
+    async fn answer(
+        mut self,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let Ok(_permit) = self.calls.try_acquire() else {
+            let status =
+                Status::resource_exhausted("too many calls of this connection are under way");
+            if let Some(counted) = &self.counted {
+                counted.refused(request.uri().path(), status.code());
+            }
+            return Ok(status.into_http());
+        };
+        let verdict = Verdict::default();
+        request.extensions_mut().insert(verdict.clone());
+        let mut answering = std::pin::pin!(self.routes.call(request));
+        match tokio::time::timeout(self.wait, answering.as_mut()).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                let status = api::errors::status(api::errors::outcome_unknown());
+                // The service is dropped after this, and counts what the client is told.
+                verdict.give(status.code());
+                Ok(status.into_http())
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use domain::control::suggest::nearest;
 use parking_lot::Mutex;
+use runtime::AbortOnDrop;
 use runtime::trace::LOG_PLACE;
 use tokio::time::Instant;
 use tracing_subscriber::{EnvFilter, Registry, reload};
@@ -30,6 +31,8 @@ pub struct Levels(Arc<Shared>);
 struct Shared {
     handle: reload::Handle<EnvFilter, Registry>,
     state: Mutex<State>,
+    /// What ends the filter set by hand: one for the process, however often it is set.
+    ending: Mutex<Option<AbortOnDrop<()>>>,
 }
 
 struct State {
@@ -74,6 +77,7 @@ impl Levels {
         let shared = Shared {
             handle,
             state: Mutex::new(state),
+            ending: Mutex::new(None),
         };
         Ok((filter, Self(Arc::new(shared))))
     }
@@ -124,6 +128,11 @@ impl Levels {
             until,
         });
         Ok((Change(state.changes), until))
+    }
+
+    /// Takes what will end the filter that was set by hand; what would have ended an earlier one is given up.
+    pub(crate) fn ended_by(&self, ending: AbortOnDrop<()>) {
+        *self.0.ending.lock() = Some(ending);
     }
 
     /// Ends what was set by hand: this change alone, or any. Whether there was one to end.

@@ -49,12 +49,54 @@ fn every_alert_has_its_place_in_the_runbook_and_every_place_its_alert() {
     assert_eq!(linked, places(&deployed("runbook.md")));
 }
 
-#[test]
-fn every_alert_is_tried() {
-    let tried = deployed("alerts_test.yml");
-    for name in values(&deployed("alerts.yml"), "alert") {
-        assert!(tried.contains(name), "{name} is in no test of the rules");
+/// The names of the alerts that a test of the rules expects to fire: those that have labels then, and those
+/// that are counted.
+fn expected(tests: &str) -> BTreeSet<&str> {
+    let mut found = BTreeSet::new();
+    let mut asked = None;
+    for line in tests.lines() {
+        let line = line.trim().trim_start_matches("- ");
+        if let Some(name) = line.strip_prefix("alertname: ") {
+            asked = Some(name);
+        } else if line.starts_with("exp_labels: ") {
+            found.extend(asked.take());
+        }
+        let counted = line.split("alertname=\"").nth(1);
+        found.extend(counted.and_then(|rest| rest.split('"').next()));
     }
+    found
+}
+
+#[test]
+fn every_alert_is_tried_and_seen_to_fire() {
+    let tests = deployed("alerts_test.yml");
+    let expected = expected(&tests);
+    for name in values(&deployed("alerts.yml"), "alert") {
+        assert!(
+            expected.contains(name),
+            "no test of the rules expects {name} to fire"
+        );
+    }
+}
+
+#[test]
+fn an_alert_that_is_only_expected_not_to_fire_is_not_tried() {
+    let tests = "- { alertname: Quiet, eval_time: 4m, exp_alerts: [] }\n\
+                 - alertname: Loud\n  exp_alerts:\n    - exp_labels: { severity: page }\n\
+                 - { labels: '{alertname=\"Counted\"}', value: 1 }\n";
+    assert_eq!(expected(tests), BTreeSet::from(["Counted", "Loud"]));
+}
+
+#[test]
+fn a_halted_replica_is_cured_by_the_command_that_cures_it() {
+    let runbook = deployed("runbook.md");
+    let place = runbook
+        .split("\n## ")
+        .find(|place| place.starts_with("Replica halted"));
+    let place = place.unwrap();
+    let skip = place.find("`antiphon cell skip --cell main --index INDEX --reason TEXT`");
+    let replace = place.find("join a new");
+    assert!(skip.is_some() && skip < replace, "{place}");
 }
 
 #[test]

@@ -46,6 +46,12 @@ floor_series! {
         "Conversations whose customer left while waiting, short ones included.";
     ABANDONED_SHORT, "antiphon_conversations_abandoned_short_total", Counter, ["cell", "queue", "site"],
         "Those among them that left sooner than the short-abandon threshold.";
+    MOVED, "antiphon_conversations_moved_total", Counter, ["cell", "queue", "site", "reason"],
+        "Conversations that left the agent who had them: requeued, or transferred to another queue or agent.";
+    OFFERS, "antiphon_offers_total", Counter, ["cell", "queue", "site"],
+        "Offers made to agents.";
+    OFFERS_MISSED, "antiphon_offers_missed_total", Counter, ["cell", "queue", "site", "outcome"],
+        "Offers that no agent accepted: declined, expired, rescinded by us, or cancelled because the customer left.";
     SLA_MET, "antiphon_sla_met_total", Counter, ["cell", "queue", "site"],
         "Conversations that an agent accepted within the queue's threshold.";
     SLA_RATIO, "antiphon_sla_ratio", Gauge, ["cell", "queue"],
@@ -67,11 +73,12 @@ floor_series! {
     CSAT, "antiphon_csat_score", Summary, ["cell", "queue", "site"],
         "Customers' ratings, 1 to 5: their sum and how many there are.";
     AGENTS, "antiphon_agents", Gauge, ["cell", "site", "state"],
-        "Agents who are logged in, by their own site: ready, not_ready, or suspect while the client is silent.";
+        "Agents who are logged in, by their own site: ready; not_responding where they are ready and are offered nothing \
+         on a channel after missed offers, until they act; not_ready; suspect while the client is silent.";
 }
 
 /// What an agent is, as the label says it.
-const AGENT_STATES: [&str; 3] = ["ready", "not_ready", "suspect"];
+const AGENT_STATES: [&str; 4] = ["ready", "not_ready", "suspect", "not_responding"];
 
 /// The floor of one cell at one moment.
 pub(super) struct Floor {
@@ -146,6 +153,7 @@ fn agents(cell: &Cell) -> BTreeMap<String, [u64; AGENT_STATES.len()]> {
     }
     for agent in state.agents().filter(|agent| agent.session.is_some()) {
         let at = match (agent.lease, &agent.intent) {
+            (LeaseState::Alive, Intent::Ready) if agent.is_not_responding() => 3,
             (LeaseState::Alive, Intent::Ready) => 0,
             (LeaseState::Alive, _) => 1,
             _ => 2,
@@ -167,6 +175,21 @@ pub(super) fn write(page: &mut Page, floors: &[Floor]) {
     by_site(page, &ABANDONED, floors, |totals| totals.abandoned);
     by_site(page, &ABANDONED_SHORT, floors, |totals| {
         totals.abandoned_short
+    });
+    by_site_and(page, &MOVED, floors, |totals| {
+        [
+            ("requeued", totals.requeued),
+            ("transferred", totals.transferred),
+        ]
+    });
+    by_site(page, &OFFERS, floors, |totals| totals.offers);
+    by_site_and(page, &OFFERS_MISSED, floors, |totals| {
+        [
+            ("declined", totals.offers_declined),
+            ("expired", totals.offers_lapsed),
+            ("rescinded", totals.offers_rescinded),
+            ("cancelled", totals.offers_cancelled),
+        ]
     });
     by_site(page, &SLA_MET, floors, |totals| totals.answered_in);
     by_queue(page, &SLA_RATIO, floors, |queue| {
@@ -222,6 +245,21 @@ fn by_site(page: &mut Page, series: &Series, floors: &[Floor], number: fn(&Total
     let mut samples = page.series(series);
     each_site(floors, |labels, (totals, _)| {
         samples.sample(&labels, number(totals));
+    });
+}
+
+/// The same with a further label, and a number for each of its values.
+fn by_site_and<const N: usize>(
+    page: &mut Page,
+    series: &Series,
+    floors: &[Floor],
+    numbers: fn(&Totals) -> [(&'static str, u64); N],
+) {
+    let mut samples = page.series(series);
+    each_site(floors, |[cell, queue, site], (totals, _)| {
+        for (value, number) in numbers(totals) {
+            samples.sample(&[cell, queue, site, value], number);
+        }
     });
 }
 

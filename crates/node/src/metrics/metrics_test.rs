@@ -126,6 +126,7 @@ async fn only_the_leader_s_page_has_the_floor_and_each_page_has_its_own_calls() 
         assert_eq!(of(offered), leads, "{page}");
         assert_eq!(of("antiphon_queue_waiting{"), leads, "{page}");
         assert_eq!(samples["antiphon_raft_is_leader{group=\"main\"}"], leads);
+        assert_eq!(samples["antiphon_raft_has_quorum{group=\"main\"}"], leads);
         assert_eq!(samples["antiphon_raft_has_leader{group=\"main\"}"], 1.0);
         assert_eq!(of("antiphon_raft_voters{group=\"main\"}"), leads * 3.0);
         assert_eq!(
@@ -177,5 +178,65 @@ async fn health_is_told_and_nothing_else() {
         answers("/antiphon.api.v1.ClusterService/GetStatus").await.0,
         404
     );
+    dev.shutdown().await;
+}
+
+/// Asks one node's admin port for its readiness until it is told so.
+async fn ready_until(env: &Env, address: &str, status: u16) {
+    let asking = async {
+        while fetched(env, address, "/readyz").await.0 != status {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let told = timeout(Duration::from_secs(30), asking).await;
+    assert!(told.is_ok(), "/readyz never answers {status}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_left_without_a_quorum_is_not_ready_and_says_so_on_its_page() {
+    // The leader that is left leads on by its own word; the follower that is left knows its last leader.
+    for left_leads in [true, false] {
+        let env = memory::env(45 + u64::from(left_leads));
+        let dev = formed(&env, false).await;
+        let (_, leader) = by_role(&dev).await;
+        let left = match left_leads {
+            true => leader,
+            false => (leader + 1) % 3,
+        };
+        let address = dev.nodes()[left].addresses().admin.unwrap().to_string();
+        ready_until(&env, &address, 200).await;
+        for (_, node) in dev.nodes().iter().enumerate().filter(|(at, _)| *at != left) {
+            node.kill().await;
+        }
+        ready_until(&env, &address, 503).await;
+        let (_, page) = fetched(&env, &address, "/metrics").await;
+        let samples = samples(&page);
+        assert_eq!(samples["antiphon_node_ready"], 0.0);
+        for group in ["main", "control"] {
+            let quorum = format!("antiphon_raft_has_quorum{{group=\"{group}\"}}");
+            assert_eq!(samples[quorum.as_str()], 0.0, "{page}");
+        }
+        let leads = samples["antiphon_raft_is_leader{group=\"main\"}"];
+        assert_eq!(leads, f64::from(u8::from(left_leads)));
+        dev.nodes()[left].kill().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_replica_is_halted_is_not_ready_and_the_others_are() {
+    let env = memory::env(47);
+    let dev = formed(&env, false).await;
+    let (order, leader) = by_role(&dev).await;
+    let client = client_of(&env, &order[..1]);
+    let odd = (leader + 1) % 3;
+    crate::dev::proof_test::chained(&dev).await;
+    crate::dev::proof_test::cell(&dev, odd).view.spoil(1);
+    opened(&client).await;
+    crate::dev::proof_test::halted(&dev, odd).await;
+    for (at, node) in dev.nodes().iter().enumerate() {
+        let address = node.addresses().admin.unwrap().to_string();
+        let status = if at == odd { 503 } else { 200 };
+        ready_until(&env, &address, status).await;
+    }
     dev.shutdown().await;
 }

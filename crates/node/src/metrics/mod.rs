@@ -54,6 +54,13 @@ const UP_SECONDS: Series = Series {
     help: "Time since the node started.",
     labels: &[],
 };
+const CLOCK_OFFSET: Series = Series {
+    name: "antiphon_clock_offset_seconds",
+    kind: Kind::Gauge,
+    help: "How far the node's wall clock is ahead of its peers', by the one in their middle, looked at every 10 s; \
+           absent while no peer answers.",
+    labels: &[],
+};
 const DISK_FREE: Series = Series {
     name: "antiphon_disk_free_bytes",
     kind: Kind::Gauge,
@@ -75,7 +82,14 @@ const REPLICA_HALTED: Series = Series {
 
 /// Every series, in the order of the page.
 fn table() -> Vec<Series> {
-    let node = [BUILD_INFO, READY, UP_SECONDS, DISK_FREE, LOG_FAILED];
+    let node = [
+        BUILD_INFO,
+        READY,
+        UP_SECONDS,
+        CLOCK_OFFSET,
+        DISK_FREE,
+        LOG_FAILED,
+    ];
     let store = [store::metrics::FSYNC_SECONDS, store::metrics::LOG_SEGMENTS];
     let rpc = [
         api::metrics::REQUESTS,
@@ -86,6 +100,7 @@ fn table() -> Vec<Series> {
         raft::metrics::TERM,
         raft::metrics::HAS_LEADER,
         raft::metrics::IS_LEADER,
+        raft::metrics::HAS_QUORUM,
         raft::metrics::COMMIT_INDEX,
         raft::metrics::APPLIED_INDEX,
         raft::metrics::VOTERS,
@@ -93,11 +108,13 @@ fn table() -> Vec<Series> {
         raft::metrics::FOLLOWER_LAG,
         raft::metrics::APPEND_SECONDS,
         raft::metrics::ELECTIONS,
+        raft::metrics::FAILOVER_SECONDS,
         REPLICA_HALTED,
     ];
     let actors = [
         conversation::metrics::ACTORS,
         conversation::metrics::MAILBOX_DEPTH,
+        conversation::metrics::BUSY_RATIO,
         conversation::metrics::ACTOR_FAILURES,
     ];
     let traces = [telemetry::SPANS_SENT, telemetry::SPANS_DROPPED];
@@ -148,10 +165,15 @@ impl Metrics {
             .sample(&[crate::VERSION, cluster, site, node], 1);
         page.one(&READY, u8::from(is_ready));
         page.one(&UP_SECONDS, account.started.elapsed().as_secs());
+        let mut offset = page.series(&CLOCK_OFFSET);
+        if let Some(ms) = account.notes.clock_ahead_ms() {
+            offset.sample(&[], ms as f64 / 1_000.0);
+        }
         // A disk that does not answer is left out: no number is better than an old one.
         let free = account.env.disk.free_space(&self.dir);
+        let mut disk = page.series(&DISK_FREE);
         if let Ok(Ok(bytes)) = timeout(DISK_WAIT, free).await {
-            page.one(&DISK_FREE, bytes);
+            disk.sample(&[], bytes);
         }
         self.store(&mut page);
         self.calls(&mut page);
@@ -212,6 +234,9 @@ impl Metrics {
         each(page, &raft::metrics::IS_LEADER, |group| {
             Some(group.leads.into())
         });
+        each(page, &raft::metrics::HAS_QUORUM, |group| {
+            Some((group.leads && group.status.quorum_ok).into())
+        });
         each(page, &raft::metrics::COMMIT_INDEX, |group| {
             Some(group.status.committed)
         });
@@ -232,6 +257,10 @@ impl Metrics {
         each(page, &raft::metrics::ELECTIONS, |group| {
             Some(group.elections)
         });
+        let mut failover = page.series(&raft::metrics::FAILOVER_SECONDS);
+        for group in groups.iter().filter(|group| group.failover.count() > 0) {
+            failover.histogram(&[&group.name], &group.failover);
+        }
         each(page, &REPLICA_HALTED, |group| Some(group.halted.into()));
     }
 
@@ -262,6 +291,10 @@ impl Metrics {
             depth.sample(&[&cell.name, "sum"], waiting.sum);
             depth.sample(&[&cell.name, "max"], waiting.max);
         }
+        let mut busy = page.series(&conversation::metrics::BUSY_RATIO);
+        for cell in &cells {
+            busy.sample(&[&cell.name], cell.view.waiting().busy_ratio());
+        }
         let mut failures = page.series(&conversation::metrics::ACTOR_FAILURES);
         for cell in &cells {
             failures.sample(&[&cell.name], cell.view.actor_failures());
@@ -287,6 +320,7 @@ struct Shown {
     halted: bool,
     append: runtime::measure::Counted,
     elections: u64,
+    failover: runtime::measure::Counted,
 }
 
 impl Shown {
@@ -298,6 +332,7 @@ impl Shown {
             halted: group.halted().borrow().is_some(),
             append: group.counted().append.read(),
             elections: group.counted().elections.get(),
+            failover: group.counted().failover.read(),
         }
     }
 

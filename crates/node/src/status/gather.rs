@@ -162,7 +162,8 @@ impl Gatherer {
             }
             pause = CLOCK_EVERY;
             let heard = self.ask_all().await;
-            let offsets: Vec<i64> = heard.values().map(|heard| heard.clock_offset_ms).collect();
+            let mut offsets: Vec<i64> = heard.values().map(|heard| heard.clock_offset_ms).collect();
+            offsets.sort_unstable();
             let judged = judge.hear(&offsets);
             if let Judged::OffSinceNow(problem) = &judged {
                 tracing::warn!(
@@ -171,9 +172,22 @@ impl Gatherer {
                     "the wall clock is off"
                 );
             }
-            notes.set(judged.problem().into_iter().collect());
+            notes.set(judged.problem().into_iter().collect(), ahead(&offsets));
         }
     }
+}
+
+/// How far our clock is ahead of the one in the middle of our peers', by how far they are ahead of ours, in
+/// order. Of two in the middle it is the nearer: one clock that is far off is its own node's problem.
+fn ahead(offsets_ms: &[i64]) -> Option<i64> {
+    let upper = *offsets_ms.get(offsets_ms.len() / 2)?;
+    let lower = *offsets_ms.get((offsets_ms.len() - 1) / 2)?;
+    let nearer = if lower.abs() < upper.abs() {
+        lower
+    } else {
+        upper
+    };
+    Some(nearer.saturating_neg())
 }
 
 /// What is known of this node's wall clock.
@@ -278,6 +292,16 @@ mod tests {
 
     fn is_warned_of(judged: &Judged) -> bool {
         matches!(judged, Judged::OffSinceNow(_))
+    }
+
+    #[test]
+    fn one_clock_that_is_far_off_does_not_make_ours_wrong() {
+        assert_eq!(ahead(&[]), None);
+        assert_eq!(ahead(&[700]), Some(-700));
+        assert_eq!(ahead(&[3, 9_000]), Some(-3));
+        assert_eq!(ahead(&[-9_000, 3]), Some(-3));
+        assert_eq!(ahead(&[-9_000, -8_000]), Some(8_000));
+        assert_eq!(ahead(&[-5, 600, 640, 7_000]), Some(-600));
     }
 
     #[test]

@@ -15,11 +15,13 @@ use api::Streams;
 use domain::control::ControlParts;
 use domain::ids::{CellId, LogIndex, NodeId};
 use parking_lot::Mutex;
-use pb::api::v1::{FloorView, GroupView, HaltView, MemberView, NodeView, Refusal, ReplicaProof};
+use pb::api::v1::{
+    FloorView, GroupView, HaltView, MemberView, NodeView, PassedOver, Refusal, ReplicaProof,
+};
 use pb::raft::v1::{
     CellMarkResponse, NodeStatusResponse, ProveRequest, SkipWordRequest, SkipWordResponse,
 };
-use ports::{Cure, Group, GroupStatus, Halt};
+use ports::{Cure, Group, GroupStatus, Halt, Machine};
 use raft::GroupHandle;
 use runtime::Env;
 use store::{Health, Wal};
@@ -33,6 +35,9 @@ use crate::refuse;
 use crate::verify::ask::OwnProofs;
 
 pub(crate) use gather::Gatherer;
+
+/// Entries that were passed over, in an account.
+const PASSED_OVER_MAX: usize = 16;
 
 /// A member that answered its leader within this time is reachable, in milliseconds.
 pub(crate) const REACHABLE_MS: u64 = 2_000;
@@ -72,17 +77,29 @@ pub(crate) struct Account {
 
 /// Sentences that a node keeps about itself. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Notes {
-    sentences: Arc<Mutex<Vec<String>>>,
+pub(crate) struct Notes(Arc<Mutex<Noted>>);
+
+#[derive(Default)]
+struct Noted {
+    sentences: Vec<String>,
+    clock_ahead_ms: Option<i64>,
 }
 
 impl Notes {
-    pub(crate) fn set(&self, sentences: Vec<String>) {
-        *self.sentences.lock() = sentences;
+    pub(crate) fn set(&self, sentences: Vec<String>, clock_ahead_ms: Option<i64>) {
+        *self.0.lock() = Noted {
+            sentences,
+            clock_ahead_ms,
+        };
+    }
+
+    /// How far this node's wall clock is ahead of its peers', milliseconds; `None` while none answers.
+    pub(crate) fn clock_ahead_ms(&self) -> Option<i64> {
+        self.0.lock().clock_ahead_ms
     }
 
     fn all(&self) -> Vec<String> {
-        self.sentences.lock().clone()
+        self.0.lock().sentences.clone()
     }
 }
 
@@ -191,6 +208,14 @@ pub(crate) fn note_halt(
             skippable: halt.cure == Cure::Skip,
         });
     }
+}
+
+/// Notes in an account which entries the replica knows to be passed over.
+pub(crate) fn note_passed_over<M: Machine>(view: &mut GroupView, group: &GroupHandle<M>) {
+    let passed = group.passed(PASSED_OVER_MAX).into_iter();
+    view.passed_over = passed
+        .map(|(index, logged)| PassedOver { index, logged })
+        .collect();
 }
 
 /// A group as one of its replicas sees it. `trails` is known to the leader alone.

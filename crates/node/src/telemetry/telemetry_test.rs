@@ -13,13 +13,13 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::trace::v1::Span;
 use parking_lot::Mutex;
 use runtime::{Env, memory};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use super::*;
 use crate::dev::canary_test::{dialogue, sung};
-use crate::dev::talk_test::{by_role, client_of, formed_with, opened};
+use crate::dev::talk_test::{by_role, client_of, formed_with, opened, texts};
 use crate::dev::{Dev, DevOptions};
 use crate::listener::{Bounds, Callers, Served, Server};
 
@@ -79,6 +79,7 @@ impl Collector {
             .await
             .unwrap();
         let callers = Callers::Clients(Served {
+            calls: None,
             routes: Routes::new(TraceServiceServer::new(collector.clone())).prepare(),
             lane: env.edge.clone(),
         });
@@ -220,23 +221,65 @@ async fn what_nobody_asked_for_is_traced_by_share_alone_and_says_nothing_of_peop
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_collector_that_is_not_there_costs_spans_and_nothing_else() {
-    let env = memory::env(55);
-    let dev = traced_cluster(&env, 1.0).await;
-    let (order, _) = by_role(&dev).await;
-    let client = client_of(&env, &order[..1]);
+/// Ten messages one after the other through a node that does not lead; the longest that one of them took.
+async fn ten_messages(env: &Env, dev: &Dev) -> Duration {
+    let (order, _) = by_role(dev).await;
+    let client = client_of(env, &order[..1]);
     let id = opened(&client).await;
     let conversation = client.customer().attach(&id, 0);
+    let mut longest = Duration::ZERO;
+    let mut said = vec!["hello".to_owned()];
     for turn in 0..10 {
-        conversation.send(&format!("{turn}")).await.unwrap();
+        let begun = Instant::now();
+        conversation.send(&turn.to_string()).await.unwrap();
+        longest = longest.max(begun.elapsed());
+        said.push(turn.to_string());
     }
-    sleep(EXPORT_WAIT + BATCH_WAIT * 2).await;
-    let dropped: u64 = dev
-        .nodes()
-        .iter()
-        .map(|node| node.telemetry().counts().1)
-        .sum();
-    assert!(dropped > 0, "what was not taken is counted");
-    dev.shutdown().await;
+    assert_eq!(texts(&client, &id).await, said);
+    longest
+}
+
+/// A collector that takes connections, and neither reads nor answers.
+async fn hanging(env: &Env) {
+    let listener = env.network.listen(COLLECTOR.parse().unwrap()).await;
+    let mut listener = listener.unwrap();
+    let holding = async move {
+        let mut held = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            held.push(connection);
+        }
+    };
+    env.edge.spawn("hanging collector", holding).detach();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collector_that_is_not_there_or_hangs_costs_spans_and_nothing_else() {
+    let untraced = {
+        let env = memory::env(55);
+        let dev = formed_with(&env, DevOptions::default()).await;
+        let longest = ten_messages(&env, &dev).await;
+        dev.shutdown().await;
+        longest
+    };
+    for hangs in [false, true] {
+        let env = memory::env(55);
+        if hangs {
+            hanging(&env).await;
+        }
+        let dev = traced_cluster(&env, 1.0).await;
+        let longest = ten_messages(&env, &dev).await;
+        // Time stands still but for what is waited for: a wait for the collector would show as its time-out.
+        assert!(
+            longest <= untraced + Duration::from_millis(20),
+            "{longest:?} after {untraced:?}, hangs: {hangs}"
+        );
+        sleep(EXPORT_WAIT + BATCH_WAIT * 2).await;
+        let counts = dev.nodes().iter().map(|node| node.telemetry().counts());
+        let (sent, dropped) = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        assert_eq!(sent, 0, "hangs: {hangs}");
+        assert!(dropped > 0, "what was not taken is counted, hangs: {hangs}");
+        let begun = Instant::now();
+        dev.shutdown().await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "hangs: {hangs}");
+    }
 }

@@ -85,7 +85,7 @@ impl Archive {
         let (mail, receiver) = bounded("archive", WAITING_OPERATIONS_MAX);
         let writer = Writer::new(core.clone(), receiver);
         // A panic closes the mailbox: callers are told so, and what was appended stays.
-        supervise(&env.edge, "archive", writer.run(), |_| {}).detach();
+        supervise(&env.edge, "archive", writer.run(), || {}).detach();
         let report = {
             let state = core.state.lock();
             OpenReport {

@@ -88,8 +88,8 @@ impl Wal {
             closing: None,
         };
         let panicked = core.clone();
-        supervise(&env.raft, "wal", writer.run(), move |panic| {
-            panicked.fail(&panic)
+        supervise(&env.raft, "wal", writer.run(), move || {
+            panicked.fail("its writer panicked")
         })
         .detach();
         let room = Arc::new(Semaphore::new(options.queue_bytes));
