@@ -205,6 +205,7 @@ fn is_whole_and_silent(files: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> 
     }
     let log = String::from_utf8_lossy(&files["antiphon-report/nodes/fra-n1/log.txt"]);
     ensure!(log.contains("the log's filter is set by hand"), "{log}");
+    ensure!(log.contains("telemetry.otlp: holds a name"), "{log}");
     let config: serde_json::Value =
         serde_json::from_slice(&files["antiphon-report/nodes/sha-n1/config.json"])?;
     ensure!(config["site.name"]["value"] == "\"sha\"", "{config}");
@@ -230,9 +231,20 @@ async fn a_support_bundle_shows_the_cluster_and_nothing_that_was_said_or_is_secr
         ensure!(run(&words).await?.code == Some(0));
     }
     let conversation = said(&cluster).await?;
-    // A file of secrets beside the configuration. No key names one yet.
-    let beside = cluster.nodes[0].config.with_file_name("token");
-    std::fs::write(beside, SECRET)?;
+    // A secret where somebody could think that it belongs: the address is refused, and shown to nobody.
+    let mut settings = std::fs::read_to_string(&cluster.nodes[0].config)?;
+    settings.push_str(&format!(
+        "\n[telemetry]\notlp = \"http://me:{SECRET}@127.0.0.1:4317\"\n"
+    ));
+    std::fs::write(&cluster.nodes[0].config, settings)?;
+    let reload = ["config", "reload", "--node", "fra-n1", "--addr", &addr];
+    let refused = run(&reload).await?;
+    ensure!(refused.code == Some(5), "{refused:?}");
+    ensure!(
+        refused.stderr.contains("telemetry.otlp: holds a name"),
+        "{refused:?}"
+    );
+    ensure!(!format!("{refused:?}").contains(SECRET), "{refused:?}");
     cluster.kill(2).await?;
 
     let dir = folder()?;

@@ -176,6 +176,7 @@ async fn an_act_without_a_reason_or_on_the_wrong_state_is_refused(
     let release = api::ReleaseConversationRequest {
         conversation_id: id.to_owned(),
         staff: "mia".to_owned(),
+        reason: "noch ein Versuch".to_owned(),
         ..Default::default()
     };
     let released = supervisor.release_conversation(release).await;
@@ -195,7 +196,9 @@ async fn a_paused_queue_offers_nothing_until_it_goes_on(
     ana: &mut AgentDesk,
 ) -> anyhow::Result<()> {
     let supervisor = floor.client.supervisor();
-    let not_paused = floor.run("queue resume quick --yes").await?;
+    let not_paused = floor
+        .run("queue resume quick --yes --reason Wartung vorbei")
+        .await?;
     assert_eq!(not_paused.code, Some(5), "{}", not_paused.talk);
     assert!(not_paused.talk.contains("reason: QUEUE_NOT_PAUSED"));
     let waiting = api::OpenRequest {
@@ -240,7 +243,9 @@ async fn a_paused_queue_offers_nothing_until_it_goes_on(
     let explained = floor.json(&format!("conversation explain {id}")).await?;
     assert_eq!(explained["causes"][0]["kind"], "KIND_PAUSED_BY_SUPERVISOR");
     assert_eq!(explained["causes"][0]["reason"], "Wartung bis 12 Uhr");
-    let resumed = floor.run("queue resume quick --yes").await?;
+    let resumed = floor
+        .run("queue resume quick --yes --reason Wartung vorbei")
+        .await?;
     assert_eq!(resumed.code, Some(0), "{}", resumed.talk);
     let end = format!("conversation end {id} --yes --reason Test vorbei");
     let ended = floor.run(&end).await?;
@@ -272,7 +277,9 @@ async fn an_agent_who_is_set_not_ready_sees_who_did_it(
             .out
             .contains("try: antiphon agent set ana --ready")
     );
-    let said = floor.run("agent set ana --ready --yes").await?;
+    let said = floor
+        .run("agent set ana --ready --yes --reason Schulung vorbei")
+        .await?;
     assert_eq!(said.code, Some(0), "{}", said.talk);
     let intent = api::Intent {
         ready: false,

@@ -100,7 +100,7 @@ async fn set(args: AgentSetArgs, terminal: Terminal) -> Result<Exit, Failure> {
         staff: staff(),
         reason: args.reason.unwrap_or_else(|| intent.reason.clone()),
         intent: Some(intent),
-        ..Default::default()
+        request_id: args.once.request_id,
     };
     let done = reach.client.supervisor().set_agent_intent(request).await?;
     match reach.output {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use floor::{FloorArgs, FloorCommand};
-pub use hands::{ActArgs, AgentSetArgs, AssignArgs, PassOnArgs, QueueActArgs, QueuePauseArgs};
+pub use hands::{ActArgs, AgentSetArgs, AssignArgs, OnceArgs, PassOnArgs, QueueActArgs};
 pub use operate::{
     CompletionArgs, ConfigArgs, ConfigCommand, LogArgs, LogCommand, ManArgs, ReportArgs,
     ReportCommand,
@@ -252,7 +252,7 @@ pub enum QueueCommand {
         reach: ReachArgs,
     },
     /// Stop a queue: it takes nothing new and offers nothing; what waits keeps its place.
-    Pause(QueuePauseArgs),
+    Pause(QueueActArgs),
     /// Let a queue go on that a supervisor has paused.
     Resume(QueueActArgs),
 }
@@ -279,7 +279,7 @@ pub enum CellCommand {
         #[arg(long)]
         index: u64,
         /// Why, for the record.
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT", value_parser = hands::words)]
         reason: String,
         /// Do not ask.
         #[arg(long)]
@@ -397,32 +397,10 @@ pub enum ConversationCommand {
     /// Offer waiting work to one agent, ahead of the line.
     Assign(AssignArgs),
     /// Put a conversation that was set aside after a defect back at its old place in line.
-    Release {
-        /// The conversation; the beginning of its id is enough.
-        id: String,
-        /// Why, for the record.
-        #[arg(long, default_value = "released by an operator")]
-        reason: String,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-        #[command(flatten)]
-        reach: ReachArgs,
-    },
+    Release(ActArgs),
     /// End a conversation.
     #[command(visible_alias = "end")]
-    Close {
-        /// The conversation; the beginning of its id is enough.
-        id: String,
-        /// Why, for the record.
-        #[arg(long, default_value = "closed by an operator")]
-        reason: String,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-        #[command(flatten)]
-        reach: ReachArgs,
-    },
+    Close(ActArgs),
 }
 
 /// What is looked for in the archive.
@@ -499,6 +477,38 @@ mod tests {
             .collect();
         let expected = "dev init serve join status verify check floor queue agent conversation cell replay bench config log report completion man version";
         assert_eq!(names.join(" "), expected);
+    }
+
+    /// A line of a text for people as it would be typed: what stands in capitals is filled in.
+    fn filled_in(line: &str) -> String {
+        let fill = |word: &str| match word {
+            "INDEX" | "VERSION" => "7".to_owned(),
+            "HOST:PORT" => "127.0.0.1:7400".to_owned(),
+            word => word.to_owned(),
+        };
+        let words: Vec<String> = line.split_whitespace().map(fill).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn every_command_of_the_runbook_can_be_typed() {
+        let runbook = include_str!("../../../deploy/runbook.md").replace('\n', " ");
+        let quoted = runbook.split('`').skip(1).step_by(2);
+        let lines: Vec<&str> = quoted
+            .filter(|text| text.starts_with("antiphon "))
+            .collect();
+        assert!(lines.len() >= 12, "{lines:?}");
+        for line in lines {
+            let parsed = parse(&filled_in(line));
+            assert!(parsed.is_ok(), "`{line}`: {}", parsed.unwrap_err());
+        }
+        // Acts that have no command are not told to be done.
+        for act in ["drain the", "remove it", "remove the"] {
+            assert!(
+                !runbook.to_lowercase().contains(act),
+                "the runbook says: {act}"
+            );
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use client::api::{self, ConversationState};
 use crate::args::{ConversationArgs, ConversationCommand, Output, StateArg};
 use crate::failure::{Exit, Failure};
 use crate::json;
-use crate::prefix;
+use crate::prefix::{self, Wanted};
 use crate::reach::Reach;
 use crate::table::{clock, columns, indented, or_dash, short, span};
 use crate::terminal::Terminal;
@@ -44,17 +44,17 @@ pub async fn run(args: ConversationArgs, terminal: Terminal) -> Result<Exit, Fai
         ConversationCommand::Search(args) => crate::archive::search(args).await,
         ConversationCommand::Show { id, reach } => {
             let reach = Reach::of(&reach)?;
-            let id = prefix::conversation(&reach, id).await?;
+            let id = prefix::conversation(&reach, id, Wanted::ToLook).await?;
             show(&reach, id).await
         }
         ConversationCommand::Tail { id, reach } => {
             let reach = Reach::of(&reach)?;
-            let id = prefix::conversation(&reach, id).await?;
+            let id = prefix::conversation(&reach, id, Wanted::ToLook).await?;
             tail(&reach, &id).await
         }
         ConversationCommand::Explain { id, reach } => {
             let reach = Reach::of(&reach)?;
-            let id = prefix::conversation(&reach, id).await?;
+            let id = prefix::conversation(&reach, id, Wanted::ToLook).await?;
             explain::run(&reach, id).await
         }
         command => acts::run(command, terminal).await,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
-use client::{CallError, Kind};
+use client::{CallError, Kind, REQUEST_ID};
 use pb::api::v1::ErrorReason;
 
 use crate::terminal::Terminal;
@@ -175,10 +175,21 @@ impl From<CallError> for Failure {
 /// What to type where the refusal names what it is about.
 fn next_of_named(error: &CallError) -> Option<String> {
     let named = |key: &str| error.metadata.get(key).cloned();
+    if error.kind == Kind::OutcomeUnknown {
+        let id = named(REQUEST_ID)?;
+        return Some(format!(
+            "antiphon status, then the same command again with --request-id {id}"
+        ));
+    }
     match error.reason {
-        ErrorReason::QueuePaused => Some(format!("antiphon queue resume {}", named("queue")?)),
-        ErrorReason::QueueNotPaused if named("byPlan")? == "true" => {
+        ErrorReason::QueuePaused | ErrorReason::QueueNotPaused
+            if named("byPlan").is_some_and(|by_plan| by_plan == "true") =>
+        {
             Some("antiphon floor show".to_owned())
+        }
+        ErrorReason::QueuePaused => {
+            let queue = named("queue")?;
+            Some(format!("antiphon queue resume {queue} --reason TEXT"))
         }
         ErrorReason::QueueNotPaused => Some("antiphon queue list".to_owned()),
         ErrorReason::AgentNotReady
@@ -190,7 +201,7 @@ fn next_of_named(error: &CallError) -> Option<String> {
         ErrorReason::AgentNotSkilled => Some(format!("antiphon agent show {}", named("agent")?)),
         ErrorReason::MachineDefect => {
             let id = named("conversation")?;
-            Some(format!("antiphon conversation release {id}"))
+            Some(format!("antiphon conversation release {id} --reason TEXT"))
         }
         ErrorReason::WrongState => {
             let id = named("conversation")?;
@@ -313,10 +324,29 @@ mod tests {
         let mut paused = error(ErrorReason::QueuePaused, Kind::Refused);
         paused.metadata.insert("queue".into(), "sales".into());
         let next = |error: CallError| Failure::from(error).next;
-        assert_eq!(next(paused).as_deref(), Some("antiphon queue resume sales"));
+        let resume = "antiphon queue resume sales --reason TEXT";
+        assert_eq!(next(paused.clone()).as_deref(), Some(resume));
+        paused.metadata.insert("byPlan".into(), "true".into());
+        assert_eq!(next(paused).as_deref(), Some("antiphon floor show"));
         let mut busy = error(ErrorReason::AgentAtCapacity, Kind::Refused);
         busy.metadata.insert("agent".into(), "ana".into());
         assert_eq!(next(busy).as_deref(), Some("antiphon agent explain ana"));
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_asked_for_again_under_the_same_id() {
+        let mut unknown = error(ErrorReason::OutcomeUnknown, Kind::OutcomeUnknown);
+        let next = |error: &CallError| Failure::from(error.clone()).next.unwrap();
+        assert_eq!(
+            next(&unknown),
+            "antiphon status, then the same command again"
+        );
+        unknown.metadata.insert(REQUEST_ID.into(), "r-7".into());
+        assert_eq!(
+            next(&unknown),
+            "antiphon status, then the same command again with --request-id r-7"
+        );
+        assert_eq!(Failure::from(unknown).exit, Exit::TimedOut);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use client::api::{self, ErrorReason};
-use client::reason_name;
+use client::{CallError, REQUEST_ID, reason_name};
 
 use crate::args::{FloorArgs, FloorCommand, Output};
 use crate::failure::{Exit, Failure};
@@ -30,6 +30,7 @@ pub async fn run(args: FloorArgs, terminal: Terminal) -> Result<Exit, Failure> {
             expect,
             dry_run,
             yes,
+            once,
             reach,
         } => {
             let wish = history::Wish {
@@ -37,6 +38,7 @@ pub async fn run(args: FloorArgs, terminal: Terminal) -> Result<Exit, Failure> {
                 expect,
                 dry_run,
                 yes,
+                request_id: once.request_id,
             };
             history::revert(&Reach::of(&reach)?, wish, terminal).await
         }
@@ -45,6 +47,7 @@ pub async fn run(args: FloorArgs, terminal: Terminal) -> Result<Exit, Failure> {
             expect,
             dry_run,
             yes,
+            once,
             reach,
         } => {
             let wish = Wish {
@@ -52,6 +55,7 @@ pub async fn run(args: FloorArgs, terminal: Terminal) -> Result<Exit, Failure> {
                 expect,
                 dry_run,
                 yes,
+                request_id: once.request_id,
             };
             apply(&Reach::of(&reach)?, wish, terminal).await
         }
@@ -120,6 +124,7 @@ struct Wish {
     expect: Option<u64>,
     dry_run: bool,
     yes: bool,
+    request_id: String,
 }
 
 async fn apply(reach: &Reach, wish: Wish, terminal: Terminal) -> Result<Exit, Failure> {
@@ -144,9 +149,10 @@ async fn apply(reach: &Reach, wish: Wish, terminal: Terminal) -> Result<Exit, Fa
         expected_version,
         dry_run: wish.dry_run,
         staff: staff(),
-        ..Default::default()
+        request_id: wish.request_id,
     };
-    let applied = operator.apply_floor_plan(request).await?;
+    let applied = operator.apply_floor_plan(request).await;
+    let applied = applied.map_err(|error| unanswered(error, expected_version))?;
     if reach.output == Output::Json {
         json::print("ApplyFloorPlanResponse", &applied)?;
     }
@@ -161,6 +167,18 @@ async fn apply(reach: &Reach, wish: Wish, terminal: Terminal) -> Result<Exit, Fa
         return Ok(Exit::Ok);
     }
     Err(behind(applied.version, &applied.behind))
+}
+
+/// The same command again must name the version that it replaces: the one in force may be its own by now.
+fn unanswered(error: CallError, expected: u64) -> Failure {
+    let again = error.metadata.get(REQUEST_ID).cloned();
+    let failure = Failure::from(error);
+    match again {
+        Some(id) => failure.with_next(format!(
+            "antiphon status, then the same command again with --expect {expected} --request-id {id}"
+        )),
+        None => failure,
+    }
 }
 
 /// A plan that is in force and that some cells do not follow yet.

@@ -60,7 +60,7 @@ pub fn serve(args: ServeArgs) -> Result<Exit, Failure> {
 /// Runs a node whose configuration can be read again.
 fn run(args: NodeArgs, more: Vec<(String, String)>) -> Result<Exit, Failure> {
     let layered = settings::load(&args, &more)?;
-    process::run(layered, Layers { args, more })
+    process::run(layered, Layers::new(args, more))
 }
 
 /// Runs a node that becomes a member first; a restart is `antiphon serve`.

@@ -1,5 +1,6 @@
 //! Names by prefix: what is typed may be the beginning of one name and of no other.
-//! Promise: an exact name always means itself; several that fit are named, none is guessed.
+//! Promise: an exact name always means itself; several that fit are named, none is guessed. A conversation is
+//! not changed by what may be the whole id of another one that has gone, nor unasked by less than a whole id.
 //! Not here: what is done with the name.
 
 use client::api::{self, ConversationState, ErrorReason};
@@ -65,8 +66,47 @@ pub async fn agent(reach: &Reach, typed: String) -> Result<String, Failure> {
     meant("agent", &typed, &names)
 }
 
+/// What a conversation is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// To be looked at.
+    ToLook,
+    /// To be changed, after a question that names it.
+    ToAsk,
+    /// To be changed without a question.
+    ToChange,
+}
+
+impl Wanted {
+    /// For an act that was asked for with `--yes`, or without.
+    pub fn to_act(yes: bool) -> Self {
+        match yes {
+            true => Self::ToChange,
+            false => Self::ToAsk,
+        }
+    }
+
+    /// Whether the beginning of an id may stand for it.
+    fn takes_beginnings(self, typed: &str) -> bool {
+        match self {
+            Self::ToLook => true,
+            Self::ToAsk => !is_whole(typed),
+            Self::ToChange => false,
+        }
+    }
+}
+
+/// Whether it has the form of a whole id, `c1-42`, which is also how `c1-421` begins.
+fn is_whole(typed: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = typed
+        .strip_prefix('c')
+        .and_then(|rest| rest.split_once('-'));
+    parts.is_some_and(|(cell, index)| is_number(cell) && is_number(index))
+}
+
 /// The conversation that is meant: one that has not ended before one that has.
-pub async fn conversation(reach: &Reach, typed: String) -> Result<String, Failure> {
+pub async fn conversation(reach: &Reach, typed: String, wanted: Wanted) -> Result<String, Failure> {
     let request = api::GetConversationRequest {
         conversation_id: typed.clone(),
     };
@@ -79,21 +119,56 @@ pub async fn conversation(reach: &Reach, typed: String) -> Result<String, Failur
             ) => {}
         Err(error) => return Err(error.into()),
     }
-    let mut ids = beginning(reach, &typed, ConversationState::Unspecified).await?;
-    if ids.is_empty() {
+    if !wanted.takes_beginnings(&typed) {
+        return Err(not_there(&typed));
+    }
+    let mut found = beginning(reach, &typed, ConversationState::Unspecified).await?;
+    if found.ids.is_empty() && found.all_seen {
         for state in [ConversationState::Closed, ConversationState::Abandoned] {
-            ids.extend(beginning(reach, &typed, state).await?);
+            let ended = beginning(reach, &typed, state).await?;
+            found.ids.extend(ended.ids);
+            found.all_seen &= ended.all_seen;
         }
     }
-    meant("conversation", &typed, &ids)
+    let id = found.meant(&typed)?;
+    eprintln!("{typed} is the beginning of {id} alone");
+    Ok(id)
+}
+
+fn not_there(typed: &str) -> Failure {
+    let sentence = match is_whole(typed) {
+        true => format!("there is no conversation {typed}"),
+        false => format!("{typed} is no whole id, and only a whole one is changed with --yes"),
+    };
+    Failure::plain(sentence)
+        .with_reason("CONVERSATION_NOT_FOUND")
+        .with_exit(Exit::Refused)
+        .with_next("antiphon conversation list")
+}
+
+/// What was found of those that begin so.
+#[derive(Debug)]
+struct Found {
+    ids: Vec<String>,
+    /// No page was left.
+    all_seen: bool,
+}
+
+impl Found {
+    /// The one that is meant. One that was found is not the only one while there are pages left.
+    fn meant(&self, typed: &str) -> Result<String, Failure> {
+        if !self.all_seen && self.ids.len() < 2 {
+            let seen = PAGE as usize * PAGES_MAX;
+            let sentence =
+                format!("there are more than {seen} conversations, so {typed} may be several");
+            return Err(Failure::usage(sentence).with_next("the same command with the whole id"));
+        }
+        meant("conversation", typed, &self.ids)
+    }
 }
 
 /// Conversations in a state, `Unspecified` for all that have not ended, whose ids begin so.
-async fn beginning(
-    reach: &Reach,
-    typed: &str,
-    state: ConversationState,
-) -> Result<Vec<String>, Failure> {
+async fn beginning(reach: &Reach, typed: &str, state: ConversationState) -> Result<Found, Failure> {
     let mut ids = Vec::new();
     let mut page_token = String::new();
     for _ in 0..PAGES_MAX {
@@ -115,10 +190,12 @@ async fn beginning(
         ids.extend(found.filter(|id| id.starts_with(typed)));
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            break;
+            let all_seen = true;
+            return Ok(Found { ids, all_seen });
         }
     }
-    Ok(ids)
+    let all_seen = false;
+    Ok(Found { ids, all_seen })
 }
 
 #[cfg(test)]
@@ -150,5 +227,42 @@ mod tests {
         assert_eq!(failure.exit, Exit::Refused);
         assert_eq!(failure.reason.as_deref(), Some("AGENT_NOT_FOUND"));
         assert_eq!(failure.next.as_deref(), Some("antiphon agent list"));
+    }
+
+    fn found(ids: &[&str], all_seen: bool) -> Found {
+        Found {
+            ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+            all_seen,
+        }
+    }
+
+    #[test]
+    fn one_that_was_found_is_not_the_only_one_while_pages_are_left() {
+        assert_eq!(found(&["c1-421"], true).meant("c1-4").unwrap(), "c1-421");
+        for ids in [&["c1-421"][..], &[]] {
+            let failure = found(ids, false).meant("c1-4").unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.sentence.contains("may be several"), "{failure:?}");
+        }
+        let several = found(&["c1-421", "c1-43"], false).meant("c1-4");
+        assert!(several.unwrap_err().sentence.contains("c1-421, c1-43"));
+    }
+
+    #[test]
+    fn a_whole_id_that_has_gone_is_no_beginning_of_another_that_is_to_be_changed() {
+        for whole in ["c1-42", "c12-0", "c1-4"] {
+            assert!(is_whole(whole), "{whole}");
+            assert!(Wanted::ToLook.takes_beginnings(whole));
+            assert!(!Wanted::to_act(false).takes_beginnings(whole), "{whole}");
+            assert!(!Wanted::to_act(true).takes_beginnings(whole), "{whole}");
+        }
+        for beginning in ["c1-", "c1", "c", "c1-4x", "-4"] {
+            assert!(!is_whole(beginning), "{beginning}");
+            assert!(Wanted::to_act(false).takes_beginnings(beginning));
+            assert!(!Wanted::to_act(true).takes_beginnings(beginning));
+        }
+        let failure = not_there("c1-42");
+        assert_eq!(failure.exit, Exit::Refused);
+        assert_eq!(failure.sentence, "there is no conversation c1-42");
     }
 }

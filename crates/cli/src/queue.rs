@@ -4,7 +4,7 @@
 
 use pb::api::v1 as api;
 
-use crate::args::{Output, QueueActArgs, QueueArgs, QueueCommand, QueuePauseArgs};
+use crate::args::{Output, QueueActArgs, QueueArgs, QueueCommand};
 use crate::failure::{Exit, Failure};
 use crate::json;
 use crate::prefix;
@@ -38,7 +38,7 @@ async fn list(reach: &Reach, terminal: Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-async fn pause(args: QueuePauseArgs, terminal: Terminal) -> Result<Exit, Failure> {
+async fn pause(args: QueueActArgs, terminal: Terminal) -> Result<Exit, Failure> {
     let reach = Reach::of(&args.reach)?;
     let queue = prefix::queue(&reach, args.name).await?;
     terminal.confirm(
@@ -49,6 +49,7 @@ async fn pause(args: QueuePauseArgs, terminal: Terminal) -> Result<Exit, Failure
         queue: queue.clone(),
         staff: staff(),
         reason: args.reason,
+        request_id: args.once.request_id,
         ..Default::default()
     };
     let paused = reach.client.supervisor().pause_queue(request).await?;
@@ -66,6 +67,7 @@ async fn resume(args: QueueActArgs, terminal: Terminal) -> Result<Exit, Failure>
         queue: queue.clone(),
         staff: staff(),
         reason: args.reason,
+        request_id: args.once.request_id,
         ..Default::default()
     };
     let resumed = reach.client.supervisor().resume_queue(request).await?;

@@ -50,6 +50,23 @@ struct Missing {
     why: String,
 }
 
+impl Missing {
+    fn of(what: &str, error: &client::CallError) -> Self {
+        Self {
+            what: what.to_owned(),
+            why: format!("{}: {}", error.reason_name(), error.message),
+        }
+    }
+}
+
+/// What a node says is not in its part.
+fn gaps(part: &api::GetNodeReportResponse) -> impl Iterator<Item = Missing> + '_ {
+    part.missing.iter().map(|gap| Missing {
+        what: format!("{} of node {}", gap.what, part.node),
+        why: gap.why.clone(),
+    })
+}
+
 /// All that the cluster told.
 struct Gathered {
     status: api::GetStatusResponse,
@@ -76,21 +93,21 @@ impl Gathered {
             join_all(asked),
         );
         let mut missing = Vec::new();
-        let mut had = |what: &str, error: client::CallError| {
-            missing.push(Missing {
-                what: what.to_owned(),
-                why: format!("{}: {}", error.reason_name(), error.message),
-            });
-        };
-        let plan = plan.map_err(|error| had("floor.toml", error)).ok();
-        let history = history
-            .map_err(|error| had("floor-history.json", error))
-            .ok();
+        let plan = plan.map_err(|error| missing.push(Missing::of("floor.toml", &error)));
+        let plan = plan.ok();
+        let history =
+            history.map_err(|error| missing.push(Missing::of("floor-history.json", &error)));
+        let history = history.ok();
         let mut parts = Vec::new();
         for (node, answer) in status.nodes.iter().zip(answers) {
             match answer {
-                Ok(part) => parts.push(part),
-                Err(error) => had(&format!("node {}", node.node), error),
+                Ok(part) => {
+                    missing.extend(gaps(&part));
+                    parts.push(part);
+                }
+                Err(error) => {
+                    missing.push(Missing::of(&format!("node {}", node.node), &error));
+                }
             }
         }
         Ok(Self {
@@ -189,6 +206,7 @@ mod tests {
             parts: vec![api::GetNodeReportResponse {
                 node: "fra-n1".to_owned(),
                 files: vec![file],
+                missing: Vec::new(),
             }],
             missing: vec![Missing {
                 what: "node iad-n1".to_owned(),
@@ -204,6 +222,22 @@ mod tests {
             name,
             Path::new("antiphon-report-acmesupport-1795800000.tar.gz")
         );
+    }
+
+    #[test]
+    fn what_a_node_leaves_out_of_its_part_is_named_with_the_node() {
+        let gap = api::ReportGap {
+            what: "metrics.txt".to_owned(),
+            why: "the port did not answer".to_owned(),
+        };
+        let part = api::GetNodeReportResponse {
+            node: "fra-n1".to_owned(),
+            missing: vec![gap],
+            ..Default::default()
+        };
+        let told: Vec<_> = gaps(&part).map(|gap| (gap.what, gap.why)).collect();
+        let expected = ("metrics.txt of node fra-n1", "the port did not answer");
+        assert_eq!(told, [(expected.0.to_owned(), expected.1.to_owned())]);
     }
 
     #[test]

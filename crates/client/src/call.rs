@@ -37,8 +37,11 @@ type TraceParent = MetadataValue<Ascii>;
 pub(crate) enum Effect {
     /// It only reads: an attempt without answer did no harm.
     Reads,
-    /// It changes something: an attempt without answer may have been done.
+    /// It changes something under a request id: an attempt without answer may have been done, and whoever
+    /// is asked again knows whether it was.
     Changes,
+    /// It changes something and carries no id: what a later attempt is told says nothing of an earlier one.
+    ChangesWithoutId,
 }
 
 /// How a call is asked.
@@ -179,9 +182,10 @@ impl Course {
     }
 
     /// What a final answer means after all that was seen. A refusal of the cluster tells of this
-    /// request id, whichever attempt did it; a defect tells of the last attempt alone.
+    /// request id, whichever attempt did it; a defect, and any answer where there is no id, tells of the
+    /// last attempt alone.
     fn end(mut self, error: CallError, budget: Duration) -> CallError {
-        if error.kind != Kind::Defect {
+        if error.kind != Kind::Defect && self.effect != Effect::ChangesWithoutId {
             return error;
         }
         self.last = Some(error);
@@ -194,7 +198,7 @@ impl Course {
             .last
             .unwrap_or_else(|| CallError::local(Kind::TimedOut, "the budget was spent"));
         match (unknown, self.effect) {
-            (true, Effect::Changes) => CallError {
+            (true, Effect::Changes | Effect::ChangesWithoutId) => CallError {
                 reason: pb::api::v1::ErrorReason::OutcomeUnknown,
                 kind: Kind::OutcomeUnknown,
                 message: format!(

@@ -51,13 +51,14 @@ impl Customer {
         &self,
         mut request: api::OpenRequest,
     ) -> Result<api::OpenResponse, CallError> {
-        crate::unary::Identified::identify(&mut request, &self.core);
+        let id = crate::unary::Identified::identify(&mut request, &self.core);
         let shape = self.core.shape(Effect::Changes);
         self.core
             .call(shape, request, |channel, request| async move {
                 ConversationServiceClient::new(channel).open(request).await
             })
             .await
+            .map_err(|error| error.of_request(id))
     }
 
     calls! { ConversationServiceClient<Channel>;

@@ -49,6 +49,10 @@ pub struct CallError {
     pub kind: Kind,
 }
 
+/// The key under which an error of unknown outcome names the request id: whoever asks again under it has
+/// nothing done twice.
+pub const REQUEST_ID: &str = "requestId";
+
 /// The name of a reason without the enum's prefix, `NOT_LEADER`.
 pub fn reason_name(reason: ErrorReason) -> &'static str {
     let name = reason.as_str_name();
@@ -76,6 +80,14 @@ impl CallError {
             (ErrorReason::Unspecified, _) => "INTERNAL",
             (reason, _) => reason_name(reason),
         }
+    }
+
+    /// The same, naming the request's id where it has to be used again.
+    pub(crate) fn of_request(mut self, id: Option<String>) -> Self {
+        if let Some(id) = id.filter(|_| self.kind == Kind::OutcomeUnknown) {
+            self.metadata.insert(REQUEST_ID.to_owned(), id);
+        }
+        self
     }
 
     /// Whether the same call may be asked again with the same request id.

@@ -47,7 +47,7 @@ pub use attach::{Conversation, Event, Unsent, Writer};
 pub use backoff::Backoff;
 pub use customer::{Customer, Transcript};
 pub use desk::{ActFailed, AgentDesk, DeskEvent, DeskHand, DeskLogin, Transfer};
-pub use error::{CallError, Kind, reason_name};
+pub use error::{CallError, Kind, REQUEST_ID, reason_name};
 pub use floor::{Floor, Supervisor};
 pub use operator::Operator;
 pub use options::{

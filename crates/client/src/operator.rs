@@ -49,9 +49,9 @@ impl Operator {
         /// What the log of a node lets through.
         get_log_level(api::GetLogLevelRequest) -> api::GetLogLevelResponse, Reads;
         /// Changes what the log of a node lets through, for a while. Twice is as good as once.
-        set_log_level(api::SetLogLevelRequest) -> api::SetLogLevelResponse, Changes;
+        set_log_level(api::SetLogLevelRequest) -> api::SetLogLevelResponse, ChangesWithoutId;
         /// Lets a node read its configuration again. Twice is as good as once.
-        reload_config(api::ReloadConfigRequest) -> api::ReloadConfigResponse, Changes;
+        reload_config(api::ReloadConfigRequest) -> api::ReloadConfigResponse, ChangesWithoutId;
         /// Begins the proof of a cell's replicas, or says how far it is.
         verify_cell(api::VerifyCellRequest) -> api::VerifyCellResponse, Reads;
     }
@@ -81,7 +81,7 @@ impl Operator {
         &self,
         mut request: api::RevertFloorPlanRequest,
     ) -> Result<api::RevertFloorPlanResponse, CallError> {
-        request.identify(&self.core);
+        let id = request.identify(&self.core);
         self.core
             .call(self.apply_shape(), request, |channel, request| async move {
                 ClusterServiceClient::new(channel)
@@ -89,6 +89,7 @@ impl Operator {
                     .await
             })
             .await
+            .map_err(|error| error.of_request(id))
     }
 
     fn apply_shape(&self) -> Shape {
@@ -105,7 +106,7 @@ impl Operator {
         request: api::SkipEntryRequest,
     ) -> Result<api::SkipEntryResponse, CallError> {
         let shape = Shape {
-            effect: Effect::Changes,
+            effect: Effect::ChangesWithoutId,
             budget: SKIP_BUDGET.max(self.core.options.call_budget),
             attempt: APPLY_ATTEMPT.max(self.core.options.attempt_timeout),
         };
@@ -121,7 +122,7 @@ impl Operator {
         &self,
         mut request: api::ApplyFloorPlanRequest,
     ) -> Result<api::ApplyFloorPlanResponse, CallError> {
-        request.identify(&self.core);
+        let id = request.identify(&self.core);
         self.core
             .call(self.apply_shape(), request, |channel, request| async move {
                 ClusterServiceClient::new(channel)
@@ -130,5 +131,6 @@ impl Operator {
                     .await
             })
             .await
+            .map_err(|error| error.of_request(id))
     }
 }

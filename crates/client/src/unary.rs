@@ -8,17 +8,18 @@ use crate::call::Core;
 
 /// Gives a request its id before the first attempt.
 pub(crate) trait Identified {
-    /// Fills in an id where there is none.
-    fn identify(&mut self, core: &Core);
+    /// Fills in an id where there is none; the id, if the request carries one.
+    fn identify(&mut self, core: &Core) -> Option<String>;
 }
 
 macro_rules! identified {
     ($($request:ty),* $(,)?) => {
         $(impl Identified for $request {
-            fn identify(&mut self, core: &Core) {
+            fn identify(&mut self, core: &Core) -> Option<String> {
                 if self.request_id.is_empty() {
                     self.request_id = core.request_id();
                 }
+                Some(self.request_id.clone())
             }
         })*
     };
@@ -27,7 +28,9 @@ macro_rules! identified {
 macro_rules! without_id {
     ($($request:ty),* $(,)?) => {
         $(impl Identified for $request {
-            fn identify(&mut self, _core: &Core) {}
+            fn identify(&mut self, _core: &Core) -> Option<String> {
+                None
+            }
         })*
     };
 }
@@ -95,13 +98,14 @@ macro_rules! calls {
         $(
             $(#[$doc])*
             pub async fn $name(&self, mut request: $request) -> Result<$answer, $crate::CallError> {
-                $crate::unary::Identified::identify(&mut request, &self.core);
+                let id = $crate::unary::Identified::identify(&mut request, &self.core);
                 let shape = self.core.shape($crate::call::Effect::$effect);
                 self.core
                     .call(shape, request, |channel, request| async move {
                         <$stub>::new(channel).$name(request).await
                     })
                     .await
+                    .map_err(|error| error.of_request(id))
             }
         )*
     };

@@ -62,6 +62,7 @@ async fn an_unknown_outcome_is_asked_again_with_the_same_id_and_told_only_after_
     let ids = fake.ids();
     assert!(ids.len() > 5);
     assert!(ids.iter().all(|id| *id == ids[0]));
+    assert_eq!(error.metadata.get(client::REQUEST_ID), Some(&ids[0]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,6 +103,47 @@ async fn a_defect_after_an_unknown_attempt_leaves_the_outcome_unknown() {
         };
         let error = asked.unwrap_err();
         assert_eq!((error.kind, error.reason), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_an_unknown_attempt_without_an_id_leaves_the_outcome_unknown() {
+    let skip = api::SkipEntryRequest {
+        cell: "main".into(),
+        index: 40,
+        ..Default::default()
+    };
+    for call in 0..3 {
+        for unknown_first in [true, false] {
+            let fake = Fake::of(ALL);
+            let before: &[&str] = match unknown_first {
+                true => &["OUTCOME_UNKNOWN"],
+                false => &[],
+            };
+            let statuses = before.iter().chain(&["WRONG_STATE"]);
+            fake.shared
+                .lock()
+                .unwrap()
+                .statuses
+                .extend(statuses.map(|reason| status(reason, None, &[])));
+            let operator = fake.client(ALL).operator();
+            let error = match call {
+                0 => operator.skip_entry(skip.clone()).await.unwrap_err(),
+                1 => operator
+                    .set_log_level(Default::default())
+                    .await
+                    .unwrap_err(),
+                _ => operator
+                    .reload_config(Default::default())
+                    .await
+                    .unwrap_err(),
+            };
+            let expected = match unknown_first {
+                true => Kind::OutcomeUnknown,
+                false => Kind::Refused,
+            };
+            assert_eq!(error.kind, expected, "call {call}: {error:?}");
+        }
     }
 }
 

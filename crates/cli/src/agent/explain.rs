@@ -144,11 +144,11 @@ fn nexts(explained: &api::ExplainAgentResponse, agent: &str) -> Vec<String> {
     let set = |cause: &&IdleCause| cause.kind() == Kind::NotReady && !cause.staff.is_empty();
     let mut all = Vec::new();
     if explained.causes.iter().any(|cause| set(&cause)) {
-        all.push(format!("antiphon agent set {agent} --ready"));
+        all.push(format!("antiphon agent set {agent} --ready --reason TEXT"));
     }
     let paused = explained.work.iter();
     let paused = paused.filter(|work| work.why() == WhyNot::QueuePaused);
-    all.extend(paused.map(|work| format!("antiphon queue resume {}", work.queue)));
+    all.extend(paused.map(|work| format!("antiphon queue resume {} --reason TEXT", work.queue)));
     all.dedup();
     all
 }
@@ -234,8 +234,8 @@ mod tests {
         assert_eq!(
             nexts(&explained, "ana"),
             [
-                "antiphon agent set ana --ready",
-                "antiphon queue resume sales"
+                "antiphon agent set ana --ready --reason TEXT",
+                "antiphon queue resume sales --reason TEXT"
             ]
         );
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::ReachArgs;
+use super::{OnceArgs, ReachArgs};
 
 #[derive(Debug, Args)]
 pub struct FloorArgs {
@@ -58,6 +58,8 @@ pub enum FloorCommand {
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
+        once: OnceArgs,
+        #[command(flatten)]
         reach: ReachArgs,
     },
     /// Bring a plan into force.
@@ -73,6 +75,8 @@ pub enum FloorCommand {
         /// Do not ask.
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        once: OnceArgs,
         #[command(flatten)]
         reach: ReachArgs,
     },

@@ -1,40 +1,39 @@
 //! Arguments of supervisors' acts: what each takes, and why it must say so.
-//! Promise: an act that takes work from somebody, or stops a queue, is not parsed without a reason.
+//! Promise: no act is parsed without a reason; each can be asked for again under the id of an earlier try.
 //! Not here: what an act does (`queue`, `agent`, `conversation`).
 
 use clap::Args;
 
 use super::ReachArgs;
 
-#[derive(Debug, Args)]
-pub struct QueuePauseArgs {
-    /// The queue; the beginning of its name is enough.
-    pub name: String,
-    /// Why, for the record and for everybody who asks.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
-    /// Do not ask.
-    #[arg(long)]
-    pub yes: bool,
-    #[command(flatten)]
-    pub reach: ReachArgs,
+/// How an act is told from its copies.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OnceArgs {
+    /// Ask again under the id of an earlier try that got no answer: nothing is done twice.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    pub request_id: String,
+}
+
+/// A reason in words.
+pub fn words(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it takes words".to_owned()),
+        words => Ok(words.to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]
 pub struct QueueActArgs {
     /// The queue; the beginning of its name is enough.
     pub name: String,
-    /// Why, for the record.
-    #[arg(
-        long,
-        default_value = "",
-        hide_default_value = true,
-        value_name = "TEXT"
-    )]
+    /// Why, for the record and for everybody who asks.
+    #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: String,
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
+    #[command(flatten)]
+    pub once: OnceArgs,
     #[command(flatten)]
     pub reach: ReachArgs,
 }
@@ -48,18 +47,26 @@ pub struct AgentSetArgs {
         long,
         value_name = "REASON",
         conflicts_with = "ready",
-        required_unless_present = "ready"
+        required_unless_present = "ready",
+        value_parser = words
     )]
     pub not_ready: Option<String>,
     /// Takes work again, unless the agent has chosen otherwise.
     #[arg(long)]
     pub ready: bool,
-    /// Why, for the record; without it the reason that everybody sees.
-    #[arg(long, value_name = "TEXT")]
+    /// Why, for the record; without it the reason that everybody sees, if there is one.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        required_if_eq("ready", "true"),
+        value_parser = words
+    )]
     pub reason: Option<String>,
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
+    #[command(flatten)]
+    pub once: OnceArgs,
     #[command(flatten)]
     pub reach: ReachArgs,
 }
@@ -69,11 +76,13 @@ pub struct ActArgs {
     /// The conversation; the beginning of its id is enough.
     pub id: String,
     /// Why, for the record and for whoever takes it.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = words)]
     pub reason: String,
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
+    #[command(flatten)]
+    pub once: OnceArgs,
     #[command(flatten)]
     pub reach: ReachArgs,
 }
@@ -124,6 +133,10 @@ mod tests {
     fn an_act_that_takes_something_from_somebody_needs_a_reason_and_a_target() {
         for line in [
             "antiphon queue pause sales",
+            "antiphon queue resume sales",
+            "antiphon conversation release c1-7",
+            "antiphon conversation close c1-7",
+            "antiphon agent set ana --ready",
             "antiphon conversation requeue c1-7",
             "antiphon conversation assign c1-7 --reason x",
             "antiphon conversation transfer c1-7 --reason x",
@@ -137,15 +150,28 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_goes_on_and_a_conversation_is_released_without_a_reason() {
-        let Ok(Command::Queue(args)) = parse("antiphon queue resume sales --yes") else {
+    fn blanks_are_no_reason_and_an_earlier_id_can_be_given() {
+        let parsed = |words: [&str; 7]| Cli::try_parse_from(words);
+        let queue = |reason, id| {
+            parsed([
+                "antiphon", "queue", "resume", "sales", "--reason", reason, id,
+            ])
+        };
+        assert!(queue(" \t", "--yes").is_err());
+        let Ok(Command::Queue(args)) =
+            queue(" it is over ", "--request-id=r-1").map(|cli| cli.command)
+        else {
             panic!("a queue was asked for")
         };
         let QueueCommand::Resume(resume) = args.command else {
             panic!("to go on was asked for")
         };
-        assert_eq!((resume.reason.as_str(), resume.yes), ("", true));
-        assert!(parse("antiphon conversation release c1-7 --yes").is_ok());
+        let said = (resume.reason.as_str(), resume.once.request_id.as_str());
+        assert_eq!(said, ("it is over", "r-1"));
+        let blank = [
+            "antiphon", "agent", "set", "ana", "--ready", "--reason", " ",
+        ];
+        assert!(parsed(blank).is_err());
     }
 
     #[test]
@@ -157,9 +183,10 @@ mod tests {
             panic!("to set was asked for")
         };
         assert_eq!((set.not_ready.as_deref(), set.reason), (Some("tea"), None));
-        let Ok(Command::Conversation(args)) = parse("antiphon conversation end c1-7") else {
+        let Ok(Command::Conversation(args)) = parse("antiphon conversation end c1-7 --reason over")
+        else {
             panic!("a conversation was asked for")
         };
-        assert!(matches!(args.command, ConversationCommand::Close { .. }));
+        assert!(matches!(args.command, ConversationCommand::Close(_)));
     }
 }

@@ -5,10 +5,10 @@
 use client::api;
 use client::api::floor_service_transfer_conversation_request::Target;
 
-use crate::args::{ActArgs, AssignArgs, ConversationCommand, Output, PassOnArgs, ReachArgs};
+use crate::args::{ActArgs, AssignArgs, ConversationCommand, Output, PassOnArgs};
 use crate::failure::{Exit, Failure};
 use crate::json;
-use crate::prefix;
+use crate::prefix::{self, Wanted};
 use crate::reach::Reach;
 use crate::terminal::{Terminal, staff};
 
@@ -17,18 +17,8 @@ pub async fn run(command: ConversationCommand, terminal: Terminal) -> Result<Exi
         ConversationCommand::Transfer(args) => transfer(args, terminal).await,
         ConversationCommand::Requeue(args) => requeue(args, terminal).await,
         ConversationCommand::Assign(args) => assign(args, terminal).await,
-        ConversationCommand::Release {
-            id,
-            reason,
-            yes,
-            reach,
-        } => release((id, reason), yes, &reach, terminal).await,
-        ConversationCommand::Close {
-            id,
-            reason,
-            yes,
-            reach,
-        } => close((id, reason), yes, &reach, terminal).await,
+        ConversationCommand::Release(args) => release(args, terminal).await,
+        ConversationCommand::Close(args) => close(args, terminal).await,
         _ => Err(Failure::usage("this command changes nothing")),
     }
 }
@@ -52,10 +42,11 @@ async fn transfer(args: PassOnArgs, terminal: Terminal) -> Result<Exit, Failure>
         id,
         reason,
         yes,
+        once,
         reach,
     } = args.act;
     let reach = Reach::of(&reach)?;
-    let id = prefix::conversation(&reach, id).await?;
+    let id = prefix::conversation(&reach, id, Wanted::to_act(yes)).await?;
     let (target, to) = match (args.to_queue, args.to_agent) {
         (Some(queue), _) => {
             let queue = prefix::queue(&reach, queue).await?;
@@ -75,6 +66,7 @@ async fn transfer(args: PassOnArgs, terminal: Terminal) -> Result<Exit, Failure>
         reason,
         wait: args.wait,
         target: Some(target),
+        request_id: once.request_id,
         ..Default::default()
     };
     let supervisor = reach.client.supervisor();
@@ -85,13 +77,14 @@ async fn transfer(args: PassOnArgs, terminal: Terminal) -> Result<Exit, Failure>
 
 async fn requeue(args: ActArgs, terminal: Terminal) -> Result<Exit, Failure> {
     let reach = Reach::of(&args.reach)?;
-    let id = prefix::conversation(&reach, args.id).await?;
+    let id = prefix::conversation(&reach, args.id, Wanted::to_act(args.yes)).await?;
     let question = format!("Take conversation {id} from its agent, back to its line?");
     terminal.confirm(&question, args.yes)?;
     let request = api::RequeueConversationRequest {
         conversation_id: id.clone(),
         staff: staff(),
         reason: args.reason,
+        request_id: args.once.request_id,
         ..Default::default()
     };
     let supervisor = reach.client.supervisor();
@@ -105,10 +98,11 @@ async fn assign(args: AssignArgs, terminal: Terminal) -> Result<Exit, Failure> {
         id,
         reason,
         yes,
+        once,
         reach,
     } = args.act;
     let reach = Reach::of(&reach)?;
-    let id = prefix::conversation(&reach, id).await?;
+    let id = prefix::conversation(&reach, id, Wanted::to_act(yes)).await?;
     let agent = prefix::agent(&reach, args.agent).await?;
     let question = format!("Offer conversation {id} to agent {agent}, ahead of the line?");
     terminal.confirm(&question, yes)?;
@@ -118,6 +112,7 @@ async fn assign(args: AssignArgs, terminal: Terminal) -> Result<Exit, Failure> {
         agent: agent.clone(),
         wait: args.wait,
         reason,
+        request_id: once.request_id,
         ..Default::default()
     };
     let supervisor = reach.client.supervisor();
@@ -126,20 +121,16 @@ async fn assign(args: AssignArgs, terminal: Terminal) -> Result<Exit, Failure> {
     done(&reach, "AssignConversationResponse", &answer, &said)
 }
 
-async fn release(
-    (id, reason): (String, String),
-    yes: bool,
-    reach: &ReachArgs,
-    terminal: Terminal,
-) -> Result<Exit, Failure> {
-    let reach = Reach::of(reach)?;
-    let id = prefix::conversation(&reach, id).await?;
+async fn release(args: ActArgs, terminal: Terminal) -> Result<Exit, Failure> {
+    let reach = Reach::of(&args.reach)?;
+    let id = prefix::conversation(&reach, args.id, Wanted::to_act(args.yes)).await?;
     let question = format!("Put conversation {id} back in its line? What broke may break again.");
-    terminal.confirm(&question, yes)?;
+    terminal.confirm(&question, args.yes)?;
     let request = api::ReleaseConversationRequest {
         conversation_id: id.clone(),
         staff: staff(),
-        reason,
+        reason: args.reason,
+        request_id: args.once.request_id,
         ..Default::default()
     };
     let supervisor = reach.client.supervisor();
@@ -148,19 +139,15 @@ async fn release(
     done(&reach, "ReleaseConversationResponse", &answer, &said)
 }
 
-async fn close(
-    (id, reason): (String, String),
-    yes: bool,
-    reach: &ReachArgs,
-    terminal: Terminal,
-) -> Result<Exit, Failure> {
-    let reach = Reach::of(reach)?;
-    let id = prefix::conversation(&reach, id).await?;
-    terminal.confirm(&format!("End conversation {id}?"), yes)?;
+async fn close(args: ActArgs, terminal: Terminal) -> Result<Exit, Failure> {
+    let reach = Reach::of(&args.reach)?;
+    let id = prefix::conversation(&reach, args.id, Wanted::to_act(args.yes)).await?;
+    terminal.confirm(&format!("End conversation {id}?"), args.yes)?;
     let request = api::EndConversationRequest {
         conversation_id: id,
         staff: staff(),
-        reason,
+        reason: args.reason,
+        request_id: args.once.request_id,
         ..Default::default()
     };
     let ended = reach.client.supervisor().end_conversation(request).await?;

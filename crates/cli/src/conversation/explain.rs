@@ -247,8 +247,10 @@ fn nexts(explained: &api::ExplainConversationResponse) -> Vec<String> {
     let one = explained.conversation.clone().unwrap_or_default();
     let id = &one.conversation_id;
     let next = |cause: &WaitCause| match cause.kind() {
-        Kind::SetAside => Some(format!("antiphon conversation release {id}")),
-        Kind::PausedBySupervisor => Some(format!("antiphon queue resume {}", one.queue)),
+        Kind::SetAside => Some(format!("antiphon conversation release {id} --reason TEXT")),
+        Kind::PausedBySupervisor => {
+            Some(format!("antiphon queue resume {} --reason TEXT", one.queue))
+        }
         Kind::PausedByPlan => Some("antiphon floor show".to_owned()),
         Kind::OwnLine => Some(format!("antiphon conversation requeue {id} --reason TEXT")),
         Kind::NobodyEligible => Some("antiphon floor show".to_owned()),

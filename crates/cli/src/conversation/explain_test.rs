@@ -160,6 +160,9 @@ fn what_can_be_mended_says_what_to_type() {
     explained.causes = vec![cause(Kind::PausedBySupervisor), cause(Kind::NobodyFree)];
     assert_eq!(
         nexts(&explained),
-        ["antiphon queue resume sales", "antiphon agent list"]
+        [
+            "antiphon queue resume sales --reason TEXT",
+            "antiphon agent list"
+        ]
     );
 }

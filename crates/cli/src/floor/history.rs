@@ -7,7 +7,7 @@ use std::path::Path;
 
 use client::api;
 
-use super::{behind, diff, fault_line, not_there, print_changes};
+use super::{behind, diff, fault_line, not_there, print_changes, unanswered};
 use crate::args::Output;
 use crate::failure::{Exit, Failure};
 use crate::json;
@@ -67,6 +67,7 @@ pub struct Wish {
     pub expect: Option<u64>,
     pub dry_run: bool,
     pub yes: bool,
+    pub request_id: String,
 }
 
 /// Brings the content of an earlier version into force.
@@ -100,9 +101,10 @@ pub async fn revert(reach: &Reach, wish: Wish, terminal: Terminal) -> Result<Exi
         to_version: to,
         expected_version: expected,
         staff: staff(),
-        ..Default::default()
+        request_id: wish.request_id,
     };
-    let reverted = operator.revert_floor_plan(request).await?;
+    let reverted = operator.revert_floor_plan(request).await;
+    let reverted = reverted.map_err(|error| unanswered(error, expected))?;
     told(reach, to, &reverted)
 }
 

@@ -43,6 +43,8 @@ pub fn start_log(config: &Config, place: Place) -> Result<Logs, Failure> {
         .map_err(|error| settings::invalid(&error.to_string()))?;
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|error| Failure::plain(error.to_string()))?;
+    // What a panic says may be what a customer wrote: only its place goes into the log.
+    runtime::panics::log_places();
     Ok(logs)
 }
 

@@ -22,20 +22,40 @@ pub fn file_to_write(args: &NodeArgs) -> PathBuf {
 /// The layers of a process, to be read again while it runs. Its flags stay what they were.
 pub struct Layers {
     /// The flags, and which file.
-    pub args: NodeArgs,
+    args: NodeArgs,
     /// Keys that the command itself set.
-    pub more: Vec<(String, String)>,
+    more: Vec<(String, String)>,
+    /// The process began with a file. One that has gone, for instance while it is written anew, is a fault
+    /// then, and not a configuration of defaults.
+    had_file: bool,
+}
+
+impl Layers {
+    /// Those of a process that begins now.
+    pub fn new(args: NodeArgs, more: Vec<(String, String)>) -> Self {
+        Self {
+            had_file: file_to_write(&args).exists(),
+            args,
+            more,
+        }
+    }
+
+    fn fault(&self, message: impl Into<String>) -> Vec<ConfigFault> {
+        vec![ConfigFault {
+            place: file_to_write(&self.args).display().to_string(),
+            message: message.into(),
+            suggestion: None,
+        }]
+    }
 }
 
 impl Settings for Layers {
     fn read(&self) -> Result<Layered, Vec<ConfigFault>> {
-        let sources = sources(&self.args, &self.more).map_err(|failure| {
-            vec![ConfigFault {
-                place: file_to_write(&self.args).display().to_string(),
-                message: failure.sentence,
-                suggestion: None,
-            }]
-        })?;
+        let sources = sources(&self.args, &self.more);
+        let sources = sources.map_err(|failure| self.fault(failure.sentence))?;
+        if self.had_file && sources.file.is_none() {
+            return Err(self.fault("it was there when the node started and has gone"));
+        }
         Layered::load(&sources)
     }
 }
@@ -209,6 +229,25 @@ mod tests {
         let again = Layered::load(&sources).unwrap();
         assert_eq!(again.config, layered.config);
         assert_eq!(again.config.cluster.join, ["a:1", "b:2"]);
+    }
+
+    #[test]
+    fn a_file_that_has_gone_is_a_fault_and_not_a_configuration_of_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("antiphon.toml");
+        let args = NodeArgs {
+            config: Some(path.clone()),
+            ..args("fra", &[])
+        };
+        let without = Layers::new(args.clone(), Vec::new());
+        assert!(without.read().is_ok(), "it never had one");
+        std::fs::write(&path, "[limits]\nconnections = 10\n").unwrap();
+        let layers = Layers::new(args, Vec::new());
+        assert_eq!(layers.read().unwrap().config.limits.connections, 10);
+        std::fs::remove_file(&path).unwrap();
+        let faults = layers.read().unwrap_err();
+        assert_eq!(faults[0].place, path.display().to_string());
+        assert!(faults[0].message.contains("has gone"), "{faults:?}");
     }
 
     #[test]

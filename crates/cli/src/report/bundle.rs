@@ -81,18 +81,37 @@ pub fn sum_of(file: &Path) -> std::io::Result<String> {
     Ok(sum(&content))
 }
 
-/// Writes the bundle to a file that does not exist yet; how many files are in it.
+/// Writes the bundle to a file that does not exist yet; how many files are in it. It has its name only when it
+/// is whole and on the disk: half a bundle would pass for a whole one.
 pub fn write(path: &Path, bundle: &Bundle) -> Result<usize, Failure> {
-    let mut options = File::options();
-    let opened = options.write(true).create_new(true).mode(MODE).open(path);
-    let file = opened.map_err(|error| unwritable(path, &error))?;
-    let written = pack(file, bundle);
-    if let Err(error) = written {
-        // Half a bundle would pass for a whole one.
-        std::fs::remove_file(path).ok();
-        return Err(unwritable(path, &error));
+    // Told before the work: what is made next to it would be made for nothing.
+    if path.symlink_metadata().is_ok() {
+        let exists = std::io::ErrorKind::AlreadyExists.into();
+        return Err(unwritable(path, &exists));
     }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let written = write_in(folder, path, bundle);
+    written.map_err(|error| unwritable(path, &error))?;
     Ok(bundle.files.len() + 1)
+}
+
+fn write_in(folder: &Path, path: &Path, bundle: &Bundle) -> std::io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = folder.join(format!(".{name}.{}.part", std::process::id()));
+    let mut options = File::options();
+    let file = options
+        .write(true)
+        .create_new(true)
+        .mode(MODE)
+        .open(&unfinished)?;
+    // A second name is refused where the first one exists, unlike a move. The first one goes in any case.
+    let packed = pack(file, bundle).and_then(|()| std::fs::hard_link(&unfinished, path));
+    let removed = std::fs::remove_file(&unfinished);
+    packed.and(removed)?;
+    File::open(folder)?.sync_all()
 }
 
 fn pack(file: File, bundle: &Bundle) -> std::io::Result<()> {
@@ -175,6 +194,31 @@ mod tests {
             (Exit::Refused, Some("FILE_EXISTS"))
         );
         assert_eq!(std::fs::read(&path).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_bundle_that_cannot_be_finished_leaves_nothing_under_its_name_or_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("report.tar.gz");
+        let mut bundle = bundle();
+        // No tar has room for such a name: the packing fails when a part of it is written.
+        bundle.add("a\0b", vec![b'x'; 100_000]);
+        let failure = write(&path, &bundle).unwrap_err();
+        assert_eq!(failure.exit, Exit::Error, "{failure:?}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_comes_meanwhile_is_left_as_it_is_and_a_whole_one_stands_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("report.tar.gz");
+        write(&path, &bundle()).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        let before = std::fs::read(&path).unwrap();
+        let error = write_in(dir.path(), &path, &Bundle::default()).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -8,6 +8,7 @@
     reason = "the fake is the outside of the SDK"
 )]
 
+mod cluster;
 mod desk;
 mod dialogue;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use client::{BoxIo, Client, Options, Seams, api};
 use rpc::api::v1::agent_service_server::AgentServiceServer;
+use rpc::api::v1::cluster_service_server::ClusterServiceServer;
 use rpc::api::v1::conversation_service_server::ConversationServiceServer;
 use tokio::io::{DuplexStream, copy_bidirectional, duplex};
 use tokio::sync::{mpsc, watch};
@@ -111,7 +113,8 @@ impl Fake {
         };
         let router = Server::builder()
             .add_service(ConversationServiceServer::new(service.clone()))
-            .add_service(AgentServiceServer::new(service));
+            .add_service(AgentServiceServer::new(service.clone()))
+            .add_service(ClusterServiceServer::new(service));
         let connections = ReceiverStream::new(accepted).map(Ok::<_, io::Error>);
         tokio::spawn(router.serve_with_incoming(connections));
         let node = Node {
