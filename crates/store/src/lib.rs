@@ -5,6 +5,7 @@
 
 pub mod archive;
 mod data_dir;
+mod day;
 mod frame;
 pub mod metrics;
 mod snapshot;
@@ -15,8 +16,10 @@ use std::fmt;
 pub use data_dir::{DataDir, DataDirError, Identity};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotReader, SnapshotStore, SnapshotWriter};
 pub use wal::{
-    Chain, EntryId, Found, FoundAt, GroupLog, Health, Laggard, LogScan, Notice, OpenError,
-    PAYLOAD_BYTES_MAX, Record, Wal, WalError, WalOptions,
+    Chain, EntryId, Found, FoundAt, GroupLog, Health, Journal, JournalContent, JournalFault,
+    JournalGroup, JournalOptions, JournalProblem, JournalPruned, JournalRange, JournalStatus,
+    Laggard, LogScan, Notice, OpenError, PAYLOAD_BYTES_MAX, Record, Wal, WalError, WalOptions,
+    journal_dir, read_journal,
 };
 
 /// A Raft group of the cluster; numbers are allotted once and never used again.

@@ -19,6 +19,21 @@ pub const LOG_SEGMENTS: Series = Series {
     labels: &[],
 };
 
+/// Segments of the audit journal.
+pub const JOURNAL_SEGMENTS: Series = Series {
+    name: "antiphon_store_journal_segments",
+    kind: Kind::Gauge,
+    help: "Segments of the audit journal: left by the log and kept for a while.",
+    labels: &[],
+};
+/// Bytes of the audit journal.
+pub const JOURNAL_BYTES: Series = Series {
+    name: "antiphon_store_journal_bytes",
+    kind: Kind::Gauge,
+    help: "Bytes of the audit journal, which gives way before anything else when the disk runs short of room.",
+    labels: &[],
+};
+
 /// The numbers of one log.
 #[derive(Debug)]
 pub struct Metrics {

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use super::builder::removal;
 use super::core::{Core, Holds};
-use super::segment::{FileId, day_of};
+use super::segment::FileId;
 use super::types::{ArchiveError, Pruned};
+use crate::day::day_of;
 use std::sync::Arc;
 
 /// What has been dropped so far.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::block::{self, Kept};
+use crate::day;
 use crate::frame::{FILE_HEAD_BYTES, FileHead, Form, FrameHead, HEAD_BYTES, NoFrame, padded};
 
 /// The files of the archive.
@@ -31,8 +32,6 @@ const KIND_BLOCK: u8 = 1;
 const KIND_MARKER: u8 = 2;
 /// A range that must give way; in a cell's file of discards alone.
 pub const KIND_DISCARD: u8 = 3;
-
-const DAY_MS: u64 = 86_400_000;
 
 /// A segment file: cell, UTC day and a number that counts up within the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,8 +58,7 @@ impl FileId {
 
     /// Where the file lies.
     pub fn path(self, dir: &Path) -> PathBuf {
-        let (year, month, day) = date_of(self.day);
-        let name = format!("{year:04}-{month:02}-{day:02}-{}.seg", self.number);
+        let name = format!("{}-{}.seg", day::text_of(self.day), self.number);
         dir.join(self.cell.to_string()).join(name)
     }
 
@@ -68,47 +66,13 @@ impl FileId {
     pub fn named(cell: u32, name: &str) -> Option<Self> {
         let (date, number) = name.strip_suffix(".seg")?.rsplit_once('-')?;
         let number = number.parse().ok()?;
-        let mut parts = date.splitn(3, '-').map(|part| part.parse::<u32>().ok());
-        let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
         let id = Self {
             cell,
-            day: day_of_date(year, month, day)?,
+            day: day::named(date)?,
             number,
         };
         (id.path(Path::new("")).file_name()?.to_str()? == name).then_some(id)
     }
-}
-
-/// The UTC day of a wall time; `None` from the year 2149 on.
-pub fn day_of(wall_ms: u64) -> Option<u16> {
-    u16::try_from(wall_ms / DAY_MS).ok()
-}
-
-/// Year, month and day of the month, by the calendar's cycle of 400 years that begins in March.
-fn date_of(day: u16) -> (u32, u32, u32) {
-    let days = u32::from(day) + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    (400 * era + year_of_era + u32::from(month <= 2), month, day)
-}
-
-/// The inverse of [`date_of`]; a date that is none gives some day, whose name then differs.
-fn day_of_date(year: u32, month: u32, day: u32) -> Option<u16> {
-    let year = year.checked_sub(u32::from(month <= 2))?;
-    let (era, year_of_era) = (year / 400, year % 400);
-    let from_march = (month.checked_add(9)?) % 12;
-    let of_year = ((153 * from_march + 2) / 5).checked_add(day.checked_sub(1)?)?;
-    let of_era = (365 * year_of_era + year_of_era / 4 - year_of_era / 100).checked_add(of_year)?;
-    let days = era.checked_mul(146_097)?.checked_add(of_era)?;
-    u16::try_from(days.checked_sub(719_468)?).ok()
 }
 
 /// The head of a new file.
@@ -277,10 +241,6 @@ mod tests {
             assert_eq!(path, Path::new("/a/3").join(format!("{date}-2.seg")));
             assert_eq!(FileId::named(3, &format!("{date}-2.seg")), Some(id));
             assert_eq!(FileId::unpacked(id.packed()), id);
-        }
-        for day in 0..=u16::MAX {
-            let (year, month, of_month) = date_of(day);
-            assert_eq!(day_of_date(year, month, of_month), Some(day));
         }
     }
 

@@ -19,11 +19,12 @@ use super::entries::Place;
 use super::lookup::Query;
 use super::prune::Dropped;
 use super::reader::{Read, Reader};
-use super::segment::{FileId, MARKER_BYTES, SEGMENT_HEAD_BYTES, Stamp, Window, day_of, head};
+use super::segment::{FileId, MARKER_BYTES, SEGMENT_HEAD_BYTES, Stamp, Window, head};
 use super::types::{
     AGENTS_MAX, APPEND_BYTES_MAX, APPEND_RECORDS_MAX, ArchiveError, BLOB_BYTES_MAX,
     CUSTOMER_BYTES_MAX, NAME_BYTES_MAX, Pruned, Record, Sealing,
 };
+use crate::day::day_of;
 
 /// Records of one file: their entries take some 20 MB of memory while it is written to.
 const FILE_RECORDS_MAX: u32 = 65_536;

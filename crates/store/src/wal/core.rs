@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::journal::Journal;
 use super::segment::Segment;
 use super::state::State;
 use super::types::{Health, Laggard, WalError, WalOptions};
@@ -24,6 +25,8 @@ pub struct Core {
     pub options: WalOptions,
     pub health: watch::Sender<Health>,
     pub metrics: Metrics,
+    /// Where segments go that no group needs, if they are kept at all.
+    pub journal: Option<Journal>,
     /// All but the prepared one. The last is written to.
     pub segments: Mutex<BTreeMap<u32, Arc<Segment>>>,
     pub groups: Mutex<BTreeMap<GroupId, Arc<Group>>>,

@@ -6,6 +6,7 @@
 mod core;
 mod frame;
 mod group;
+mod journal;
 mod recover;
 mod scan;
 mod segment;
@@ -28,6 +29,10 @@ use crate::GroupId;
 use crate::metrics::Metrics;
 
 pub use group::GroupLog;
+pub use journal::{
+    Journal, JournalContent, JournalFault, JournalGroup, JournalOptions, JournalProblem,
+    JournalPruned, JournalRange, JournalStatus, journal_dir, read_journal,
+};
 pub use scan::{Found, LogScan, Place as FoundAt};
 pub use types::{
     Chain, EntryId, Health, Laggard, Notice, OpenError, PAYLOAD_BYTES_MAX, Record, WalError,
@@ -58,6 +63,7 @@ impl Wal {
             options,
             health: watch::Sender::new(Health::Good),
             metrics: Metrics::default(),
+            journal: options.journal.map(|bounds| Journal::of(env, dir, bounds)),
             segments: Default::default(),
             groups: Default::default(),
         });
@@ -69,6 +75,10 @@ impl Wal {
             next,
             notices,
         } = recover(&preparer, dir).await?;
+        if let Some(journal) = &core.journal {
+            let segments = core.segments.lock().clone();
+            journal.begin(&segments).await;
+        }
         let next = match next {
             Some(ready) => env.raft.spawn("wal-ready", async { Ok(ready) }),
             None => preparer.start(&env.raft, active.number + 1),
@@ -132,6 +142,11 @@ impl Wal {
         self.core.segments.lock().len() as u64
     }
 
+    /// Where segments go that no group needs any more, if they are kept.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.core.journal.as_ref()
+    }
+
     /// Groups that need more than `segments_max` segments, the one that reaches back furthest first.
     /// Snapshot and purge them, or the log grows.
     pub fn laggards(&self, segments_max: u64) -> Vec<Laggard> {
@@ -150,6 +165,8 @@ impl Wal {
 
 #[cfg(test)]
 mod damage_test;
+#[cfg(test)]
+mod journal_test;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]

@@ -125,35 +125,36 @@ struct World {
     disk: MemoryDisk,
     wal: Wal,
     groups: Vec<History>,
-    cache_bytes: usize,
+    options: WalOptions,
     term: u64,
     salt: u64,
 }
 
 impl World {
-    async fn new(cache_bytes: usize) -> Self {
+    async fn new(cache_bytes: usize, journal: Option<JournalOptions>) -> Self {
         let disk = MemoryDisk::default();
-        let wal = Self::open(&disk, cache_bytes, 0).await.unwrap();
+        let options = WalOptions {
+            segment_bytes: 6_000,
+            cache_bytes,
+            queue_bytes: 64 << 10,
+            journal,
+        };
+        let wal = Self::open(&disk, options, 0).await.unwrap();
         let groups = (0..GROUPS).map(|_| History::of(Model::default())).collect();
         Self {
             disk,
             wal,
             groups,
-            cache_bytes,
+            options,
             term: 1,
             salt: 0,
         }
     }
 
-    async fn open(disk: &MemoryDisk, cache_bytes: usize, seed: u64) -> Result<Wal, OpenError> {
+    async fn open(disk: &MemoryDisk, options: WalOptions, seed: u64) -> Result<Wal, OpenError> {
         let env = Env {
             disk: Arc::new(disk.clone()),
             ..memory::env(seed)
-        };
-        let options = WalOptions {
-            segment_bytes: 6_000,
-            cache_bytes,
-            queue_bytes: 64 << 10,
         };
         Ok(Wal::open(&env, dir(), options).await?.0)
     }
@@ -297,9 +298,10 @@ impl World {
 
     async fn reopen(&mut self) {
         self.salt += 1;
-        self.wal = Self::open(&self.disk, self.cache_bytes, self.salt)
+        self.wal = Self::open(&self.disk, self.options, self.salt)
             .await
             .unwrap_or_else(|e| panic!("{e}"));
+        self.check_journal().await;
         for group in 0..GROUPS {
             let found = found(&self.wal.group(GroupId(group))).await;
             let history = &self.groups[group as usize];
@@ -313,6 +315,27 @@ impl World {
         }
     }
 
+    /// What the journal keeps is whole, within its bounds, and the log goes on where it ends.
+    async fn check_journal(&self) {
+        let Some(bounds) = self.options.journal else {
+            return;
+        };
+        let content = read_journal(Arc::new(self.disk.clone()), dir())
+            .await
+            .unwrap();
+        assert_eq!(content.problems, []);
+        assert!(content.bytes <= bounds.max_bytes, "{content:?}");
+        assert!(content.segments == 0 || bounds.days > 0, "{content:?}");
+        if bounds == UNBOUNDED {
+            assert!(content.groups.iter().all(|group| group.gap.is_none()));
+            let mut numbers: Vec<u32> = numbers(&self.disk);
+            let count = numbers.len();
+            numbers.dedup();
+            assert_eq!(numbers.len(), count, "a segment lies in both folders");
+            assert_eq!(numbers, (1..=count as u32).collect::<Vec<_>>());
+        }
+    }
+
     async fn check_running(&self) {
         for group in 0..GROUPS {
             assert_eq!(
@@ -321,6 +344,26 @@ impl World {
             );
         }
     }
+}
+
+/// A journal that keeps everything.
+const UNBOUNDED: JournalOptions = JournalOptions {
+    days: 30,
+    max_bytes: u64::MAX,
+    free_bytes_min: 0,
+};
+
+/// Numbers of the segments in both folders.
+fn numbers(disk: &MemoryDisk) -> Vec<u32> {
+    let paths = disk.paths().into_iter();
+    let mut numbers: Vec<u32> = paths
+        .filter_map(|path| {
+            let name = path.file_name()?.to_str()?.strip_suffix(".wal")?.to_owned();
+            name.rsplit('-').next()?.parse().ok()
+        })
+        .collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 async fn settle() {
@@ -362,6 +405,52 @@ fn run(test: impl Future<Output = ()>) {
         .block_on(test);
 }
 
+/// Something that happens to a file of the journal.
+#[derive(Clone, Debug)]
+enum Wound {
+    Gone(prop::sample::Index),
+    Cut(prop::sample::Index, prop::sample::Index),
+    Flipped(prop::sample::Index, prop::sample::Index, u8),
+}
+
+fn wounds() -> impl Strategy<Value = Wound> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        index().prop_map(Wound::Gone),
+        (index(), index()).prop_map(|(file, at)| Wound::Cut(file, at)),
+        (index(), index(), 0..8_u8).prop_map(|(file, at, bit)| Wound::Flipped(file, at, bit)),
+    ]
+}
+
+impl Wound {
+    async fn inflict(&self, disk: &MemoryDisk) {
+        let (Self::Gone(file) | Self::Cut(file, _) | Self::Flipped(file, ..)) = self;
+        let journal = journal_dir(dir());
+        let mut paths = disk.paths();
+        paths.retain(|path| path.starts_with(&journal));
+        if paths.is_empty() {
+            return;
+        }
+        let path = file.get(&paths);
+        let length = disk.content(path).unwrap().len();
+        match self {
+            Self::Gone(_) => runtime::Disk::remove(disk, path).await.unwrap(),
+            Self::Cut(_, at) => {
+                let open = runtime::Open {
+                    create: runtime::Create::Never,
+                    lane: runtime::DiskLane::Bulk,
+                };
+                let file = runtime::Disk::open(disk, path, open).await.unwrap();
+                file.truncate(at.index(length + 1) as u64).await.unwrap();
+            }
+            Self::Flipped(_, at, bit) if length > 0 => {
+                disk.damage(path, at.index(length) as u64, &[1 << bit]);
+            }
+            Self::Flipped(..) => {}
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -369,14 +458,44 @@ proptest! {
     fn whatever_was_reported_durable_survives_any_crash(
         steps in steps(),
         cache_bytes in prop_oneof![Just(0_usize), Just(3_000), Just(1 << 20)],
+        journal in prop_oneof![
+            Just(None),
+            Just(Some(UNBOUNDED)),
+            Just(Some(JournalOptions { max_bytes: 13_000, ..UNBOUNDED })),
+            Just(Some(JournalOptions { days: 0, ..UNBOUNDED })),
+        ],
     ) {
         run(async {
-            let mut world = World::new(cache_bytes).await;
+            let mut world = World::new(cache_bytes, journal).await;
             for step in steps {
                 world.take(step).await;
                 world.check_running().await;
             }
             world.power_loss(0, 0, 0).await;
+        });
+    }
+
+    #[test]
+    fn whatever_happens_to_the_journal_the_log_opens_as_it_was(
+        steps in steps(),
+        wounds in proptest::collection::vec(wounds(), 1..6),
+    ) {
+        run(async {
+            let mut world = World::new(0, Some(UNBOUNDED)).await;
+            for step in steps {
+                world.take(step).await;
+            }
+            world.close().await;
+            world.wal.close().await;
+            for wound in wounds {
+                wound.inflict(&world.disk).await;
+            }
+            let wal = World::open(&world.disk, world.options, 0).await.unwrap();
+            for group in 0..GROUPS {
+                let found = found(&wal.group(GroupId(group))).await;
+                assert_eq!(found, *world.groups[group as usize].now());
+            }
+            read_journal(Arc::new(world.disk.clone()), dir()).await.unwrap();
         });
     }
 
@@ -387,7 +506,7 @@ proptest! {
         bit in 0..8_u8,
     ) {
         run(async {
-            let mut world = World::new(0).await;
+            let mut world = World::new(0, None).await;
             for step in steps {
                 world.take(step).await;
             }
@@ -402,7 +521,7 @@ proptest! {
                 here
             });
             world.disk.damage(&hit.unwrap().1, offset as u64, &[1 << bit]);
-            match World::open(&world.disk, 0, 0).await {
+            match World::open(&world.disk, world.options, 0).await {
                 Err(OpenError::Damaged { .. }) => {}
                 Err(other) => panic!("{other}"),
                 Ok(wal) => {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::journal::JournalOptions;
 use crate::GroupId;
 
 /// Where an entry stands in the log of one group.
@@ -101,6 +102,8 @@ pub struct WalOptions {
     /// Bytes of payloads of all groups that wait to be written. Full means that `append` waits.
     /// Default 32 MiB.
     pub queue_bytes: usize,
+    /// How segments are kept that no group needs any more. Default `None`: they are removed.
+    pub journal: Option<JournalOptions>,
 }
 
 impl Default for WalOptions {
@@ -109,6 +112,7 @@ impl Default for WalOptions {
             segment_bytes: 64 << 20,
             cache_bytes: 8 << 20,
             queue_bytes: 32 << 20,
+            journal: None,
         }
     }
 }
@@ -120,6 +124,7 @@ impl WalOptions {
             segment_bytes: 1 << 20,
             cache_bytes: 1 << 20,
             queue_bytes: 8 << 20,
+            journal: None,
         }
     }
 }

@@ -18,6 +18,7 @@ pub(super) const OPTIONS: WalOptions = WalOptions {
     segment_bytes: 4_096,
     cache_bytes: 1 << 20,
     queue_bytes: 1 << 20,
+    journal: None,
 };
 /// Entries leave the cache as soon as they are durable.
 pub(super) const NO_CACHE: WalOptions = WalOptions {

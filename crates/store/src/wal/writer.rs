@@ -366,7 +366,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes segments that no group needs, oldest first, beside the commit path.
+    /// Lets segments go that no group needs, oldest first, beside the commit path: to the journal, if there
+    /// is one.
     fn collect(&mut self) {
         if self
             .collector
@@ -387,17 +388,20 @@ impl Writer {
         if gone.is_empty() {
             return;
         }
-        let paths: Vec<PathBuf> = gone
-            .into_values()
-            .map(|segment| segment.path.clone())
-            .collect();
         let (disk, dir) = (self.preparer.disk.clone(), self.preparer.dir.clone());
+        let core = self.core.clone();
         self.collector = Some(self.lane.spawn("wal-collect", async move {
-            for path in paths {
+            for segment in gone.into_values() {
                 // Synced one by one: a gap between segments would look like loss.
-                let removed = async { disk.remove(&path).await.and(disk.sync_dir(&dir).await) };
-                if let Err(error) = removed.await {
-                    tracing::warn!(%error, "a segment of the log could not be removed; the next start tries again");
+                let left = match &core.journal {
+                    Some(journal) => journal.take(&segment).await,
+                    None => {
+                        let removed = disk.remove(&segment.path).await;
+                        removed.and(disk.sync_dir(&dir).await)
+                    }
+                };
+                if let Err(error) = left {
+                    tracing::warn!(%error, "a segment could not leave the log; the next start tries again");
                     return;
                 }
             }
@@ -462,10 +466,12 @@ impl Preparer {
         })
     }
 
-    /// A full disk is waited out; any other error ends the log at the next roll.
+    /// A full disk is waited out, once the journal has given way; any other error ends the log at the next
+    /// roll.
     async fn when_there_is_room(&self, number: u32) -> io::Result<Arc<Segment>> {
         loop {
             match self.once(number, self.core.options.segment_bytes).await {
+                Err(error) if is_full(&error) && self.journal_gave_way().await => {}
                 Err(error) if is_full(&error) => {
                     self.core.change_health(Health::NoSpace {
                         reason: error.to_string().into(),
@@ -479,6 +485,17 @@ impl Preparer {
                     return prepared.map(Arc::new);
                 }
             }
+        }
+    }
+
+    /// Whether the journal let something go for a segment. It gets smaller each time, so this ends.
+    async fn journal_gave_way(&self) -> bool {
+        match &self.core.journal {
+            Some(journal) => {
+                let pruned = journal.give_way(self.core.options.segment_bytes).await;
+                pruned.segments > 0
+            }
+            None => false,
         }
     }
 
