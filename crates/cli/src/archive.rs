@@ -1,5 +1,6 @@
 //! `antiphon conversation search`: ended conversations, from the archive.
-//! Promise: newest first; what was cut short says how to go on.
+//! Promise: newest first; what was cut short says how to go on; what was left out because it is damaged is
+//! said, and the exit code says so too.
 //! Not here: showing one of them, which `conversation show` does for open ones too.
 
 use client::api;
@@ -31,10 +32,36 @@ pub async fn search(args: SearchArgs) -> Result<Exit, Failure> {
         page_token: args.after,
     };
     let found = reach.client.supervisor().search_archive(request).await?;
-    if reach.output == Output::Json {
-        json::print("SearchArchiveResponse", &found)?;
-        return Ok(Exit::Ok);
+    match reach.output {
+        Output::Json => json::print("SearchArchiveResponse", &found)?,
+        Output::Table => show(&found),
     }
+    match left_out(&found) {
+        Some(line) => {
+            eprintln!("{line}");
+            Ok(Exit::Degraded)
+        }
+        None => Ok(Exit::Ok),
+    }
+}
+
+/// What is missing from a page that is not whole, and what to do.
+fn left_out(found: &api::SearchArchiveResponse) -> Option<String> {
+    let missing = match found.damaged {
+        0 => return None,
+        1 => "1 conversation of this page is damaged in the archive that answered and left out"
+            .to_owned(),
+        many => format!(
+            "{many} conversations of this page are damaged in the archive that answered and left out"
+        ),
+    };
+    Some(format!(
+        "{missing}; another node's copy is being fetched\n\
+         try: the same command in a minute; antiphon status says (fetching) until an archive is whole"
+    ))
+}
+
+fn show(found: &api::SearchArchiveResponse) {
     let mut table = columns(&[
         "CONVERSATION",
         "STATE",
@@ -65,5 +92,24 @@ pub async fn search(args: SearchArgs) -> Result<Exit, Failure> {
             found.next_page_token
         );
     }
-    Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_is_not_whole_says_how_much_is_missing_and_what_to_do() {
+        let page = |damaged| api::SearchArchiveResponse {
+            damaged,
+            ..Default::default()
+        };
+        assert_eq!(left_out(&page(0)), None);
+        let said = left_out(&page(3)).expect("it is said");
+        assert!(
+            said.starts_with("3 conversations of this page are damaged"),
+            "{said}"
+        );
+        assert!(said.contains("\ntry: the same command"), "{said}");
+    }
 }

@@ -55,6 +55,17 @@ impl Archives {
     }
 }
 
+/// A page of archived conversations, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct ArchivedPage {
+    /// Those that can be read.
+    pub conversations: Vec<Arc<Conversation>>,
+    /// How many more of this page are damaged here and being fetched from others.
+    pub damaged: u32,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Vec<u8>>,
+}
+
 /// What came of asking the archive.
 pub(crate) enum Asked {
     /// It has the answer.
@@ -118,17 +129,18 @@ impl CellHandle {
     ///
     /// # Errors
     /// When no archive can be read at present, or the token is of none.
-    pub async fn archived(
-        &self,
-        query: ArchiveQuery,
-    ) -> Result<(Vec<Arc<Conversation>>, Option<Vec<u8>>), ports::ArchiveError> {
+    pub async fn archived(&self, query: ArchiveQuery) -> Result<ArchivedPage, ports::ArchiveError> {
         let cell = self.view().with(|cell, _| cell.state().meta().cell);
         let page = self.core.archive.find(cell.0, query).await?;
-        let mut found = Vec::with_capacity(page.records.len());
+        let mut conversations = Vec::with_capacity(page.records.len());
         for bytes in &page.records {
-            found.push(Arc::new(decode(bytes)?));
+            conversations.push(Arc::new(decode(bytes)?));
         }
-        Ok((found, page.next))
+        Ok(ArchivedPage {
+            conversations,
+            damaged: page.damaged,
+            next: page.next,
+        })
     }
 
     /// The copy of a conversation that has left the state.
@@ -203,7 +215,14 @@ impl CellHandle {
             size: 1,
         };
         let last = match self.archived(query).await {
-            Ok((found, _)) => found.into_iter().next(),
+            Ok(page) => {
+                if page.damaged > 0 {
+                    tracing::warn!(
+                        "a customer's last conversation is damaged here; an earlier one is taken for it"
+                    );
+                }
+                page.conversations.into_iter().next()
+            }
             Err(error) => {
                 tracing::warn!(%error, "a customer's earlier conversations cannot be read");
                 None

@@ -24,6 +24,6 @@ mod stream;
 pub use error::ActError;
 pub use handle::{Act, CellHandle, CellParts, start, start_known};
 pub use leader::{Edge, Faults, Registry, Seen, Voters};
-pub use left::{Archives, Safe, archive_key};
+pub use left::{ArchivedPage, Archives, Safe, archive_key};
 pub use replica::{CellReplica, View, replica};
 pub use stream::{AttachEvent, Attachment, Desk, DeskEvent, EndReason, MarkFrom};

@@ -17,16 +17,18 @@ impl CellOwner {
         request: &SearchArchiveRequest,
     ) -> Result<SearchArchiveResponse, Refusal> {
         let found = self.handle.archived(query(request)?).await;
-        let (conversations, next) = found.map_err(|error| match error {
+        let found = found.map_err(|error| match error {
             ArchiveError::BadToken => field_invalid("page_token", error),
             ArchiveError::Unreachable { .. } => archive_unreachable(&error),
         })?;
         Ok(SearchArchiveResponse {
-            conversations: conversations
+            conversations: found
+                .conversations
                 .iter()
                 .map(|found| self.summary(found))
                 .collect(),
-            next_page_token: next.map(|token| written(&token)).unwrap_or_default(),
+            next_page_token: found.next.map(|token| written(&token)).unwrap_or_default(),
+            damaged: found.damaged,
         })
     }
 }

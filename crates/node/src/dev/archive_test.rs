@@ -91,8 +91,53 @@ async fn what_has_left_is_read_answered_found_and_mended_from_the_archives() {
     let left = left(&dev, &id).await;
     is_read_and_answers_copies(&env, &dev, (&id, &sent, sequence)).await;
     is_linked_and_found(&env, &dev, &id).await;
+    is_told_where_it_is_damaged(&env, &dev, &id).await;
     is_mended(&dev, left).await;
     dev.shutdown().await;
+}
+
+/// A record that is damaged at the node that searches is counted, and found again once it was fetched.
+async fn is_told_where_it_is_damaged(env: &Env, dev: &Dev, id: &str) {
+    let leader = dev
+        .nodes()
+        .iter()
+        .position(crate::start::Node::leads_a_cell);
+    let leader = leader.expect("somebody leads");
+    let archive = &archives(dev)[leader];
+    let disk = &archive.shared.of.env.disk;
+    let site = super::SITES[leader].0;
+    let dir = std::path::Path::new("/memory").join(site).join("archive/1");
+    for name in disk.list(&dir).await.unwrap() {
+        let open = runtime::Open {
+            create: runtime::Create::Never,
+            lane: runtime::DiskLane::Bulk,
+        };
+        let file = disk.open(&dir.join(name), open).await.unwrap();
+        // Inside the first block, behind the heads of file and frame.
+        file.write_at(200, bytes::Bytes::from_static(&[0xa5; 32]))
+            .await
+            .unwrap();
+    }
+    let supervisor = at(env, dev, leader).supervisor();
+    let search = || async {
+        let found = supervisor
+            .search_archive(SearchArchiveRequest::default())
+            .await;
+        found.unwrap()
+    };
+    let found = search().await;
+    assert_eq!((found.conversations.len(), found.damaged), (0, 1));
+    let mended = async {
+        loop {
+            let found = search().await;
+            if found.damaged == 0 && !found.conversations.is_empty() {
+                return found;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let found = timeout(WAIT, mended).await.expect("it is fetched");
+    assert_eq!(found.conversations[0].conversation_id, id);
 }
 
 /// Read, and answering copies, at every node.
