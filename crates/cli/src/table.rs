@@ -49,6 +49,18 @@ pub fn span(ms: u64) -> String {
     }
 }
 
+/// How long ago a UTC day was, counted from 1970-01-01: `today`, `1 day ago`; `-` for none, which is 0.
+pub fn days_ago(day: u32, now_ms: u64) -> String {
+    if day == 0 {
+        return "-".to_owned();
+    }
+    match (now_ms / 86_400_000).saturating_sub(u64::from(day)) {
+        0 => "today".to_owned(),
+        1 => "1 day ago".to_owned(),
+        days => format!("{days} days ago"),
+    }
+}
+
 /// `91.2%`; `-` when there was no case.
 pub fn percent(basis_points: Option<u32>) -> String {
     match basis_points {

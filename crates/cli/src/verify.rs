@@ -3,13 +3,15 @@
 //! not, 3 the replicas that could not be asked.
 //! Not here: the proof itself (`node`).
 
+mod journal;
+
 use std::path::Path;
 use std::time::Duration;
 
 use client::api::{self, replica_proof::State};
 use node::{GroupProof, VerifyError, verify_directory};
-use runtime::real::Threads;
-use runtime::{Env, Random};
+use runtime::real::{SystemClock, Threads};
+use runtime::{Env, Random, WallClock};
 
 use crate::args::{Output, VerifyArgs};
 use crate::failure::{Exit, Failure};
@@ -30,15 +32,25 @@ pub fn directory(args: &VerifyArgs, terminal: Terminal) -> Result<Exit, Failure>
     let dir = args.data.as_deref().unwrap_or_else(|| Path::new("."));
     let production = Env::production(Threads::default())?;
     let proving = verify_directory(production.env().disk, dir);
-    let proofs = production
+    let proof = production
         .block_on(proving)
         .map_err(|error| unreadable(&error))?;
+    let proofs = &proof.groups;
     match args.reach.output {
         Output::Json => outln!(
             "{:#}",
-            serde_json::Value::from_iter(proofs.iter().map(as_json))
+            serde_json::json!({
+                "groups": serde_json::Value::from_iter(proofs.iter().map(as_json)),
+                "journal": journal::as_json(&proof.journal),
+            })
         ),
-        Output::Table => out!("{}", directory_rows(&proofs, terminal)),
+        Output::Table => {
+            out!("{}", directory_rows(proofs, terminal));
+            out!(
+                "{}",
+                journal::rows(&proof.journal, SystemClock.now_ms(), terminal)
+            );
+        }
     }
     let broken = proofs.iter().find_map(|proof| {
         let breach = proof.breach.as_ref()?;
@@ -46,7 +58,7 @@ pub fn directory(args: &VerifyArgs, terminal: Terminal) -> Result<Exit, Failure>
     });
     match broken {
         None if proofs.is_empty() => Err(Failure::plain("the log is empty: there is nothing to prove")),
-        None => Ok(Exit::Ok),
+        None => journal::failure(&proof.journal).map_or(Ok(Exit::Ok), Err),
         Some(sentence) => Err(Failure::plain(sentence).with_reason("VERIFY_FAILED").with_next(
             "keep this directory aside; a healthy replica has the cell: antiphon verify --addr HOST:PORT",
         )),

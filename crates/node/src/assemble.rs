@@ -261,6 +261,7 @@ fn cells_of(
             doors: doors.clone(),
             control: control.state.clone(),
             options: kept.archive_options,
+            journal: kept.wal.journal().cloned(),
             looked: Arc::default(),
             stop: stop.token(),
         },

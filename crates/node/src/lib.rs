@@ -45,7 +45,10 @@ pub use found::{InitOptions, init};
 pub use hands::Process;
 pub use metrics::manual as metrics_manual;
 pub use start::{Addresses, Node, run, run_in};
-pub use verify::{Breach, GroupProof, VerifyError, verify_directory};
+pub use verify::{
+    Breach, DirectoryProof, GroupProof, JournalBreach, JournalProof, JournalledGroup, VerifyError,
+    verify_directory,
+};
 
 /// The program's version, as nodes tell each other.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

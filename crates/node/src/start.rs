@@ -14,7 +14,7 @@ use ports::Group;
 use raft::{GroupHandle, Host};
 use runtime::{Env, Listener, StopSource};
 use store::archive::{Archive, ArchiveOptions};
-use store::{DataDir, Identity, SnapshotStore, Wal, WalOptions};
+use store::{DataDir, Identity, JournalOptions, SnapshotStore, Wal, WalOptions};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -33,6 +33,10 @@ use crate::telemetry::Telemetry;
 
 /// Log segments below this size are those of tests and of `dev`: caches shrink with them.
 const SMALL_SEGMENT_MIB: u32 = 8;
+
+/// Segments of the log for which the audit journal leaves room on the disk: with those of 64 MiB 4 GiB, in which
+/// the next snapshot of a million conversations has room, and what is archived between two sweeps.
+const JOURNAL_LEAVES_SEGMENTS: u64 = 64;
 
 /// A running node. Dropping it does not stop it.
 #[derive(Clone)]
@@ -140,6 +144,11 @@ impl Node {
         let deadline_ms = self.running.live.follow().borrow().drain.deadline_ms;
         let deadline = Duration::from_millis(deadline_ms);
         self.running.drain(deadline).await;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn wal(&self) -> &Wal {
+        &self.running.wal
     }
 
     #[cfg(test)]
@@ -335,8 +344,14 @@ fn wal_options(config: &Config) -> WalOptions {
     } else {
         WalOptions::default()
     };
+    let segment_bytes = u64::from(mib) << 20;
     WalOptions {
-        segment_bytes: u64::from(mib) << 20,
+        segment_bytes,
+        journal: Some(JournalOptions {
+            days: config.storage.journal_days,
+            max_bytes: u64::from(config.storage.journal_max_gib) << 30,
+            free_bytes_min: JOURNAL_LEAVES_SEGMENTS * segment_bytes,
+        }),
         ..base
     }
 }

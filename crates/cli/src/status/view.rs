@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use client::api::{self, Health};
 
+use super::journal;
 use crate::queue;
 use crate::table::{columns, grouped, indented, or_dash, span};
 use crate::terminal::Terminal;
@@ -31,6 +32,7 @@ pub fn screen(status: &api::GetStatusResponse, terminal: Terminal) -> String {
     }
     text.push_str(&nodes(status, terminal));
     text.push_str(&groups(status, terminal));
+    text.push_str(&journal::rows(status, terminal));
     if !status.next.is_empty() {
         text.push_str(&format!("\n{}\n", terminal.heading("NEXT")));
         status

@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use pb::api::v1::ArchiveView;
 use ports::Halt;
 use runtime::{Env, Stop};
+use store::Journal;
 use store::archive::{
     Archive, ArchiveOptions, ArchiveStatus, IndexState, MemoryIndexes, OpenIndex, SledIndexes,
 };
@@ -52,6 +53,8 @@ pub(crate) struct NodeArchive {
     pub(crate) doors: Doors,
     pub(crate) control: StateWatch,
     pub(crate) options: ArchiveOptions,
+    /// The audit journal beside it, if one is kept.
+    pub(crate) journal: Option<Journal>,
     /// What the keeper saw last.
     pub(crate) looked: Arc<Mutex<Option<ArchiveStatus>>>,
     pub(crate) stop: Stop,

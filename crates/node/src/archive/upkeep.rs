@@ -14,7 +14,8 @@ use super::{CellArchive, NodeArchive};
 const ROUND: Duration = Duration::from_millis(500);
 /// How often old days are dropped.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
-/// How often what lies on disk is read back, and how much of it: 360 MiB an hour.
+/// How often what lies on disk is read back, and how much of it: 360 MiB an hour. As often the audit journal
+/// is swept: it leaves room for what others write in between.
 const SCRUB_EVERY: Duration = Duration::from_secs(10);
 const SCRUB_BYTES: u64 = 1 << 20;
 
@@ -62,6 +63,7 @@ impl<C: Fn() -> Vec<CellArchive> + Send> Upkeep<C> {
         if now >= self.scrub_at {
             self.scrub_at = now + SCRUB_EVERY;
             self.of.look().await;
+            self.sweep_journal().await;
             if let Err(error) = self.of.store.scrub_step(SCRUB_BYTES).await {
                 tracing::debug!(%error, "the archive was not read back");
             }
@@ -69,6 +71,17 @@ impl<C: Fn() -> Vec<CellArchive> + Send> Upkeep<C> {
         for notice in self.of.store.notices() {
             tracing::warn!(%notice, "the archive was put right");
             self.pass_on(&notice);
+        }
+    }
+
+    /// The audit journal keeps its bounds, and whoever asks for the status sees what it holds.
+    async fn sweep_journal(&self) {
+        let Some(journal) = &self.of.journal else {
+            return;
+        };
+        let swept = journal.sweep().await;
+        if let Err(error) = swept.map(drop).and(journal.look().await) {
+            tracing::debug!(%error, "the audit journal was not swept; it is tried again");
         }
     }
 

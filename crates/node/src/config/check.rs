@@ -156,7 +156,7 @@ fn collector(config: &Config, found: &mut Vec<ConfigProblem>) {
 fn bounds(config: &Config, found: &mut Vec<ConfigProblem>) {
     let limits = &config.limits;
     let storage = &config.storage;
-    let each: [(&str, u64, RangeInclusive<u64>); 6] = [
+    let each: [(&str, u64, RangeInclusive<u64>); 8] = [
         (
             "limits.connections",
             u64::from(limits.connections),
@@ -180,6 +180,16 @@ fn bounds(config: &Config, found: &mut Vec<ConfigProblem>) {
         (
             "storage.archive_max_gib",
             u64::from(storage.archive_max_gib),
+            1..=65_536,
+        ),
+        (
+            "storage.journal_days",
+            u64::from(storage.journal_days),
+            0..=3_650,
+        ),
+        (
+            "storage.journal_max_gib",
+            u64::from(storage.journal_max_gib),
             1..=65_536,
         ),
         ("drain.deadline_ms", config.drain.deadline_ms, 100..=9_000),

@@ -32,6 +32,8 @@ pub(super) const KEYS: &[(&str, &str, Kind)] = &[
     ("limits", "log_segment_mib", Kind::Number),
     ("storage", "archive_days", Kind::Number),
     ("storage", "archive_max_gib", Kind::Number),
+    ("storage", "journal_days", Kind::Number),
+    ("storage", "journal_max_gib", Kind::Number),
     ("drain", "deadline_ms", Kind::Number),
     ("log", "level", Kind::Text),
     ("log", "format", Kind::Text),

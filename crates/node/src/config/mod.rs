@@ -167,6 +167,11 @@ pub struct StorageConfig {
     pub archive_days: u32,
     /// GiB of the archive above which its oldest days are dropped, sooner than `archive_days` says.
     pub archive_max_gib: u32,
+    /// Days for which segments that the log needs no more are kept as the audit journal, counted from the day
+    /// on which they left the log; 0 keeps none.
+    pub journal_days: u32,
+    /// GiB of the audit journal above which its oldest segments are dropped, sooner than `journal_days` says.
+    pub journal_max_gib: u32,
 }
 
 impl Default for StorageConfig {
@@ -174,6 +179,8 @@ impl Default for StorageConfig {
         Self {
             archive_days: 90,
             archive_max_gib: 64,
+            journal_days: 30,
+            journal_max_gib: 16,
         }
     }
 }

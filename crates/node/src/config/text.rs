@@ -58,6 +58,13 @@ log_segment_mib = 64
 archive_days = 90
 # GiB of the archive above which its oldest days are dropped, 1 to 65536.
 archive_max_gib = 64
+# Days for which segments that the log needs no more are kept as the audit journal, 0 to 3650, counted from the
+# day on which they left the log; 0 keeps none. It holds every entry of this node's groups with all that was
+# said, so it is as confidential as the log itself.
+journal_days = 30
+# GiB of the audit journal above which its oldest segments are dropped, 1 to 65536. It gives way sooner where the
+# disk has less room than 64 segments of the log.
+journal_max_gib = 16
 
 [drain]
 # (live) Milliseconds from the signal to go away until open connections are cut, 100 to 9000.

@@ -222,6 +222,10 @@ fn config(options: &DevOptions, at: usize) -> Config {
     } else {
         MEMORY_SEGMENT_MIB
     };
+    if options.data.is_none() {
+        // What is kept in memory is gone with the process: nobody will ever read it.
+        config.storage.journal_days = 0;
+    }
     config.drain.deadline_ms = DRAIN_MS;
     let port = |above: u16| match options.port {
         0 => 0,

@@ -90,7 +90,12 @@ fn table() -> Vec<Series> {
         DISK_FREE,
         LOG_FAILED,
     ];
-    let store = [store::metrics::FSYNC_SECONDS, store::metrics::LOG_SEGMENTS];
+    let store = [
+        store::metrics::FSYNC_SECONDS,
+        store::metrics::LOG_SEGMENTS,
+        store::metrics::JOURNAL_SEGMENTS,
+        store::metrics::JOURNAL_BYTES,
+    ];
     let rpc = [
         api::metrics::REQUESTS,
         api::metrics::DURATION,
@@ -194,6 +199,12 @@ impl Metrics {
         page.series(&store::metrics::FSYNC_SECONDS)
             .histogram(&[], &wal.metrics().fsync.read());
         page.one(&store::metrics::LOG_SEGMENTS, wal.segments());
+        let journal = wal
+            .journal()
+            .map(store::Journal::status)
+            .unwrap_or_default();
+        page.one(&store::metrics::JOURNAL_SEGMENTS, journal.segments);
+        page.one(&store::metrics::JOURNAL_BYTES, journal.bytes);
     }
 
     fn calls(&self, page: &mut Page) {

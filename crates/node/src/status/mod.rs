@@ -3,9 +3,12 @@
 //! Not here: what survives what (`survive`), printing (`cli`).
 
 mod gather;
+mod journal;
 mod sentences;
 mod survive;
 
+#[cfg(test)]
+mod journal_test;
 #[cfg(test)]
 mod status_test;
 
@@ -120,6 +123,7 @@ impl OwnAccount for Account {
             resident_mib: resident_mib(),
             problems: self.problems(),
             archive: self.cells.archive_view(),
+            journal: self.wal.journal().map(|kept| journal::view(kept, &control)),
             ..base
         };
         let status = self.group.status();
@@ -172,6 +176,7 @@ impl Account {
                 problems.push(format!("the log has failed for good: {reason}"))
             }
         }
+        problems.extend(self.wal.journal().and_then(journal::problem));
         let halted = |name: &str, halted: watch::Receiver<Option<Arc<Halt>>>| {
             let halt = halted.borrow().clone()?;
             Some(format!("the replica of {name} is halted: {}", halt.reason))

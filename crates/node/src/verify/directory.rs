@@ -18,6 +18,7 @@ use store::{Chain, Found, GroupId, LogScan, OpenError, SnapshotError, SnapshotSt
 use tokio::time::Instant;
 use wire::snapshot::StateHash;
 
+use super::journal::{self, JournalProof};
 use super::prover::Prover;
 use super::survey::{Standing, Survey};
 use super::{Breach, GroupProof, hex, rules};
@@ -72,14 +73,23 @@ enum State {
     Unreadable(String),
 }
 
-/// Proves every group of a directory.
+/// What a directory holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryProof {
+    /// The proof of every group, from its snapshot and its log.
+    pub groups: Vec<GroupProof>,
+    /// The audit journal, on which nothing of the groups rests.
+    pub journal: JournalProof,
+}
+
+/// Proves every group of a directory, and reads its audit journal.
 ///
 /// # Errors
-/// When it cannot be read at all; what does not hold is in the proofs.
+/// When log or snapshots cannot be read at all; what does not hold is in the proofs.
 pub async fn verify_directory(
     disk: Arc<dyn Disk>,
     dir: &Path,
-) -> Result<Vec<GroupProof>, VerifyError> {
+) -> Result<DirectoryProof, VerifyError> {
     let _lock = lock(&*disk, dir).await?;
     let snapshots = SnapshotStore::as_they_stand(disk.clone(), &dir.join(SNAPSHOTS));
     let log = dir.join(LOG);
@@ -89,7 +99,7 @@ pub async fn verify_directory(
         let kept = kept.get(group);
         replays.insert(*group, Replay::new(*group, survey, kept));
     }
-    let mut scan = LogScan::open(disk, &log).await?;
+    let mut scan = LogScan::open(disk.clone(), &log).await?;
     while scan
         .next_segment(&mut |group, found, _| {
             if let Some(replay) = replays.get_mut(&group) {
@@ -102,7 +112,10 @@ pub async fn verify_directory(
         let survey = surveys.remove(&group).unwrap_or_default();
         replay.finish(group, survey)
     });
-    Ok(finished.collect())
+    Ok(DirectoryProof {
+        groups: finished.collect(),
+        journal: journal::prove(disk, &log).await,
+    })
 }
 
 /// Keeps a node from starting on the directory meanwhile; a copy has no lock file.

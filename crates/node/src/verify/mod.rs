@@ -4,6 +4,7 @@
 
 pub(crate) mod ask;
 mod directory;
+mod journal;
 pub(crate) mod live;
 mod prover;
 #[cfg(test)]
@@ -14,7 +15,8 @@ mod verify_test;
 
 use std::fmt;
 
-pub use directory::{VerifyError, verify_directory};
+pub use directory::{DirectoryProof, VerifyError, verify_directory};
+pub use journal::{JournalBreach, JournalProof, JournalledGroup};
 
 /// Names of the rules that are not the machine's own.
 mod rules {

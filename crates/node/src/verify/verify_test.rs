@@ -58,7 +58,7 @@ fn contents(disk: &MemoryDisk) -> BTreeMap<PathBuf, Vec<u8>> {
 async fn proven(disk: &Arc<MemoryDisk>, site: &str) -> Vec<GroupProof> {
     let disk: Arc<dyn Disk> = disk.clone();
     let dir = Path::new("/data").join(site);
-    verify_directory(disk, &dir).await.unwrap()
+    verify_directory(disk, &dir).await.unwrap().groups
 }
 
 #[tokio::test(start_paused = true)]
