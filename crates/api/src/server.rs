@@ -6,7 +6,7 @@
 //! `http2_max_header_list_size`, `concurrency_limit_per_connection`, `load_shed`, keepalive,
 //! `max_connection_age`, and `accept_http1` for gRPC-Web.
 
-mod oversized;
+mod undecoded;
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
@@ -20,7 +20,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 use tonic_web::GrpcWebLayer;
 
-use self::oversized::OversizedLayer;
+use self::undecoded::UndecodedLayer;
 use crate::edge::{Agents, Clusters, Conversations, Edge, Floors};
 use crate::limits;
 use crate::metrics::CountedLayer;
@@ -125,7 +125,7 @@ pub fn routes(edge: &Edge, health: &Health) -> Result<Routes, RoutesError> {
         .add_service(reflection_alpha.build_v1alpha()?);
     let router = routes
         .into_axum_router()
-        .layer(OversizedLayer)
+        .layer(UndecodedLayer)
         .layer(CountedLayer {
             metrics: edge.rpc().clone(),
             tracer: edge.tracer().clone(),

@@ -223,7 +223,6 @@ fn next_of(error: &CallError) -> Option<&'static str> {
         (ErrorReason::PlanVersionStale, _) => {
             "antiphon floor show, bring your changes into it, then antiphon floor apply"
         }
-        (ErrorReason::PlanInvalid, _) => "antiphon floor check FILE",
         (ErrorReason::FieldInvalid, _) => "the same command with --help, for what it takes",
         (ErrorReason::NotLeader | ErrorReason::QuorumLost | ErrorReason::ClusterForming, _) => {
             "antiphon status"

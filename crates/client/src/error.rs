@@ -184,9 +184,10 @@ fn kind_of(reason: ErrorReason, retry_after: Option<Duration>) -> Kind {
         | ErrorReason::NodeDraining
         | ErrorReason::ClusterForming => Kind::Later,
         _ if retry_after.is_some() => Kind::Later,
-        ErrorReason::Internal | ErrorReason::StreamProtocol | ErrorReason::Unspecified => {
-            Kind::Defect
-        }
+        ErrorReason::Internal
+        | ErrorReason::StreamProtocol
+        | ErrorReason::MessageMalformed
+        | ErrorReason::Unspecified => Kind::Defect,
         _ => Kind::Refused,
     }
 }

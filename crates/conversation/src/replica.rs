@@ -135,6 +135,12 @@ impl View {
         cell.set_chain(chain);
     }
 
+    /// Brings this replica to a state that takes long to come to; to be done to every replica alike.
+    #[cfg(feature = "defects")]
+    pub fn plant(&self, planted: domain::cell::Planted) {
+        self.shared.cell.write().plant(planted);
+    }
+
     /// Conversations with a live actor here.
     pub fn actors(&self) -> usize {
         self.shared.hub.actors()

@@ -33,6 +33,14 @@ fn an_open() -> OpenRequest {
 }
 
 #[test]
+fn what_is_named_in_the_group_that_is_no_cell_does_not_exist() {
+    let id = conversation("c0-5");
+    assert_eq!(refused(id).0, ErrorReason::ConversationNotFound);
+    assert_eq!(refused(offer("o0-1-1")).0, ErrorReason::OfferNotFound);
+    assert!(conversation("c1-5").is_ok() && offer("o1-1-1").is_ok());
+}
+
+#[test]
 fn an_empty_message_is_refused() {
     assert_eq!(
         refused(customer::send(&a_send(""))).0,

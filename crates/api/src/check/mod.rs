@@ -6,9 +6,12 @@ mod acts;
 mod customer;
 pub(crate) mod staff;
 
+use domain::cell::refusal::Refusal as Domain;
 use domain::ids::{ConversationId, IdError, OfferId, RequestId};
 use pb::api::v1::Refusal;
 
+use crate::edge::CONTROL_GROUP;
+use crate::errors::domain as refused_by_domain;
 use crate::errors::{RefusalWith, field_invalid, message_empty, message_too_large};
 use crate::limits;
 
@@ -36,16 +39,28 @@ pub(crate) fn parsed_request_id(text: &str) -> Result<RequestId, Refusal> {
     RequestId::new(text).map_err(|wrong| field_invalid("request_id", wrong))
 }
 
-/// A conversation's id, parsed.
+/// A conversation's id, parsed. One of the control group, which has none, would be asked there: no cell would
+/// say that it is unknown.
 pub(crate) fn conversation(text: &str) -> Result<ConversationId, Refusal> {
-    text.parse()
-        .map_err(|wrong: IdError| field_invalid("conversation_id", wrong))
+    let id: ConversationId = text
+        .parse()
+        .map_err(|wrong: IdError| field_invalid("conversation_id", wrong))?;
+    if id.cell.0 == CONTROL_GROUP {
+        let refused = Domain::ConversationNotFound { conversation: id };
+        return Err(refused_by_domain(&refused));
+    }
+    Ok(id)
 }
 
-/// An offer's id, parsed.
+/// An offer's id, parsed; likewise.
 pub(crate) fn offer(text: &str) -> Result<OfferId, Refusal> {
-    text.parse()
-        .map_err(|wrong: IdError| field_invalid("offer_id", wrong))
+    let id: OfferId = text
+        .parse()
+        .map_err(|wrong: IdError| field_invalid("offer_id", wrong))?;
+    if id.cell.0 == CONTROL_GROUP {
+        return Err(refused_by_domain(&Domain::OfferNotFound { offer: id }));
+    }
+    Ok(id)
 }
 
 /// A name: 1 to 128 bytes without control characters.

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use crate::metrics::RpcMetrics;
 
 pub use agent::Agents;
+pub(crate) use calls::CONTROL_GROUP;
 pub use calls::is_read;
 pub use cluster::Clusters;
 pub use customer::Conversations;

@@ -34,9 +34,9 @@ pub fn code(reason: R) -> Code {
         | R::ProfileDiffers => Code::FailedPrecondition,
         R::MessageEmpty
         | R::MessageTooLarge
+        | R::MessageMalformed
         | R::ScoreOutOfRange
         | R::FieldInvalid
-        | R::PlanInvalid
         | R::StreamProtocol => Code::InvalidArgument,
         R::CursorFromTheFuture => Code::OutOfRange,
         R::StaleSession | R::StaleOwnerEpoch | R::PlanVersionStale => Code::Aborted,

@@ -90,6 +90,14 @@ pub fn message_too_large(bytes: usize, limit: usize) -> Refusal {
     .with("limitBytes", limit)
 }
 
+/// What was sent is not a message of the call.
+pub fn message_malformed() -> Refusal {
+    refusal(
+        ErrorReason::MessageMalformed,
+        "what was sent is not a message of this call",
+    )
+}
+
 /// No archive can be read at present.
 pub fn archive_unreachable(why: impl std::fmt::Display) -> Refusal {
     refusal(ErrorReason::ArchiveUnreachable, why.to_string()).retry(limits::RETRY_ARCHIVE_MS)

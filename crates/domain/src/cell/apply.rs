@@ -62,6 +62,12 @@ impl Cell {
         self.state.meta.chain = chain;
     }
 
+    /// The state, for what tests plant in it.
+    #[cfg(any(test, feature = "defects"))]
+    pub(super) fn plantable(&mut self) -> &mut State {
+        &mut self.state
+    }
+
     /// Applies one committed entry, in log order. Total.
     ///
     /// A replica or a proof goes through `wire::cell::Applier`, which moves the machine's chain on.

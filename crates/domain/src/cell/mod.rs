@@ -46,6 +46,8 @@ mod share;
 mod tests;
 
 pub use apply::{Applied, Cell};
+#[cfg(any(test, feature = "defects"))]
+pub use defects::Planted;
 pub use left::opened_before;
 pub use parts::{FrozenCell, LoadError, Part};
 pub use state::State;

@@ -142,11 +142,35 @@ fn control_refusal(refused: &ControlRefusal) -> Refusal {
         _ => R::FieldInvalid,
     };
     let mut said = refusal(reason, refused.to_string(), retry);
-    if let C::PlanVersionDiffers { expected, current } = refused {
-        said.metadata
-            .insert("expected".to_owned(), expected.to_string());
-        said.metadata
-            .insert("version".to_owned(), current.to_string());
+    for (key, value) in values(refused) {
+        said.metadata.insert(key.to_owned(), value);
     }
     said
+}
+
+/// What the sentence names, for those who do not read sentences.
+fn values(refused: &ControlRefusal) -> Vec<(&'static str, String)> {
+    use ControlRefusal as C;
+    match refused {
+        C::PlanVersionDiffers { expected, current } => vec![
+            ("expected", expected.to_string()),
+            ("version", current.to_string()),
+        ],
+        C::BadText { field, limit } => {
+            vec![("field", (*field).to_owned()), ("limit", limit.to_string())]
+        }
+        C::RequestIdReused { request_id } => vec![("requestId", request_id.to_string())],
+        C::ProfileDiffers { cluster, node } => {
+            vec![("cluster", cluster.to_string()), ("node", node.to_string())]
+        }
+        C::NodeNameInUse { name, node } => {
+            vec![("name", name.to_string()), ("node", node.to_string())]
+        }
+        C::NodeNotFound { node } | C::NodeRemoved { node } => vec![("node", node.to_string())],
+        C::TooManyNodes { limit } | C::TooManyCells { limit } => {
+            vec![("limit", limit.to_string())]
+        }
+        C::MachineDefect { index } => vec![("logIndex", index.to_string())],
+        _ => Vec::new(),
+    }
 }

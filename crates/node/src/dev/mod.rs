@@ -13,9 +13,19 @@ pub(crate) mod canary_test;
 #[cfg(test)]
 mod dev_test;
 #[cfg(test)]
+mod flood_test;
+#[cfg(test)]
+mod garbage_test;
+#[cfg(test)]
+mod hostile_test;
+#[cfg(test)]
 pub(crate) mod proof_test;
 #[cfg(test)]
+mod reasons_test;
+#[cfg(test)]
 mod skip_test;
+#[cfg(test)]
+mod stubs_test;
 #[cfg(test)]
 pub(crate) mod talk_test;
 

@@ -6,13 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::metrics::RpcMetrics;
+use http::uri::PathAndQuery;
 use runtime::memory;
 use runtime::{BoxConn, Env};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
+use tonic::client::Grpc;
 use tonic::service::Routes;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tonic_prost::ProstCodec;
+use tonic_types::StatusExt;
 
 use super::{Bounds, Callers, Room, Served, Server};
+use crate::doors::link;
 
 async fn server(env: &Env, bounds: Bounds) -> (Server, SocketAddr) {
     let (_, health) = tonic_health::server::health_reporter();
@@ -122,6 +129,37 @@ async fn half_a_request_is_not_waited_for_for_ever() {
     assert_eq!(start.elapsed(), api::limits::SERVER_CALL_WAIT);
     let answer = String::from_utf8_lossy(&answer).into_owned();
     assert!(answer.contains("grpc-status"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_beyond_those_of_its_connection_is_refused_with_a_reason_and_a_hint() {
+    let env = memory::env(1);
+    let bounds = Bounds {
+        calls: 1,
+        ..bounds()
+    };
+    let (_server, address) = server(&env, bounds).await;
+    let channel = link::connect(env.network.clone(), address.to_string(), None).await;
+    let channel = channel.unwrap();
+    // Its message never comes.
+    let mut slow = Grpc::new(channel.clone());
+    slow.ready().await.unwrap();
+    let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+    let codec = ProstCodec::<HealthCheckRequest, HealthCheckResponse>::default();
+    let request = tonic::Request::new(futures::stream::pending());
+    let slow = slow.client_streaming(request, path, codec);
+    let mut other = HealthClient::new(channel);
+    let check = other.check(HealthCheckRequest::default());
+    let refused = tokio::select! {
+        biased;
+        _ = slow => panic!("it has not been asked yet"),
+        refused = check => refused.unwrap_err(),
+    };
+    let details = refused.get_error_details();
+    let info = details.error_info().expect("a reason");
+    assert_eq!(info.reason, "RESOURCE_EXHAUSTED");
+    assert_eq!(info.metadata["limit"], "1");
+    assert!(details.retry_info().is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,7 +32,6 @@ use parking_lot::Mutex;
 use runtime::{BoxConn, Lane, Listener, Purpose, PurposeError, Random, Stop, StopSource};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
-use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::Service as _;
@@ -502,6 +501,7 @@ struct Answering {
     routes: Routes,
     counted: Option<Arc<RpcMetrics>>,
     calls: Arc<Semaphore>,
+    limit: usize,
     wait: Duration,
 }
 
@@ -511,6 +511,7 @@ impl Answering {
             routes,
             counted,
             calls: Arc::new(Semaphore::new(bounds.calls)),
+            limit: bounds.calls,
             wait: bounds.call_wait,
         }
     }
@@ -522,8 +523,8 @@ impl Answering {
         mut request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         let Ok(_permit) = self.calls.try_acquire() else {
-            let status =
-                Status::resource_exhausted("too many calls of this connection are under way");
+            let refused = api::errors::exhausted("calls of this connection", self.limit);
+            let status = api::errors::status(refused);
             if let Some(counted) = &self.counted {
                 counted.refused(request.uri().path(), status.code());
             }

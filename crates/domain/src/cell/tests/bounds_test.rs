@@ -8,8 +8,9 @@ use crate::cell::conversation::{Conversation, Ending, ITEMS_MAX, ITEMS_RESERVE, 
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::{Done, Reply};
 use crate::cell::requests::REQUEST_KEPT_MS;
+use crate::cell::state::CONVERSATIONS_MAX;
 use crate::cell::transcript::ItemKind;
-use crate::cell::{Cell, Part};
+use crate::cell::{Cell, Part, Planted};
 use crate::ids::*;
 
 /// One entry without the checks of every invariant, which would take long for thousands.
@@ -79,6 +80,23 @@ fn an_agent_who_holds_and_resumes_for_ever_fills_no_conversation() {
     };
     assert_eq!(floor.used("ana"), units);
     crate::cell::invariants::check_invariants(floor.state()).unwrap();
+}
+
+#[test]
+fn a_cell_that_keeps_all_it_may_begins_nothing_and_goes_on_with_what_it_has() {
+    let mut floor = Floor::new();
+    let id = floor.open("zoe");
+    floor.cell.plant(Planted::Full);
+    let begun = floor.open_command("yan");
+    let refused = quick(&mut floor, Command::Open(begun));
+    assert!(
+        matches!(refused, Err(Refusal::CellFull { limit, retry_after_ms })
+            if limit == CONVERSATIONS_MAX && retry_after_ms > 0),
+        "{refused:?}"
+    );
+    let again = floor.open_command("zoe");
+    let joined = quick(&mut floor, Command::Open(again));
+    assert!(matches!(joined, Ok(Done::Opened(opened)) if opened.conversation == id));
 }
 
 #[test]

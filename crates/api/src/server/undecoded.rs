@@ -1,6 +1,6 @@
-//! Calls whose request is larger than the API decodes.
-//! Promise: they are refused with our reason and both sizes, like every other refusal.
-//! Not here: requests that are decoded and hold a text too long (`check`), streams (`edge`).
+//! Calls whose request cannot be decoded: larger than the API reads, or no message of the call at all.
+//! Promise: they are refused with our reason, like every other refusal.
+//! Not here: requests that are decoded and hold what they may not (`check`), streams (`edge`).
 
 use std::task::{Context, Poll};
 
@@ -11,7 +11,7 @@ use tonic::codegen::http::{HeaderMap, Request, Response};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::errors::{message_too_large, status};
+use crate::errors::{message_malformed, message_too_large, status};
 use crate::limits;
 
 /// Where tonic puts a status' details: what has them is a refusal of ours.
@@ -19,23 +19,23 @@ const DETAILS: &str = "grpc-status-details-bin";
 
 /// Wraps the services of an API listener.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct OversizedLayer;
+pub(super) struct UndecodedLayer;
 
-impl<S> Layer<S> for OversizedLayer {
-    type Service = Oversized<S>;
+impl<S> Layer<S> for UndecodedLayer {
+    type Service = Undecoded<S>;
 
-    fn layer(&self, inner: S) -> Oversized<S> {
-        Oversized { inner }
+    fn layer(&self, inner: S) -> Undecoded<S> {
+        Undecoded { inner }
     }
 }
 
-/// Services whose transport's own "too large" becomes the API's.
+/// Services whose transport's own words about a request become the API's.
 #[derive(Debug, Clone)]
-pub(super) struct Oversized<S> {
+pub(super) struct Undecoded<S> {
     inner: S,
 }
 
-impl<S, A, B> Service<Request<A>> for Oversized<S>
+impl<S, A, B> Service<Request<A>> for Undecoded<S>
 where
     S: Service<Request<A>, Response = Response<B>>,
 {
@@ -68,17 +68,19 @@ fn of_others<B>(mut response: Response<B>) -> Response<B> {
     response
 }
 
-/// Gives a bare "out of range" its reason. A refused call has its status in the headers, and the only
-/// one of tonic's own with this code is that of the receive limit.
+/// Gives a bare status its reason. A refused call has its status in the headers; the only ones of tonic's
+/// own with these codes are about the request: its size, its framing, its encoding.
 fn with_reason(headers: &mut HeaderMap, limit: usize) {
-    let bare = !headers.contains_key(DETAILS);
-    let refused = bare
-        && Status::from_header_map(headers).map(|status| status.code()) == Some(Code::OutOfRange);
-    if !refused {
+    if headers.contains_key(DETAILS) {
         return;
     }
-    let ours = status(message_too_large(limit + 1, limit));
-    if let Err(wrong) = ours.add_header(headers) {
+    let ours = match Status::from_header_map(headers).map(|status| status.code()) {
+        Some(Code::OutOfRange) => message_too_large(limit + 1, limit),
+        // Left as it is, a client's fault would be counted and traced as ours.
+        Some(Code::Internal) => message_malformed(),
+        _ => return,
+    };
+    if let Err(wrong) = status(ours).add_header(headers) {
         tracing::error!(%wrong, "a refusal does not fit into headers");
     }
 }
