@@ -43,6 +43,9 @@ pub const STREAMS_MAX: usize = 20_000;
 pub const STREAM_REFUSED_BOUND: usize = 16;
 /// Acts of one stream that are proposed and not yet answered. Full means that its next act waits.
 pub const STREAM_ACTS_MAX: usize = 128;
+/// A stream whose client was told to wait, because it writes more often than it may, is read on after this
+/// at the latest: sooner where the client may write sooner.
+pub const FLOOD_HELD_MAX: Duration = Duration::from_secs(1);
 /// How long an owner that goes away waits for answers to what was proposed: a few commits.
 pub const LAST_ANSWERS_WAIT: Duration = Duration::from_millis(500);
 

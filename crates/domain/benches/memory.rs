@@ -163,12 +163,9 @@ impl Log {
         self.sessions.insert(agent, logged_in.session);
     }
 
-    /// A conversation that its agent and its customer write in by turns.
-    fn converse(&mut self, customer: u64) {
-        let instance = |counter| Instance {
-            device: name(&format!("device-{customer:08}")),
-            counter,
-        };
+    /// A conversation that begins with its customer's message and that an agent has taken; who speaks for
+    /// our side.
+    fn begin(&mut self, customer: u64) -> (ConversationId, Actor) {
         let opened = self.apply(Command::Open(Open {
             request_id: request(self.index + 1),
             account: name("web"),
@@ -182,14 +179,18 @@ impl Log {
             bot_first: false,
             body: Some(body()),
             sent_ms: 1,
-            instance: Some(instance(1)),
+            instance: Some(instance(customer, 1)),
             previous: None,
         }));
         let Done::Opened(opened) = opened else {
             panic!("{opened:?}")
         };
         let id = opened.conversation;
-        let ours = self.accept(id);
+        (id, self.accept(id))
+    }
+
+    /// Its agent and its customer write by turns.
+    fn converse(&mut self, customer: u64, (id, ours): (ConversationId, Actor)) {
         for n in 1..MESSAGES {
             let author = [Actor::Customer, ours.clone()][(n % 2) as usize].clone();
             self.apply(Command::Send(Send {
@@ -198,7 +199,7 @@ impl Log {
                 author,
                 body: body(),
                 sent_ms: 1,
-                instance: (n % 2 == 0).then(|| instance(n + 1)),
+                instance: (n % 2 == 0).then(|| instance(customer, n + 1)),
             }));
         }
     }
@@ -231,6 +232,13 @@ impl Log {
     }
 }
 
+fn instance(customer: u64, counter: u64) -> Instance {
+    Instance {
+        device: name(&format!("device-{customer:08}")),
+        counter,
+    }
+}
+
 fn body() -> Body {
     Body::clear(&"x".repeat(MESSAGE_BYTES))
 }
@@ -251,18 +259,29 @@ fn main() {
         plan: Arc::new(plan()),
     }));
     (0..AGENTS).for_each(|n| log.log_in(n));
+    let mut begun = Vec::with_capacity(CONVERSATIONS as usize);
     let before = live();
-    (0..CONVERSATIONS).for_each(|customer| log.converse(customer));
-    let (asked, taken) = live();
-    let each = |bytes: usize| bytes / CONVERSATIONS as usize;
+    begun.extend((0..CONVERSATIONS).map(|customer| log.begin(customer)));
+    let began = live();
+    for (customer, who) in (0..).zip(begun.drain(..)) {
+        log.converse(customer, who);
+    }
+    let now = live();
+    let each = |bytes: usize, of: u64| bytes / (CONVERSATIONS * of) as usize;
     println!(
         "an open conversation with {MESSAGES} messages of {MESSAGE_BYTES} bytes: {} bytes, {} with the \
          allocator's own",
-        each(asked - before.0),
-        each(taken - before.1)
+        each(now.0 - before.0, 1),
+        each(now.1 - before.1, 1)
     );
     println!(
-        "of these: record {}, item {}, remembered request {}",
+        "of these: {} with the first message, an agent and the receipt of his offer; {} for each further \
+         message",
+        each(began.0 - before.0, 1),
+        each(now.0 - began.0, MESSAGES - 1)
+    );
+    println!(
+        "sizes: record {}, item {}, remembered request {}",
         size_of::<Conversation>(),
         size_of::<Item>(),
         size_of::<Remembered>()

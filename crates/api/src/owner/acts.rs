@@ -4,13 +4,16 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use conversation::{Act, ActError, CellHandle};
 use domain::cell::command::Command;
+use domain::cell::refusal::Refusal;
 use domain::cell::reply::Done;
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use runtime::trace::{OpenSpan, SpanKind, Trace};
+use tokio::time::{Sleep, sleep};
 
 use crate::limits;
 
@@ -23,6 +26,8 @@ pub(crate) struct Acts<A> {
     /// Of what the acts that are started now are a part.
     trace: Option<Trace>,
     under_way: FuturesUnordered<About<A>>,
+    /// Until when a client that writes more often than it may is not read.
+    held: Option<Pin<Box<Sleep>>>,
 }
 
 /// An act under way.
@@ -49,6 +54,7 @@ impl<A: Unpin> Acts<A> {
             handle,
             trace: None,
             under_way: FuturesUnordered::new(),
+            held: None,
         }
     }
 
@@ -59,6 +65,7 @@ impl<A: Unpin> Acts<A> {
         // Polled here and not only by the set: the set promises no order among new futures, and the
         // order of a client's sends is kept.
         if let Some(outcome) = (&mut act).now_or_never() {
+            self.note(&outcome);
             return Some((about, outcome));
         }
         let about = Some(about);
@@ -84,13 +91,34 @@ impl<A: Unpin> Acts<A> {
     /// The next answer; pending while nothing is under way.
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Answered<A>> {
         match self.under_way.poll_next_unpin(context) {
-            Poll::Ready(Some(Some(answered))) => Poll::Ready(answered),
+            Poll::Ready(Some(Some(answered))) => {
+                self.note(&answered.1);
+                Poll::Ready(answered)
+            }
             _ => Poll::Pending,
         }
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        self.under_way.len() < limits::STREAM_ACTS_MAX
+    /// A client that was told to wait is not read for a while: to answer each message of a flood would
+    /// cost those beside it more than the flood itself.
+    fn note(&mut self, outcome: &Result<Done, ActError>) {
+        if let Err(ActError::Refused(Refusal::TooManyRequests { retry_after_ms })) = outcome {
+            let wait = Duration::from_millis(*retry_after_ms).min(limits::FLOOD_HELD_MAX);
+            self.held.get_or_insert_with(|| Box::pin(sleep(wait)));
+        }
+    }
+
+    /// Ready while the client's next message may be read.
+    pub(crate) fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(held) = &mut self.held {
+            std::task::ready!(held.poll_unpin(context));
+            self.held = None;
+        }
+        // Whoever ends an act looks again.
+        match self.under_way.len() < limits::STREAM_ACTS_MAX {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -40,7 +40,7 @@ impl Pulled {
 }
 
 fn join(opened: Opened) -> Joined {
-    let (up, ups) = mailbox::bounded("test.up", 64);
+    let (up, ups) = mailbox::bounded("test.up", 1_024);
     let mut downs = opened.join(Box::pin(ups));
     // What a connection takes ahead of its reader.
     let (give, read) = mailbox::bounded("test.down", 64);

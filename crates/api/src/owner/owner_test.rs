@@ -138,6 +138,39 @@ async fn a_stream_says_welcome_then_the_backlog_then_what_is_sent_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_writes_more_often_than_it_may_is_not_read_for_a_while() {
+    let node = Node::start_with(|plan| plan.policy.customer_commands_max = 4).await;
+    let id = opened(&node, "o1", "li", "hello").await.conversation_id;
+    let mut stream = attach(&node, &id, 0).await.expect("attached");
+    let asked = 4 * limits::STREAM_ACTS_MAX;
+    for n in 0..asked {
+        say(&stream, &format!("r{n}"), "again");
+    }
+    let mut refused = 0;
+    let until = tokio::time::Instant::now() + limits::FLOOD_HELD_MAX / 2;
+    while let Ok(message) = tokio::time::timeout_at(until, told(&mut stream)).await {
+        if let Told::Refused(no) = message {
+            assert_eq!(no.refusal.unwrap().reason(), ErrorReason::RateLimited);
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "the limit holds");
+    assert!(
+        refused <= limits::STREAM_ACTS_MAX,
+        "{refused} were read and refused"
+    );
+    // Later all of it is answered: nothing that was written is passed over.
+    let (mut answered, mut seen) = (refused, 0);
+    while answered + seen < asked {
+        match told(&mut stream).await {
+            Told::Refused(_) => answered += 1,
+            Told::Sent(_) => seen += 1,
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_resumes_from_its_cursor_with_neither_gap_nor_repeat() {
     let node = Node::start().await;
     let opening = opened(&node, "o1", "li", "hello").await;

@@ -130,10 +130,11 @@ impl<S: Side> Served<S> {
 
     /// The client's next message, while there is room for what it asks.
     fn poll_up(&mut self, context: &mut Context<'_>) -> Poll<Option<StreamUp>> {
-        match &mut self.phase {
-            Phase::On(ups) if self.acts.has_room() => ups.poll_next_unpin(context),
-            _ => Poll::Pending,
-        }
+        let Phase::On(ups) = &mut self.phase else {
+            return Poll::Pending;
+        };
+        std::task::ready!(self.acts.poll_room(context));
+        ups.poll_next_unpin(context)
     }
 
     fn on(&mut self, wake: Wake<S>) {

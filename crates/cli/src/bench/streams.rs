@@ -29,9 +29,9 @@ const IN_FLIGHT: usize = 16;
 /// times in ten seconds.
 const IN_FLIGHT_LIMITED: usize = 2;
 /// Conversations that are written in as fast as they answer, each with [`UNREAD_EACH`] observers.
-const TALKERS: usize = 16;
-/// Streams of one of them that are never read.
-const UNREAD_EACH: usize = 16;
+const TALKERS: usize = 4;
+/// Streams of one of them that are never read; a conversation takes 64.
+const UNREAD_EACH: usize = 60;
 /// Streams that write without waiting for an answer.
 const FLOODERS: usize = 16;
 /// Before anything is measured.
@@ -119,42 +119,47 @@ pub async fn run(args: &StreamsArgs, lane: &Lane) -> anyhow::Result<Report> {
     let dir = ground::data_dir(args.data.as_deref())?;
     let binary = std::env::current_exe().context("cannot find this program")?;
     eprintln!("starting three nodes in {}", dir.path().display());
-    let cluster = LocalCluster::start(&binary, dir.path(), &Setup::default()).await?;
-    let measured = measure(args, lane, &cluster).await;
+    // Two clusters: processes that have served streams before hold memory for the next ones.
+    let cluster = LocalCluster::start(&binary, &dir.path().join("1"), &Setup::default()).await?;
+    let measured = elsewhere(args, lane, &cluster).await;
+    let idle = measured.with_context(|| format!("the nodes said:\n{}", cluster.logs()))?;
+    drop(cluster);
+    let cluster = LocalCluster::start(&binary, &dir.path().join("2"), &Setup::default()).await?;
+    let measured = at_leader(args, lane, &cluster, idle).await;
     measured.with_context(|| format!("the nodes said:\n{}", cluster.logs()))
 }
 
-async fn measure(
+/// Idle streams at another node than the leader's.
+async fn elsewhere(
     args: &StreamsArgs,
     lane: &Lane,
     cluster: &LocalCluster,
+) -> anyhow::Result<Idle> {
+    let stage = Stage::set(args, lane, cluster).await?;
+    let at = &cluster.nodes[(stage.leader + 1) % cluster.nodes.len()].api;
+    let idle = stage.idle(at, args.streams).await?;
+    stage.same_leader().await?;
+    Ok(idle)
+}
+
+/// Everything at the leader's node, beside what was measured elsewhere.
+async fn at_leader(
+    args: &StreamsArgs,
+    lane: &Lane,
+    cluster: &LocalCluster,
+    idle_elsewhere: Idle,
 ) -> anyhow::Result<Report> {
-    let account = ground::limit(cluster, Limits::Lifted).await?;
-    let leader = cluster.leader(START_PATIENCE).await?;
-    let at_leader = &cluster.nodes[leader].api;
-    let elsewhere = &cluster.nodes[(leader + 1) % cluster.nodes.len()].api;
-    let writing = load::open(at_leader, &account, 0, WRITERS).await?;
-    let writers = load::attach(at_leader, writing, false).await?;
-    let (lines, readers) = load::write(lane, writers, &[0; WRITERS], 1);
-    let stage = Stage {
-        seconds: args.seconds,
-        lane,
-        cluster,
-        account,
-        lines,
-        _readers: readers,
-    };
-    let alone = stage.beside(&Memory::now(cluster), IN_FLIGHT).await?;
-    let idle_at_leader = stage.idle(at_leader, args.streams, 1).await?;
-    let idle_elsewhere = stage.idle(elsewhere, args.streams, 2).await?;
-    let unread = stage.unread(at_leader).await?;
+    let stage = Stage::set(args, lane, cluster).await?;
+    let at = &cluster.nodes[stage.leader].api;
+    let now = Memory::now(cluster);
+    let alone = stage.beside(&now, IN_FLIGHT).await?;
+    let idle_at_leader = stage.idle(at, args.streams).await?;
+    let unread = stage.unread(at).await?;
     ground::limit(cluster, Limits::Customers).await?;
     let now = Memory::now(cluster);
     let alone_limited = stage.beside(&now, IN_FLIGHT_LIMITED).await?;
-    let flood = stage.flood(at_leader).await?;
-    if cluster.leader(START_PATIENCE).await? != leader {
-        bail!("the leader changed while it was measured");
-    }
+    let flood = stage.flood(at).await?;
+    stage.same_leader().await?;
     Ok(Report {
         streams: args.streams,
         seconds: args.seconds,
@@ -178,6 +183,7 @@ impl Memory {
 }
 
 struct Stage<'a> {
+    leader: usize,
     seconds: u32,
     lane: &'a Lane,
     cluster: &'a LocalCluster,
@@ -186,7 +192,37 @@ struct Stage<'a> {
     _readers: Readers,
 }
 
-impl Stage<'_> {
+impl<'a> Stage<'a> {
+    /// The writers are attached at the leader's node.
+    async fn set(
+        args: &StreamsArgs,
+        lane: &'a Lane,
+        cluster: &'a LocalCluster,
+    ) -> anyhow::Result<Self> {
+        let account = ground::limit(cluster, Limits::Lifted).await?;
+        let leader = cluster.leader(START_PATIENCE).await?;
+        let at = &cluster.nodes[leader].api;
+        let writing = load::open(at, &account, 0, WRITERS).await?;
+        let writers = load::attach(at, writing, false).await?;
+        let (lines, readers) = load::write(lane, writers, &[0; WRITERS], 1);
+        Ok(Self {
+            leader,
+            seconds: args.seconds,
+            lane,
+            cluster,
+            account,
+            lines,
+            _readers: readers,
+        })
+    }
+
+    async fn same_leader(&self) -> anyhow::Result<()> {
+        match self.cluster.leader(START_PATIENCE).await? == self.leader {
+            true => Ok(()),
+            false => bail!("the leader changed while it was measured"),
+        }
+    }
+
     /// The writers' window beside whatever is on.
     async fn beside(&self, before: &Memory, in_flight: usize) -> anyhow::Result<Beside> {
         self.lines.begin(in_flight);
@@ -218,9 +254,9 @@ impl Stage<'_> {
         load::open(at, &self.account, first, count).await
     }
 
-    async fn idle(&self, at: &str, streams: u32, group: usize) -> anyhow::Result<Idle> {
+    async fn idle(&self, at: &str, streams: u32) -> anyhow::Result<Idle> {
         let streams = usize::try_from(streams)?;
-        let opened = self.open(at, group, streams).await?;
+        let opened = self.open(at, 1, streams).await?;
         sleep(SETTLE).await;
         let before = Memory::now(self.cluster);
         eprintln!("attaching {streams} idle streams at {at}");
@@ -240,7 +276,7 @@ impl Stage<'_> {
             "attaching {} streams that nobody reads",
             TALKERS * UNREAD_EACH
         );
-        let opened = self.open(at, 3, TALKERS).await?;
+        let opened = self.open(at, 2, TALKERS).await?;
         let before = Memory::now(self.cluster);
         let mut unread = Vec::new();
         for _ in 0..UNREAD_EACH {
@@ -267,7 +303,7 @@ impl Stage<'_> {
 
     async fn flood(&self, at: &str) -> anyhow::Result<Flood> {
         eprintln!("{FLOODERS} streams write without waiting");
-        let opened = self.open(at, 4, FLOODERS).await?;
+        let opened = self.open(at, 3, FLOODERS).await?;
         let before = Memory::now(self.cluster);
         let attached = load::attach(at, opened, false).await?;
         let counts = Arc::new(Counts::default());
