@@ -17,7 +17,7 @@ use bytes::Bytes;
 use runtime::real::Threads;
 use runtime::{Env, Random};
 use store::archive::{
-    Archive, ArchiveError, ArchiveOptions, Facts, IndexState, Page, Record, SledIndexes,
+    Archive, ArchiveError, ArchiveOptions, Facts, IndexState, Page, Record, SledIndexes, Within,
 };
 use tokio::time::{Duration, Instant};
 
@@ -243,7 +243,7 @@ async fn lookups(archive: &Archive, texts: &Texts, known: &[(u64, Bytes)]) {
             records_max: 20,
         };
         let began = Instant::now();
-        let found = archive.by_customer(customer, page).await;
+        let found = archive.by_customer(customer, Within::default(), page).await;
         by_customer.push(began.elapsed());
         assert!(found.is_ok_and(|found| !found.records.is_empty()));
     }

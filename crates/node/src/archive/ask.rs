@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pb::raft::v1::{
-    ArchiveCopied, ArchiveCopyRequest, ArchiveGetRequest, ArchiveGot, ArchiveHash, ArchiveHashes,
-    ArchiveHashesRequest, ArchiveHolds, ArchiveHoldsRequest, forward_answer, forward_call,
+    ArchiveCopied, ArchiveCopyRequest, ArchiveFindRequest, ArchiveFound, ArchiveGetRequest,
+    ArchiveGot, ArchiveHash, ArchiveHashes, ArchiveHashesRequest, ArchiveHolds,
+    ArchiveHoldsRequest, forward_answer, forward_call,
 };
 use store::archive::{Hashed, Sealing};
 
 use super::CellArchive;
 use super::agree::Held;
+use super::read::query;
 
 impl CellArchive {
     /// Asks one peer about this cell's archive; `None` when it does not answer in time.
@@ -70,6 +72,17 @@ impl CellArchive {
             record: found.ok()?.map(|record| record.blob).unwrap_or_default(),
             complete: before.complete && after.complete,
             dropped_upto: after.dropped_upto,
+        })
+    }
+
+    async fn answer_find(&self, asked: &ArchiveFindRequest) -> Option<ArchiveFound> {
+        let found = self.find_here(&query(asked), asked.upto).await;
+        let (page, complete) = found.ok()?;
+        Some(ArchiveFound {
+            records: page.records,
+            damaged: page.damaged,
+            next: page.next.unwrap_or_default().into(),
+            complete,
         })
     }
 
@@ -131,6 +144,7 @@ pub(crate) async fn answer(
             Some(Response::ArchiveHolds(archive.answer_holds(asked).await))
         }
         Request::ArchiveGet(asked) => archive.answer_get(asked).await.map(Response::ArchiveGot),
+        Request::ArchiveFind(asked) => archive.answer_find(asked).await.map(Response::ArchiveFound),
         Request::ArchiveHashes(asked) => archive
             .answer_hashes(asked)
             .await

@@ -83,7 +83,7 @@ impl Collector {
 
     /// Without a word of this round there is none: an old one may be about another state.
     async fn round(&mut self) {
-        let leadership = self.group.leadership().borrow().clone();
+        let leadership = *self.group.leadership().borrow();
         let safe = match leadership.is_self && !self.archive.is_halted() {
             true => self.collect(leadership.term).await,
             false => {

@@ -114,13 +114,11 @@ impl Repair {
 }
 
 impl CellArchive {
-    /// The ranges of which everything must be here.
+    /// The ranges of which everything must be here: those that the cell keeps and that this node did not
+    /// drop for lack of room, in part or wholly.
     pub(super) fn kept_ranges(&self) -> Vec<ArchivedRange> {
-        let from = self.shared.of.keep_from().saturating_add(1);
-        let mut ranges = self.record().ranges;
-        // The first day may be dropped in the middle of a round.
-        ranges.retain(|range| range.day > from);
-        ranges
+        let dropped_upto = self.shared.of.store.dropped_upto(self.shared.cell.0);
+        kept(self.record().ranges, dropped_upto)
     }
 
     /// Reads a range back; what was read back before is not read again.
@@ -152,5 +150,43 @@ impl CellArchive {
                 Look::Unknown
             }
         }
+    }
+}
+
+/// The ranges of which nothing was dropped for lack of room.
+fn kept(mut ranges: Vec<ArchivedRange>, dropped_upto: u64) -> Vec<ArchivedRange> {
+    ranges.retain(|range| is_kept(range, dropped_upto));
+    ranges
+}
+
+/// Whether nothing of a range was dropped for lack of room.
+pub(super) fn is_kept(range: &ArchivedRange, dropped_upto: u64) -> bool {
+    range.after.0 >= dropped_upto
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::cell::checkpoint::Digest;
+    use domain::ids::LogIndex;
+
+    use super::*;
+
+    #[test]
+    fn a_range_of_which_something_was_dropped_is_not_fetched_again() {
+        let range = |after: u64| ArchivedRange {
+            after: LogIndex(after),
+            upto: LogIndex(after + 10),
+            day: 1,
+            count: 1,
+            digest: Digest::default(),
+        };
+        let begins = |dropped_upto| {
+            let ranges = kept(vec![range(0), range(10), range(20)], dropped_upto);
+            let begins: Vec<u64> = ranges.iter().map(|range| range.after.0).collect();
+            begins
+        };
+        assert_eq!(begins(0), [0, 10, 20]);
+        assert_eq!(begins(10), [10, 20]);
+        assert_eq!(begins(11), [20], "the second one is here in part");
     }
 }

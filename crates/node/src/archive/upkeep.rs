@@ -1,11 +1,13 @@
 //! What a node's archive needs as a whole: reading back what lies on disk, dropping old days, and passing on
 //! what the store found damaged to the cells whose it is.
-//! Promise: one task per node; each finding reaches the cell that it concerns.
+//! Promise: one task per node; each finding reaches the cell that it concerns; what is kept is what the
+//! cells agreed on, never what a clock says.
 //! Not here: mending (`repair`, `keep`).
 
 use std::time::Duration;
 
-use store::archive::{ArchiveNotice, Damage};
+use domain::cell::archive::ArchivedRange;
+use store::archive::{ArchiveNotice, Damage, Keep};
 use tokio::time::{Instant, sleep_until};
 
 use super::{CellArchive, NodeArchive};
@@ -86,7 +88,8 @@ impl<C: Fn() -> Vec<CellArchive> + Send> Upkeep<C> {
     }
 
     async fn prune(&self) {
-        match self.of.store.prune(self.of.env.clock.now_ms()).await {
+        let keeps = (self.cells)().iter().map(keep).collect();
+        match self.of.store.prune(keeps).await {
             Ok(pruned) if pruned.files > 0 => tracing::info!(
                 files = pruned.files,
                 bytes = pruned.bytes,
@@ -109,6 +112,18 @@ impl<C: Fn() -> Vec<CellArchive> + Send> Upkeep<C> {
                 archive.doubt();
             }
         }
+    }
+}
+
+/// What of a cell is kept: what its state remembers, by no clock of this node. The newest range, and what
+/// has not left yet, are never dropped for lack of room.
+fn keep(archive: &CellArchive) -> Keep {
+    let record = archive.record();
+    let begins = |range: Option<&ArchivedRange>| range.map_or(record.upto.0, |range| range.after.0);
+    Keep {
+        cell: archive.shared.cell.0,
+        after: begins(record.ranges.first()),
+        spared_after: begins(record.ranges.last()),
     }
 }
 

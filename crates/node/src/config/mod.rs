@@ -162,8 +162,8 @@ impl Default for LimitsConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StorageConfig {
-    /// Days for which ended conversations are kept in the archive, counted from the day of their end.
-    /// The same on every node: what one drops, no other restores.
+    /// Days for which ended conversations are kept in the archive, counted from the day on which they left
+    /// memory. The same on every node: that of a cell's leader counts for all its replicas.
     pub archive_days: u32,
     /// GiB of the archive above which its oldest days are dropped, sooner than `archive_days` says.
     pub archive_max_gib: u32,

@@ -53,8 +53,8 @@ connection_age_s = 3600
 log_segment_mib = 64
 
 [storage]
-# Days for which ended conversations are kept in the archive, 1 to 3650. The same on every node: what
-# one drops, no other restores.
+# Days for which ended conversations are kept in the archive, counted from the day on which they left
+# memory, 1 to 3650. The same on every node: that of a cell's leader counts for all its replicas.
 archive_days = 90
 # GiB of the archive above which its oldest days are dropped, 1 to 65536.
 archive_max_gib = 64

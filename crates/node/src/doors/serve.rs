@@ -213,6 +213,7 @@ impl Forwards {
             Some(
                 request @ (forward_call::Request::ArchiveHolds(_)
                 | forward_call::Request::ArchiveGet(_)
+                | forward_call::Request::ArchiveFind(_)
                 | forward_call::Request::ArchiveHashes(_)
                 | forward_call::Request::ArchiveCopy(_)),
             ) => {

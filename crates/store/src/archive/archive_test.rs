@@ -139,23 +139,36 @@ async fn found_in_every_way(archive: &Archive, all: &[Record]) {
             .map(|record| record.conversation);
         ids.rev().collect()
     };
-    let found = archive.by_customer(b"web/customer-2", page).await.unwrap();
+    let found = archive
+        .by_customer(b"web/customer-2", Within::default(), page)
+        .await
+        .unwrap();
     assert_eq!(ids(&found), newest(&|record| record.conversation % 5 == 2));
     assert_eq!(
-        archive.by_customer(b"web/nobody", page).await.unwrap(),
+        archive
+            .by_customer(b"web/nobody", Within::default(), page)
+            .await
+            .unwrap(),
         Found::default()
     );
     let hour = START_MS + 10 * 60_000..=START_MS + 20 * 60_000;
-    let found = archive.by_time(None, hour.clone(), page).await.unwrap();
+    let within = |cell| Within {
+        cell,
+        closed_ms: hour.clone(),
+    };
+    let found = archive.by_time(within(None), page).await.unwrap();
     assert_eq!(
         ids(&found),
         newest(&|record| (10..=20).contains(&record.conversation))
     );
     assert_eq!(
-        archive.by_time(Some(9), hour.clone(), page).await.unwrap(),
+        archive.by_time(within(Some(9)), page).await.unwrap(),
         Found::default()
     );
-    let found = archive.by_agent("agent-1", hour, page).await.unwrap();
+    let found = archive
+        .by_agent("agent-1", within(Some(CELL)), page)
+        .await
+        .unwrap();
     assert_eq!(ids(&found), [19, 16, 13, 10]);
     in_order_and_summed_up(archive, all).await;
 }
@@ -206,7 +219,7 @@ async fn pages_follow_one_another_without_gap_or_repeat() {
         };
         let mut seen = Vec::new();
         loop {
-            let found = archive.by_time(None, 0..=u64::MAX, page).await.unwrap();
+            let found = archive.by_time(Within::default(), page).await.unwrap();
             assert!(found.records.len() <= records_max);
             seen.extend(
                 found
@@ -237,7 +250,7 @@ async fn a_page_ends_with_its_bytes_and_a_copy_goes_on_behind_it() {
         after: None,
         records_max: 10,
     };
-    let found = archive.by_time(None, 0..=u64::MAX, page).await.unwrap();
+    let found = archive.by_time(Within::default(), page).await.unwrap();
     assert_eq!(ids(&found), [5, 4]);
     let mut after = Sealing::default();
     let mut copied = Vec::new();
@@ -448,12 +461,9 @@ async fn a_discarded_range_is_gone_for_ever_and_can_be_archived_again() {
 }
 
 #[tokio::test]
-async fn days_that_are_too_old_go_and_then_what_is_too_much() {
+async fn what_is_kept_no_longer_goes_and_then_what_is_too_much() {
     let disk = MemoryDisk::default();
-    let options = ArchiveOptions {
-        archive_days: 2,
-        ..SMALL
-    };
+    let options = SMALL;
     let archive = open_report(&disk, options).await.0;
     let on_day = |day: u64, n: u64| Record {
         closed_wall_ms: START_MS + day * DAY_MS + n,
@@ -468,8 +478,14 @@ async fn days_that_are_too_old_go_and_then_what_is_too_much() {
         }
     }
     let before = archive.status().await;
-    let today = START_MS + 4 * DAY_MS + 5;
-    let pruned = archive.prune(today).await.unwrap();
+    let keep = |after, spared_after| {
+        vec![Keep {
+            cell: CELL,
+            after,
+            spared_after,
+        }]
+    };
+    let pruned = archive.prune(keep(200, 400)).await.unwrap();
     assert_eq!(
         (&pruned.days[..], pruned.records),
         (&[DAY, DAY + 1][..], 36)
@@ -483,7 +499,9 @@ async fn days_that_are_too_old_go_and_then_what_is_too_much() {
     assert_eq!(after.oldest_day, Some(DAY + 2));
     assert_eq!(archive.get(CELL, 101).await.unwrap(), None);
     assert!(archive.figures(0..=DAY + 1).await.unwrap().is_empty());
-    assert_eq!(archive.prune(today).await.unwrap(), Pruned::default());
+    let again = archive.prune(keep(200, 400)).await.unwrap();
+    assert_eq!(again, Pruned::default());
+    assert_eq!(archive.dropped_upto(CELL), 0, "nothing lacked room");
     archive.close().await;
 
     let options = ArchiveOptions {
@@ -492,12 +510,45 @@ async fn days_that_are_too_old_go_and_then_what_is_too_much() {
     };
     let (archive, report) = open_report(&disk, options).await;
     assert_eq!((report.files, report.notices), (after.files, Vec::new()));
-    let pruned = archive.prune(today).await.unwrap();
+    let pruned = archive.prune(keep(200, 400)).await.unwrap();
     assert_eq!(pruned.days, [DAY + 2, DAY + 3]);
+    assert_eq!(archive.dropped_upto(CELL), 318);
     assert_eq!(archive.get(CELL, 401).await.unwrap(), Some(on_day(4, 1)));
     // The name of a dropped file is free again.
     archive.append(vec![on_day(3, 1)]).await.unwrap();
     assert_eq!(archive.get(CELL, 301).await.unwrap(), Some(on_day(3, 1)));
+    archive.close().await;
+    let (archive, _) = open_report(&disk, options).await;
+    assert_eq!(
+        archive.dropped_upto(CELL),
+        318,
+        "it is known after a restart"
+    );
+}
+
+#[tokio::test]
+async fn a_record_of_a_wrong_clock_stays_as_long_as_its_neighbours() {
+    let disk = MemoryDisk::default();
+    let options = ArchiveOptions {
+        archive_max_bytes: 1,
+        ..SMALL
+    };
+    let archive = open_report(&disk, options).await.0;
+    let of_1970 = Record {
+        closed_wall_ms: 5,
+        ..record(50)
+    };
+    archive.append(records(1..10)).await.unwrap();
+    archive.append(vec![of_1970.clone()]).await.unwrap();
+    let keep = Keep {
+        cell: CELL,
+        after: 0,
+        spared_after: 400,
+    };
+    let pruned = archive.prune(vec![keep]).await.unwrap();
+    assert_eq!(pruned.records, 9);
+    assert_eq!(archive.dropped_upto(CELL), 90);
+    assert_eq!(archive.get(CELL, 50).await.unwrap(), Some(of_1970));
 }
 
 #[tokio::test]

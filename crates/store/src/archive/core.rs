@@ -60,6 +60,8 @@ pub struct State {
     /// Bytes that the builder has read in this run.
     pub built_bytes: u64,
     pub discards: Vec<Discard>,
+    /// Up to which entry records of a cell were dropped for lack of room.
+    pub floors: BTreeMap<u32, u64>,
     pub notices: VecDeque<ArchiveNotice>,
     pub set_aside: u64,
     /// Damaged places that have been told, so that each is told once.

@@ -140,7 +140,7 @@ async fn a_record_that_rots_while_the_archive_runs_is_told_and_replaced() {
             after: None,
             records_max: 100,
         };
-        let found = archive.by_time(None, 0..=u64::MAX, page).await.unwrap();
+        let found = archive.by_time(Within::default(), page).await.unwrap();
         assert_eq!((found.records.len(), found.damaged), (28, 4));
         let copied = archive
             .in_order(CELL, Sealing::default(), u64::MAX)
@@ -378,12 +378,15 @@ async fn an_index_that_loses_a_page_is_found_out_by_whoever_needs_the_page() {
         let all: Vec<Record> = (1..33).map(noise).collect();
         assert_eq!(present(&archive, 33).await, all);
         assert_eq!(chain(&archive).await.unwrap(), folded(&all));
-        let found = archive.by_time(None, 0..=u64::MAX, page).await.unwrap();
+        let found = archive.by_time(Within::default(), page).await.unwrap();
         assert_eq!(found.records.len(), 32);
-        let found = archive.by_customer(b"web/customer-1", page).await.unwrap();
+        let found = archive
+            .by_customer(b"web/customer-1", Within::default(), page)
+            .await
+            .unwrap();
         assert_eq!(found.records.len(), 7);
         let found = archive
-            .by_agent("agent-1", 0..=u64::MAX, page)
+            .by_agent("agent-1", Within::default(), page)
             .await
             .unwrap();
         assert_eq!(found.records.len(), 11);
@@ -414,19 +417,22 @@ async fn the_last_of_several_pages_is_missed_too() {
             after: None,
             records_max: 1,
         };
-        let newest = archive.by_time(None, 0..=u64::MAX, page).await.unwrap();
+        let newest = archive.by_time(Within::default(), page).await.unwrap();
         assert_eq!(newest.records, [record(399)]);
         for n in 0..5 {
             let customer = format!("web/customer-{n}");
             let found = archive
-                .by_customer(customer.as_bytes(), page)
+                .by_customer(customer.as_bytes(), Within::default(), page)
                 .await
                 .unwrap();
             assert_eq!(found.records, [record(395 + n)]);
         }
         for (n, last) in [(0, 399), (1, 397), (2, 398)] {
             let agent = format!("agent-{n}");
-            let found = archive.by_agent(&agent, 0..=u64::MAX, page).await.unwrap();
+            let found = archive
+                .by_agent(&agent, Within::default(), page)
+                .await
+                .unwrap();
             assert_eq!(found.records, [record(last)]);
         }
         assert_eq!(shaky.plan.lock().set_aside, 1, "table {table}");

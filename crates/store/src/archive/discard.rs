@@ -1,4 +1,5 @@
-//! Discards: ranges of records that must give way, and how far into each file they reach.
+//! Discards: ranges of records that must give way, and how far into each file they reach; and up to where
+//! records were dropped for lack of room.
 //! Promise: a discarded record is never served again; one that is archived after the discard is.
 //! Not here: when a range is discarded (the caller of `Archive::discard`).
 //!
@@ -14,7 +15,9 @@ use runtime::{Create, Disk, DiskLane, Open};
 
 use super::block::{get_number, put_number};
 use super::core::Core;
-use super::segment::{ARCHIVE, FileId, KIND_DISCARD, SEGMENT_HEAD_BYTES, Stamp, head, read_head};
+use super::segment::{
+    ARCHIVE, FileId, KIND_DISCARD, KIND_FLOOR, SEGMENT_HEAD_BYTES, Stamp, head, read_head,
+};
 use super::types::Sealing;
 use crate::frame::FileHead;
 
@@ -80,7 +83,11 @@ impl Discard {
 
 /// What a cell's file of discards says.
 pub enum Loaded {
-    Discards(Vec<Discard>),
+    Discards {
+        discards: Vec<Discard>,
+        /// Up to which entry records were dropped for lack of room.
+        floor: u64,
+    },
     /// Unreadable: records that had to give way may be served again until they are discarded anew.
     Damaged(PathBuf),
     Newer(PathBuf, u8),
@@ -109,7 +116,10 @@ pub async fn load(disk: &dyn Disk, dir: &Path, cell: u32) -> io::Result<Loaded> 
     let file = match disk.open(&path, open).await {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Loaded::Discards(Vec::new()));
+            return Ok(Loaded::Discards {
+                discards: Vec::new(),
+                floor: 0,
+            });
         }
         Err(error) => return Err(error),
     };
@@ -119,21 +129,25 @@ pub async fn load(disk: &dyn Disk, dir: &Path, cell: u32) -> io::Result<Loaded> 
         FileHead::Newer(found) => return Ok(Loaded::Newer(path, found)),
         FileHead::Invalid => return Ok(Loaded::Damaged(path)),
     };
-    let mut discards = Vec::new();
+    let (mut discards, mut floor) = (Vec::new(), 0);
     let mut at = SEGMENT_HEAD_BYTES as usize;
     // Frames stand without a gap: what cannot be read is damage.
     while at < content.len() {
-        let frame = ARCHIVE.parse(salt, &content, at).ok();
-        let discard = frame.filter(|frame| frame.head.kind == KIND_DISCARD);
-        let read =
-            discard.and_then(|frame| Some((frame.bytes, Discard::decode(cell, frame.body)?)));
-        let Some((bytes, discard)) = read else {
+        let Ok(frame) = ARCHIVE.parse(salt, &content, at) else {
             return Ok(Loaded::Damaged(path));
         };
-        discards.push(discard);
-        at += bytes;
+        let mut body = frame.body;
+        let read = match frame.head.kind {
+            KIND_DISCARD => Discard::decode(cell, body).map(|discard| discards.push(discard)),
+            KIND_FLOOR => get_number(&mut body).map(|read| floor = read),
+            _ => None,
+        };
+        if read.is_none() {
+            return Ok(Loaded::Damaged(path));
+        }
+        at += frame.bytes;
     }
-    Ok(Loaded::Discards(discards))
+    Ok(Loaded::Discards { discards, floor })
 }
 
 /// Replaces the discards of a cell, durably.
@@ -142,7 +156,7 @@ async fn store(
     dir: &Path,
     cell: u32,
     salt: u32,
-    discards: &[Discard],
+    (discards, floor): (&[Discard], u64),
 ) -> io::Result<()> {
     let path = path(dir, cell);
     let unfinished = path.with_extension("new");
@@ -151,6 +165,10 @@ async fn store(
         lane: DiskLane::Bulk,
     };
     let mut content = head(id(cell), salt).to_vec();
+    let batch = 0;
+    let mut dropped = Vec::new();
+    put_number(&mut dropped, floor);
+    content.extend_from_slice(&Stamp { cell, salt, batch }.floor(&dropped));
     for (batch, discard) in (1..).zip(discards) {
         let stamp = Stamp { cell, salt, batch };
         content.extend_from_slice(&stamp.discard(&discard.encode()));
@@ -165,7 +183,29 @@ async fn store(
 
 impl Core {
     /// Replaces the discards of a cell, without the files that are no more.
-    pub async fn store_discards(&self, cell: u32, mut discards: Vec<Discard>) -> io::Result<()> {
+    pub async fn store_discards(&self, cell: u32, discards: Vec<Discard>) -> io::Result<()> {
+        let floor = self.state.lock().floors.get(&cell).copied();
+        self.store_both(cell, (discards, floor.unwrap_or_default()))
+            .await
+    }
+
+    /// Notes durably that records of a cell up to an entry are dropped for lack of room.
+    pub async fn store_floor(&self, cell: u32, floor: u64) -> io::Result<()> {
+        let (discards, before) = {
+            let state = self.state.lock();
+            let all = state.discards.iter().filter(|discard| discard.cell == cell);
+            let discards: Vec<Discard> = all.cloned().collect();
+            (discards, state.floors.get(&cell).copied())
+        };
+        let floor = before.map_or(floor, |before| before.max(floor));
+        self.store_both(cell, (discards, floor)).await
+    }
+
+    async fn store_both(
+        &self,
+        cell: u32,
+        (mut discards, floor): (Vec<Discard>, u64),
+    ) -> io::Result<()> {
         {
             let state = self.state.lock();
             for discard in &mut discards {
@@ -178,8 +218,9 @@ impl Core {
         let dir = self.dir.join(cell.to_string());
         self.disk.create_dir_all(&dir).await?;
         let salt = self.random.next_u64() as u32;
-        store(&*self.disk, &self.dir, cell, salt, &discards).await?;
+        store(&*self.disk, &self.dir, cell, salt, (&discards, floor)).await?;
         let mut state = self.state.lock();
+        state.floors.insert(cell, floor);
         state.discards.retain(|discard| discard.cell != cell);
         state.discards.append(&mut discards);
         Ok(())

@@ -172,6 +172,12 @@ impl Entries {
         self.records += 1;
     }
 
+    /// The last entry that sealed a record.
+    pub fn newest(&self, file: FileId) -> Option<u64> {
+        let last = self.of(Table::Order).next_back()?;
+        hit(Table::Order, file, last).map(|hit| hit.major)
+    }
+
     /// The entries of `table`, in order.
     pub fn of(&self, table: Table) -> impl DoubleEndedIterator<Item = &[u8]> + '_ {
         let bytes = table.entry_bytes();

@@ -44,8 +44,8 @@ pub use types::{
     AGENTS_MAX, APPEND_BYTES_MAX, APPEND_RECORDS_MAX, ArchiveError, ArchiveNotice,
     ArchiveOpenError, ArchiveOptions, ArchiveStatus, BLOB_BYTES_MAX, CUSTOMER_BYTES_MAX,
     ChainError, Chained, Damage, Facts, Figures, Found, HASHES_MAX, Hash16, Hashed, Hashes,
-    IndexState, NAME_BYTES_MAX, OpenReport, PAGE_BYTES_MAX, PAGE_RECORDS_MAX, Page, PageToken,
-    Pruned, Record, Scrubbed, Sealed, Sealing, blob_hash, chain_step,
+    IndexState, Keep, NAME_BYTES_MAX, OpenReport, PAGE_BYTES_MAX, PAGE_RECORDS_MAX, Page,
+    PageToken, Pruned, Record, Scrubbed, Sealed, Sealing, Within, blob_hash, chain_step,
 };
 
 /// Operations that wait for the archive's task: one of each cell, a repair of each, and a prune.
@@ -119,10 +119,10 @@ impl Archive {
         self.ask(mail).await
     }
 
-    /// Drops files of days that are older than `archive_days` at `today_ms` (Unix milliseconds), then
-    /// the oldest days while all files together exceed `archive_max_bytes`; today's never.
-    pub async fn prune(&self, today_ms: u64) -> Result<Pruned, ArchiveError> {
-        self.ask(|answer| Mail::Prune { today_ms, answer }).await
+    /// Drops files of which nothing is kept any longer, then those sealed first while all files together
+    /// exceed `archive_max_bytes`. Cells that are not named keep everything.
+    pub async fn prune(&self, keeps: Vec<Keep>) -> Result<Pruned, ArchiveError> {
+        self.ask(|answer| Mail::Prune { keeps, answer }).await
     }
 
     /// Brings the index up to date and ends the task. Later operations fail.

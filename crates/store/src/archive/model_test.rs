@@ -29,7 +29,8 @@ enum Step {
         length: u64,
     },
     Prune {
-        day: u64,
+        cell: u32,
+        share: u64,
     },
     Scrub,
     Close,
@@ -46,9 +47,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         10 => (cell.clone(), 0..6_u64, 1..20_u64, 0..600_usize)
             .prop_map(|(cell, day, records, bytes)| Step::Append { cell, day, records, bytes }),
         2 => (0..101_u64).prop_map(|share| Step::Again { share }),
-        1 => (cell, 0..101_u64, 0..9_u64)
+        1 => (cell.clone(), 0..101_u64, 0..9_u64)
             .prop_map(|(cell, share, length)| Step::Discard { cell, share, length }),
-        1 => (0..9_u64).prop_map(|day| Step::Prune { day }),
+        1 => (cell, 0..101_u64).prop_map(|(cell, share)| Step::Prune { cell, share }),
         1 => Just(Step::Scrub),
         1 => Just(Step::Close),
         2 => (0..40_u64, 0..3_u8, any::<u64>())
@@ -57,10 +58,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..40)
 }
 
-const OPTIONS: ArchiveOptions = ArchiveOptions {
-    archive_days: 3,
-    ..SMALL
-};
+const OPTIONS: ArchiveOptions = SMALL;
 
 type Records = BTreeMap<(u32, u64), Record>;
 
@@ -129,12 +127,7 @@ impl World {
                 share,
                 length,
             } => self.discard(cell, share, length).await,
-            Step::Prune { day } => {
-                self.archive.prune(START_MS + day * DAY_MS).await.unwrap();
-                let oldest = START_MS + day.saturating_sub(3) * DAY_MS;
-                self.acknowledged
-                    .retain(|_, record| record.closed_wall_ms >= oldest);
-            }
+            Step::Prune { cell, share } => self.prune(cell, share).await,
             Step::Scrub => {
                 let step = self.archive.scrub_step(1 << 20).await.unwrap();
                 assert_eq!(step.damages, 0);
@@ -148,6 +141,25 @@ impl World {
                 unsynced,
                 seed,
             } => self.power_loss(after, unsynced, seed).await,
+        }
+    }
+
+    /// What is kept no longer goes with its file, as soon as all of that may go.
+    async fn prune(&mut self, cell: u32, share: u64) {
+        let after = self.next * share / 101;
+        let keep = Keep {
+            cell,
+            after,
+            spared_after: after,
+        };
+        self.archive.prune(vec![keep]).await.unwrap();
+        let old = self.acknowledged.iter();
+        let old = old.filter(|(_, record)| record.cell == cell && record.sealed <= after);
+        let old: Vec<(u32, u64)> = old.map(|(key, _)| *key).collect();
+        for key in old {
+            if self.archive.get(key.0, key.1).await.unwrap().is_none() {
+                self.acknowledged.remove(&key);
+            }
         }
     }
 
@@ -230,7 +242,11 @@ impl World {
                 after: None,
                 records_max: 5,
             };
-            let found = self.archive.by_customer(customer, page).await.unwrap();
+            let found = self
+                .archive
+                .by_customer(customer, Within::default(), page)
+                .await
+                .unwrap();
             let mut wanted: Vec<&Record> = self
                 .acknowledged
                 .values()

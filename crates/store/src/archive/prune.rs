@@ -1,14 +1,15 @@
-//! Pruning: whole days go, the oldest first.
-//! Promise: a file goes with its entries; today's files are never dropped.
-//! Not here: when to prune (the node).
+//! Pruning: files go whose records are kept no longer, then the oldest ones where there is no room.
+//! Promise: what goes is decided by the order of sealing alone, never by a clock; a file goes with its
+//! entries; that something went for lack of room is known after every crash.
+//! Not here: when to prune, and what is kept (the node).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::Archive;
 use super::builder::removal;
-use super::core::{Core, Holds};
+use super::core::{Core, FileState, Holds, State};
 use super::segment::FileId;
-use super::types::{ArchiveError, Pruned};
-use crate::day::day_of;
+use super::types::{ArchiveError, Keep, Pruned};
 use std::sync::Arc;
 
 /// What has been dropped so far.
@@ -18,28 +19,89 @@ pub struct Dropped {
     days: BTreeSet<u32>,
 }
 
+/// Files that go.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Doomed {
+    pub files: BTreeSet<FileId>,
+    /// Up to where records of a cell go that there is no room for.
+    pub floors: BTreeMap<u32, u64>,
+}
+
+impl Archive {
+    /// For lack of room, records of `cell` that were sealed up to this entry were dropped; 0 for none.
+    pub fn dropped_upto(&self, cell: u32) -> u64 {
+        let state = self.core.state.lock();
+        state.floors.get(&cell).copied().unwrap_or_default()
+    }
+}
+
+impl State {
+    /// The file of a cell whose newest record is the oldest, beside those in `doomed`.
+    fn oldest(&self, keep: &Keep, doomed: &BTreeSet<FileId>) -> Option<(FileId, u64)> {
+        let files = self.files.iter();
+        let ours = files.filter(|(id, _)| id.cell == keep.cell && !doomed.contains(id));
+        let known = ours.filter_map(|(id, file)| Some((*id, file.newest(*id)?)));
+        known.min_by_key(|(id, newest)| (*newest, *id))
+    }
+
+    /// Whether a file of which no record can be read goes: when others of its cell go, and none of its day
+    /// or an earlier one stays.
+    fn goes_with_others(&self, id: FileId, doomed: &BTreeSet<FileId>) -> bool {
+        let stays = |(other, file): (&FileId, &FileState)| {
+            let older = other.cell == id.cell && other.day <= id.day;
+            older && !file.is_unreadable() && !doomed.contains(other)
+        };
+        doomed.iter().any(|other| other.cell == id.cell) && !self.files.iter().any(stays)
+    }
+}
+
+impl FileState {
+    /// The last entry that sealed one of its records; `None` where that is not known.
+    fn newest(&self, id: FileId) -> Option<u64> {
+        match &self.holds {
+            Holds::Active(entries) => entries.newest(id),
+            Holds::Indexed(mark) if mark.records > 0 => Some(mark.sealed.max),
+            Holds::Indexed(_) | Holds::Unindexed => None,
+        }
+    }
+
+    fn is_unreadable(&self) -> bool {
+        matches!(&self.holds, Holds::Indexed(mark) if mark.records == 0)
+    }
+}
+
 impl Core {
-    /// Files that are too old, or too many, oldest first.
-    pub fn doomed(&self, today_ms: u64) -> Vec<FileId> {
-        let today = day_of(today_ms).unwrap_or(u16::MAX);
-        let days = u16::try_from(self.options.archive_days).unwrap_or(u16::MAX);
-        let oldest_kept = today.saturating_sub(days);
+    /// Files that are kept no longer, and those for which there is no room.
+    pub fn doomed(&self, keeps: &[Keep]) -> Doomed {
         let state = self.state.lock();
-        let mut bytes: u64 = state.files.values().map(|file| file.bytes).sum();
-        let mut files: Vec<(FileId, u64)> = state
-            .files
-            .iter()
-            .map(|(id, file)| (*id, file.bytes))
-            .collect();
-        files.sort_by_key(|(file, _)| (file.day, *file));
-        let mut doomed: Vec<FileId> = Vec::new();
-        for (file, file_bytes) in files.into_iter().take_while(|(file, _)| file.day < today) {
-            let begun = doomed.last().is_some_and(|last| last.day == file.day);
-            if file.day < oldest_kept || bytes > self.options.archive_max_bytes || begun {
-                bytes -= file_bytes;
-                doomed.push(file);
+        let mut doomed = Doomed::default();
+        for keep in keeps {
+            while let Some((file, newest)) = state.oldest(keep, &doomed.files)
+                && newest <= keep.after
+            {
+                doomed.files.insert(file);
             }
         }
+        let bytes_of = |id: &FileId| state.files.get(id).map_or(0, |file| file.bytes);
+        let all: u64 = state.files.values().map(|file| file.bytes).sum();
+        let mut bytes = all - doomed.files.iter().map(bytes_of).sum::<u64>();
+        while bytes > self.options.archive_max_bytes {
+            let heads = keeps.iter().filter_map(|keep| {
+                let oldest = state.oldest(keep, &doomed.files);
+                oldest.filter(|(_, newest)| *newest <= keep.spared_after)
+            });
+            // Sealing is compared within one cell; between cells it is the day in the name.
+            let Some((file, newest)) = heads.min_by_key(|(file, _)| (file.day, *file)) else {
+                break;
+            };
+            bytes -= bytes_of(&file);
+            doomed.files.insert(file);
+            doomed.floors.insert(file.cell, newest);
+        }
+        let unreadable = state.files.iter().filter(|(_, file)| file.is_unreadable());
+        let empty = unreadable.filter(|(id, _)| state.goes_with_others(**id, &doomed.files));
+        let empty: Vec<FileId> = empty.map(|(id, _)| *id).collect();
+        doomed.files.extend(empty);
         doomed
     }
 

@@ -13,7 +13,7 @@ use super::reader::{Read, Reader, copies};
 use super::types::{
     ArchiveError, ChainError, Chained, Figures, Found, HASHED_BYTES_MAX, HASHES_MAX, Hash16,
     Hashed, Hashes, PAGE_BYTES_MAX, PAGE_RECORDS_MAX, Page, PageToken, Record, Sealed, Sealing,
-    chain_step,
+    Within, chain_step,
 };
 
 impl Archive {
@@ -52,35 +52,33 @@ impl Archive {
     }
 
     /// Conversations of a customer, by the key given with each record, newest first.
-    pub async fn by_customer(&self, customer: &[u8], page: Page) -> Result<Found, ArchiveError> {
+    pub async fn by_customer(
+        &self,
+        customer: &[u8],
+        within: Within,
+        page: Page,
+    ) -> Result<Found, ArchiveError> {
         let hash = Some(name_hash(customer));
-        let query = newest(Table::Customer, hash, None, 0..=u64::MAX, page);
+        let query = newest(Table::Customer, hash, within, page);
         self.found(query, |record| record.customer == customer)
             .await
     }
 
-    /// Conversations of one cell or all that were closed in `closed_ms` (Unix milliseconds), newest
-    /// first.
-    pub async fn by_time(
-        &self,
-        cell: Option<u32>,
-        closed_ms: RangeInclusive<u64>,
-        page: Page,
-    ) -> Result<Found, ArchiveError> {
-        let query = newest(Table::Time, None, cell, closed_ms, page);
+    /// Conversations, newest first.
+    pub async fn by_time(&self, within: Within, page: Page) -> Result<Found, ArchiveError> {
+        let query = newest(Table::Time, None, within, page);
         self.found(query, |_| true).await
     }
 
-    /// Conversations that an agent owned and that were closed in `closed_ms` (Unix milliseconds),
-    /// newest first.
+    /// Conversations that an agent owned, newest first.
     pub async fn by_agent(
         &self,
         agent: &str,
-        closed_ms: RangeInclusive<u64>,
+        within: Within,
         page: Page,
     ) -> Result<Found, ArchiveError> {
         let hash = Some(name_hash(agent.as_bytes()));
-        let query = newest(Table::Agent, hash, None, closed_ms, page);
+        let query = newest(Table::Agent, hash, within, page);
         let of_agent = |record: &Record| record.agents.iter().any(|name| name == agent);
         self.found(query, of_agent).await
     }
@@ -297,22 +295,16 @@ impl Archive {
     }
 }
 
-fn newest(
-    table: Table,
-    hash: Option<[u8; 8]>,
-    cell: Option<u32>,
-    closed_ms: RangeInclusive<u64>,
-    page: Page,
-) -> Query {
+fn newest(table: Table, hash: Option<[u8; 8]>, within: Within, page: Page) -> Query {
     let before = page
         .after
         .map(|token| (token.closed_ms, token.conversation, token.cell));
     Query {
         table,
         hash,
-        cell,
-        low: (*closed_ms.start(), 0),
-        high: (*closed_ms.end(), u64::MAX),
+        cell: within.cell,
+        low: (*within.closed_ms.start(), 0),
+        high: (*within.closed_ms.end(), u64::MAX),
         before,
         direction: Direction::Down,
         // One more shows whether a page follows.

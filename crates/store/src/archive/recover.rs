@@ -53,7 +53,14 @@ async fn recover_cell(core: &Arc<Core>, cell: u32) -> Result<(), ArchiveOpenErro
     // A killed process may have made or renamed a file without syncing that.
     core.disk.sync_dir(&dir).await?;
     match discard::load(&*core.disk, &core.dir, cell).await? {
-        Loaded::Discards(mut discards) => core.state.lock().discards.append(&mut discards),
+        Loaded::Discards {
+            mut discards,
+            floor,
+        } => {
+            let mut state = core.state.lock();
+            state.discards.append(&mut discards);
+            state.floors.insert(cell, floor);
+        }
         Loaded::Newer(file, found) => return Err(newer(file, found)),
         Loaded::Damaged(file) => {
             let damage = super::types::Damage {

@@ -32,6 +32,8 @@ const KIND_BLOCK: u8 = 1;
 const KIND_MARKER: u8 = 2;
 /// A range that must give way; in a cell's file of discards alone.
 pub const KIND_DISCARD: u8 = 3;
+/// Up to where records were dropped for lack of room; in a cell's file of discards alone.
+pub const KIND_FLOOR: u8 = 4;
 
 /// A segment file: cell, UTC day and a number that counts up within the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,8 +133,17 @@ impl Stamp {
 
     /// A frame with the body of a discard.
     pub fn discard(self, body: &[u8]) -> Bytes {
+        self.whole(KIND_DISCARD, body)
+    }
+
+    /// A frame that says up to where records were dropped.
+    pub fn floor(self, body: &[u8]) -> Bytes {
+        self.whole(KIND_FLOOR, body)
+    }
+
+    fn whole(self, kind: u8, body: &[u8]) -> Bytes {
         let mut out = Vec::with_capacity(padded(HEAD_BYTES + body.len()));
-        let head = self.frame_head(KIND_DISCARD);
+        let head = self.frame_head(kind);
         put(&mut out, self.salt, head, |out| out.extend_from_slice(body));
         out.into()
     }

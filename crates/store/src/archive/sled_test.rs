@@ -111,7 +111,8 @@ async fn sled_may_be_deleted_or_overwritten_at_any_moment() {
             after: None,
             records_max: 3,
         };
-        let found = answer(async || archive.by_customer(b"web/customer-1", page).await).await;
+        let (of, any) = (b"web/customer-1", Within::default());
+        let found = answer(async || archive.by_customer(of, any.clone(), page).await).await;
         let wanted = all
             .iter()
             .rev()

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -127,7 +128,7 @@ pub(super) fn hash16(parts: &[&[u8]]) -> Hash16 {
 pub struct ArchiveOptions {
     /// Bytes after which a segment file takes no further batch. Default 64 MiB.
     pub segment_bytes: u64,
-    /// Days after the day of closing for which a record is kept. Default 90.
+    /// Days for which what has left is kept: for whoever says what [`Keep`] says. Default 90.
     pub archive_days: u32,
     /// Bytes of all segments above which the oldest days go. Default 64 GiB.
     pub archive_max_bytes: u64,
@@ -150,6 +151,25 @@ pub struct Page {
     pub after: Option<PageToken>,
     /// Records wanted, held to [`PAGE_RECORDS_MAX`]; at least one.
     pub records_max: usize,
+}
+
+/// Among which conversations one is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// Of this cell, or of all.
+    pub cell: Option<u32>,
+    /// Closed in here, Unix milliseconds.
+    pub closed_ms: RangeInclusive<u64>,
+}
+
+impl Default for Within {
+    /// All.
+    fn default() -> Self {
+        Self {
+            cell: None,
+            closed_ms: 0..=u64::MAX,
+        }
+    }
 }
 
 /// Where a page newest first ended. Opaque to callers.
@@ -395,6 +415,17 @@ pub struct ArchiveStatus {
     pub damages: u64,
     /// The last of them.
     pub last_damage: Option<Damage>,
+}
+
+/// What is kept of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The cell.
+    pub cell: u32,
+    /// What was sealed up to this entry is kept no longer.
+    pub after: u64,
+    /// What was sealed after this entry is never dropped for lack of room.
+    pub spared_after: u64,
 }
 
 /// What `prune` dropped.

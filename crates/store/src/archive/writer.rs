@@ -17,12 +17,12 @@ use super::core::{Core, FileState, Holds};
 use super::discard::Discard;
 use super::entries::Place;
 use super::lookup::Query;
-use super::prune::Dropped;
+use super::prune::{Doomed, Dropped};
 use super::reader::{Read, Reader};
 use super::segment::{FileId, MARKER_BYTES, SEGMENT_HEAD_BYTES, Stamp, Window, head};
 use super::types::{
     AGENTS_MAX, APPEND_BYTES_MAX, APPEND_RECORDS_MAX, ArchiveError, BLOB_BYTES_MAX,
-    CUSTOMER_BYTES_MAX, NAME_BYTES_MAX, Pruned, Record, Sealing,
+    CUSTOMER_BYTES_MAX, Keep, NAME_BYTES_MAX, Pruned, Record, Sealing,
 };
 use crate::day::day_of;
 
@@ -47,7 +47,7 @@ pub enum Mail {
         answer: Answer<()>,
     },
     Prune {
-        today_ms: u64,
+        keeps: Vec<Keep>,
         answer: Answer<Pruned>,
     },
     Close(oneshot::Sender<()>),
@@ -96,8 +96,8 @@ impl Writer {
                     to,
                     answer,
                 } => drop(answer.send(self.discard(cell, &[(from, to)]).await)),
-                Mail::Prune { today_ms, answer } => {
-                    drop(answer.send(self.prune(today_ms).await));
+                Mail::Prune { keeps, answer } => {
+                    drop(answer.send(self.prune(&keeps).await));
                 }
                 Mail::Close(answer) => {
                     closing = Some(answer);
@@ -419,8 +419,14 @@ impl Writer {
         Ok(())
     }
 
-    async fn prune(&mut self, today_ms: u64) -> Result<Pruned, ArchiveError> {
-        let doomed = self.core.doomed(today_ms);
+    async fn prune(&mut self, keeps: &[Keep]) -> Result<Pruned, ArchiveError> {
+        let Doomed {
+            files: doomed,
+            floors,
+        } = self.core.doomed(keeps);
+        for (cell, floor) in floors {
+            self.core.store_floor(cell, floor).await?;
+        }
         for &file in &doomed {
             self.complete(file).await;
         }
