@@ -44,17 +44,17 @@ pub async fn run(args: ConversationArgs, terminal: Terminal) -> Result<Exit, Fai
         ConversationCommand::Search(args) => crate::archive::search(args).await,
         ConversationCommand::Show { id, reach } => {
             let reach = Reach::of(&reach)?;
-            let id = prefix::conversation(&reach, id, Wanted::ToLook).await?;
+            let id = prefix::conversation(&reach, id, Wanted::Looking).await?;
             show(&reach, id).await
         }
         ConversationCommand::Tail { id, reach } => {
             let reach = Reach::of(&reach)?;
-            let id = prefix::conversation(&reach, id, Wanted::ToLook).await?;
+            let id = prefix::conversation(&reach, id, Wanted::Looking).await?;
             tail(&reach, &id).await
         }
         ConversationCommand::Explain { id, reach } => {
             let reach = Reach::of(&reach)?;
-            let id = prefix::conversation(&reach, id, Wanted::ToLook).await?;
+            let id = prefix::conversation(&reach, id, Wanted::Looking).await?;
             explain::run(&reach, id).await
         }
         command => acts::run(command, terminal).await,

@@ -130,6 +130,12 @@ mod tests {
         }
     }
 
+    fn script(shell: Shell) -> String {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
+        String::from_utf8(script).unwrap()
+    }
+
     #[test]
     fn every_shell_completes_every_command() {
         for shell in [
@@ -139,14 +145,52 @@ mod tests {
             Shell::PowerShell,
             Shell::Elvish,
         ] {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
-            let script = String::from_utf8(script).unwrap();
+            let script = script(shell);
             for (name, _) in tree() {
                 let word = name.rsplit(' ').next().unwrap_or_default();
                 assert!(script.contains(word), "{shell}: {name}");
             }
             assert!(script.contains("dry-run"), "{shell}");
+        }
+    }
+
+    #[test]
+    fn bash_offers_each_command_its_own_options_and_none_of_another() {
+        // What bash does when somebody types the words, two dashes and the key for completion.
+        let mut typed = script(Shell::Bash);
+        typed.push_str(
+            "\nask() { COMP_WORDS=(\"$@\" --); COMP_CWORD=$#; COMPREPLY=()\n\
+             _antiphon antiphon -- \"${!#}\"; echo \"$*|${COMPREPLY[*]}|\"; }\n",
+        );
+        for (name, _) in tree() {
+            typed.push_str(&format!("ask {name}\n"));
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), typed).unwrap();
+        let bash = std::process::Command::new("bash")
+            .arg("--norc")
+            .arg(file.path())
+            .output()
+            .unwrap();
+        let offered = String::from_utf8(bash.stdout).unwrap();
+        for (name, command) in tree() {
+            let line = offered
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("{name}|")));
+            let words: Vec<&str> = line.unwrap_or_default().split([' ', '|']).collect();
+            for argument in command.get_arguments().filter_map(clap::Arg::get_long) {
+                let option = format!("--{argument}");
+                assert!(
+                    words.contains(&option.as_str()),
+                    "{name} {option}: {words:?}"
+                );
+            }
+            let has = |long: &str| {
+                command
+                    .get_arguments()
+                    .any(|one| one.get_long() == Some(long))
+            };
+            assert_eq!(words.contains(&"--dry-run"), has("dry-run"), "{name}");
         }
     }
 

@@ -70,28 +70,28 @@ pub async fn agent(reach: &Reach, typed: String) -> Result<String, Failure> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// To be looked at.
-    ToLook,
+    Looking,
     /// To be changed, after a question that names it.
-    ToAsk,
+    Asking,
     /// To be changed without a question.
-    ToChange,
+    Changing,
 }
 
 impl Wanted {
     /// For an act that was asked for with `--yes`, or without.
     pub fn to_act(yes: bool) -> Self {
         match yes {
-            true => Self::ToChange,
-            false => Self::ToAsk,
+            true => Self::Changing,
+            false => Self::Asking,
         }
     }
 
     /// Whether the beginning of an id may stand for it.
     fn takes_beginnings(self, typed: &str) -> bool {
         match self {
-            Self::ToLook => true,
-            Self::ToAsk => !is_whole(typed),
-            Self::ToChange => false,
+            Self::Looking => true,
+            Self::Asking => !is_whole(typed),
+            Self::Changing => false,
         }
     }
 }
@@ -252,7 +252,7 @@ mod tests {
     fn a_whole_id_that_has_gone_is_no_beginning_of_another_that_is_to_be_changed() {
         for whole in ["c1-42", "c12-0", "c1-4"] {
             assert!(is_whole(whole), "{whole}");
-            assert!(Wanted::ToLook.takes_beginnings(whole));
+            assert!(Wanted::Looking.takes_beginnings(whole));
             assert!(!Wanted::to_act(false).takes_beginnings(whole), "{whole}");
             assert!(!Wanted::to_act(true).takes_beginnings(whole), "{whole}");
         }

@@ -50,7 +50,6 @@ async fn pause(args: QueueActArgs, terminal: Terminal) -> Result<Exit, Failure> 
         staff: staff(),
         reason: args.reason,
         request_id: args.once.request_id,
-        ..Default::default()
     };
     let paused = reach.client.supervisor().pause_queue(request).await?;
     if reach.output == Output::Json {
@@ -68,7 +67,6 @@ async fn resume(args: QueueActArgs, terminal: Terminal) -> Result<Exit, Failure>
         staff: staff(),
         reason: args.reason,
         request_id: args.once.request_id,
-        ..Default::default()
     };
     let resumed = reach.client.supervisor().resume_queue(request).await?;
     if reach.output == Output::Json {

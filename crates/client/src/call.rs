@@ -131,7 +131,9 @@ impl Core {
                     format!("{} did not answer within {attempt:?}", lease.address),
                 ),
             };
-            tracing::debug!(address = lease.address, reason = error.reason_name(), %error, "attempt failed");
+            // Its sentence may hold what somebody wrote, such as why a queue is paused.
+            let (address, reason) = (&lease.address, error.reason_name());
+            tracing::debug!(address, reason, "attempt failed");
             match error.blames_endpoint() {
                 true => self.pool.failed(&lease),
                 false => self.pool.worked(&lease),

@@ -268,7 +268,12 @@ impl<M: Machine> Replica<M> {
         call: impl FnOnce(&mut M) -> T,
     ) -> Option<T> {
         let machine = self.machine.get_mut().as_mut()?;
-        match catch_unwind(AssertUnwindSafe(|| call(machine))) {
+        // The line that names a panic is of this node, though openraft runs the replica beside the lane.
+        let caught = self
+            .place
+            .at
+            .in_scope(|| catch_unwind(AssertUnwindSafe(|| call(machine))));
+        match caught {
             Ok(value) => Some(value),
             Err(panic) => {
                 self.halt(what, index, panic);

@@ -94,7 +94,8 @@ struct Failovers {
 impl Failovers {
     /// The last word of the earlier leader, when this replica has just taken over.
     fn step(&mut self, leads: bool, heard: Option<Instant>) -> Option<Instant> {
-        let begins = leads && !std::mem::replace(&mut self.leads, leads);
+        let led = std::mem::replace(&mut self.leads, leads);
+        let begins = leads && !led;
         let last = heard.filter(|heard| begins && self.counted != Some(*heard))?;
         self.counted = Some(last);
         Some(last)

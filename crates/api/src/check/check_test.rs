@@ -155,34 +155,33 @@ fn an_act_of_a_supervisor_says_who_and_why() {
     );
 }
 
-/// Every act that stands in the record, with this reason.
-fn acts_because(reason: &str) -> Vec<(&'static str, Result<(), Refusal>)> {
-    macro_rules! act {
-        ($name:literal, $check:path, $request:ident { $($field:ident: $value:expr),* }) => {
-            ($name, $check(&$request {
-                request_id: "r1".into(),
-                staff: "mia".into(),
-                reason: reason.to_owned(),
-                $($field: $value,)*
-                ..Default::default()
-            }).map(drop))
-        };
-    }
+macro_rules! act {
+    ($name:literal, $check:path, $reason:ident, $request:ident { $($field:ident: $value:expr),* }) => {
+        ($name, $check(&$request {
+            request_id: "r1".into(),
+            staff: "mia".into(),
+            reason: $reason.to_owned(),
+            $($field: $value,)*
+        }).map(drop))
+    };
+}
+
+type Act = (&'static str, Result<(), Refusal>);
+
+/// Every act on a conversation, with this reason.
+fn on_conversations(reason: &str) -> [Act; 5] {
     use pb::api::v1::floor_service_transfer_conversation_request::Target;
     use pb::api::v1::{
         AssignConversationRequest, EndConversationRequest, ReleaseConversationRequest,
         RequeueConversationRequest,
     };
     let id = || "c1-7".to_owned();
-    let intent = |ready| {
-        let reason = if ready { "" } else { "tea" }.to_owned();
-        Some(Intent { ready, reason })
-    };
     let to = Some(Target::ToAgent("ana".into()));
-    vec![
+    [
         act!(
             "end",
             staff::end,
+            reason,
             EndConversationRequest {
                 conversation_id: id()
             }
@@ -190,14 +189,17 @@ fn acts_because(reason: &str) -> Vec<(&'static str, Result<(), Refusal>)> {
         act!(
             "transfer",
             staff::transfer,
+            reason,
             FloorServiceTransferConversationRequest {
                 conversation_id: id(),
-                target: to
+                target: to,
+                wait: false
             }
         ),
         act!(
             "requeue",
             staff::requeue,
+            reason,
             RequeueConversationRequest {
                 conversation_id: id()
             }
@@ -205,21 +207,35 @@ fn acts_because(reason: &str) -> Vec<(&'static str, Result<(), Refusal>)> {
         act!(
             "assign",
             staff::assign,
+            reason,
             AssignConversationRequest {
                 conversation_id: id(),
-                agent: "ana".into()
+                agent: "ana".into(),
+                wait: false
             }
         ),
         act!(
             "release",
             staff::release,
+            reason,
             ReleaseConversationRequest {
                 conversation_id: id()
             }
         ),
+    ]
+}
+
+/// Every other act that stands in a record, with this reason.
+fn on_others(reason: &str) -> [Act; 5] {
+    let intent = |ready| {
+        let reason = if ready { "" } else { "tea" }.to_owned();
+        Some(Intent { ready, reason })
+    };
+    [
         act!(
             "set not ready",
             staff::set_agent_intent,
+            reason,
             SetAgentIntentRequest {
                 agent: "ana".into(),
                 intent: intent(false)
@@ -228,6 +244,7 @@ fn acts_because(reason: &str) -> Vec<(&'static str, Result<(), Refusal>)> {
         act!(
             "set ready",
             staff::set_agent_intent,
+            reason,
             SetAgentIntentRequest {
                 agent: "ana".into(),
                 intent: intent(true)
@@ -236,6 +253,7 @@ fn acts_because(reason: &str) -> Vec<(&'static str, Result<(), Refusal>)> {
         act!(
             "pause",
             staff::pause,
+            reason,
             PauseQueueRequest {
                 queue: "sales".into()
             }
@@ -243,12 +261,19 @@ fn acts_because(reason: &str) -> Vec<(&'static str, Result<(), Refusal>)> {
         act!(
             "resume",
             staff::resume,
+            reason,
             ResumeQueueRequest {
                 queue: "sales".into()
             }
         ),
         ("skip", staff::why(reason)),
     ]
+}
+
+fn acts_because(reason: &str) -> impl Iterator<Item = Act> {
+    on_conversations(reason)
+        .into_iter()
+        .chain(on_others(reason))
 }
 
 #[test]

@@ -67,7 +67,6 @@ async fn transfer(args: PassOnArgs, terminal: Terminal) -> Result<Exit, Failure>
         wait: args.wait,
         target: Some(target),
         request_id: once.request_id,
-        ..Default::default()
     };
     let supervisor = reach.client.supervisor();
     let answer = supervisor.transfer_conversation(request).await?;
@@ -85,7 +84,6 @@ async fn requeue(args: ActArgs, terminal: Terminal) -> Result<Exit, Failure> {
         staff: staff(),
         reason: args.reason,
         request_id: args.once.request_id,
-        ..Default::default()
     };
     let supervisor = reach.client.supervisor();
     let answer = supervisor.requeue_conversation(request).await?;
@@ -113,7 +111,6 @@ async fn assign(args: AssignArgs, terminal: Terminal) -> Result<Exit, Failure> {
         wait: args.wait,
         reason,
         request_id: once.request_id,
-        ..Default::default()
     };
     let supervisor = reach.client.supervisor();
     let answer = supervisor.assign_conversation(request).await?;
@@ -131,7 +128,6 @@ async fn release(args: ActArgs, terminal: Terminal) -> Result<Exit, Failure> {
         staff: staff(),
         reason: args.reason,
         request_id: args.once.request_id,
-        ..Default::default()
     };
     let supervisor = reach.client.supervisor();
     let answer = supervisor.release_conversation(request).await?;
@@ -148,7 +144,6 @@ async fn close(args: ActArgs, terminal: Terminal) -> Result<Exit, Failure> {
         staff: staff(),
         reason: args.reason,
         request_id: args.once.request_id,
-        ..Default::default()
     };
     let ended = reach.client.supervisor().end_conversation(request).await?;
     done(&reach, "EndConversationResponse", &ended, "ended")
