@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use ports::{Archive, Group};
 use runtime::trace::Trace;
 use runtime::{Env, Stop, Task, Tracer, mailbox};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{SemaphorePermit, oneshot, watch};
 
 use crate::actor::{ToActor, activate};
 use crate::concern;
@@ -28,7 +28,7 @@ use crate::error::{ActError, RETRY_FULL_MS};
 use crate::hub::{ActorRef, Serving};
 use crate::leader;
 use crate::leases::Leases;
-use crate::left::{Archives, Asked};
+use crate::left::{Archives, Asked, LEFT_MAX};
 use crate::limits::Openers;
 use crate::replica::View;
 use crate::stream::{Attachment, DESK_EVENTS_MAX, Desk, MarkFrom, Outlet};
@@ -73,6 +73,10 @@ pub(crate) struct Core {
     pub(crate) archive: Arc<dyn Archive>,
     openers: Mutex<Openers>,
     direct: tokio::sync::Semaphore,
+    /// What is asked of conversations that are not in the state, by conversation.
+    pub(crate) left_windows: Mutex<Openers>,
+    /// Places for those who ask an archive.
+    pub(crate) left: tokio::sync::Semaphore,
 }
 
 impl Core {
@@ -151,6 +155,8 @@ pub fn start_known(
         archive: parts.archives.kept,
         openers: Mutex::new(Openers::default()),
         direct: tokio::sync::Semaphore::new(DIRECT_MAX),
+        left_windows: Mutex::new(Openers::default()),
+        left: tokio::sync::Semaphore::new(LEFT_MAX),
     });
     let duties = leader::Duties {
         core: core.clone(),
@@ -274,13 +280,7 @@ impl CellHandle {
             }
         }
         let Some(subject) = subject else {
-            let _permit = self
-                .core
-                .direct
-                .try_acquire()
-                .map_err(|_| ActError::Exhausted {
-                    retry_after_ms: RETRY_FULL_MS,
-                })?;
+            let _permit = self.permit_for_open()?;
             let payload = self.core.stamp_traced(command, self.trace.as_deref());
             return self.core.propose(term, payload).await;
         };
@@ -309,6 +309,14 @@ impl CellHandle {
             }
         }
         Err(ActError::Exhausted {
+            retry_after_ms: RETRY_FULL_MS,
+        })
+    }
+
+    /// One of the places for acts outside any conversation.
+    pub(crate) fn permit_for_open(&self) -> Result<SemaphorePermit<'_>, ActError> {
+        let permit = self.core.direct.try_acquire();
+        permit.map_err(|_| ActError::Exhausted {
             retry_after_ms: RETRY_FULL_MS,
         })
     }

@@ -14,7 +14,7 @@ use domain::cell::refusal::Refusal;
 use domain::cell::reply::Done;
 use domain::ids::{AccountId, ConversationId, CustomerKey, LogIndex};
 use ports::{Archive, ArchiveBy, ArchiveQuery, NoArchive};
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 
 use crate::concern;
 use crate::error::ActError;
@@ -22,6 +22,12 @@ use crate::handle::CellHandle;
 
 /// Episodes that are followed from the one that a command names: of 2,000 messages each.
 const EPISODES_MAX: usize = 64;
+/// A customer's last conversations that have left in which a repeated `open` is looked for: a copy comes ten
+/// minutes late at the earliest, and seldom after so many conversations.
+const EARLIER_MAX: usize = 8;
+/// Acts and reads that ask an archive at once on one node: each costs a quorum's word, a look-up and at most
+/// a question to every peer, some milliseconds, so that thousands a second pass. Full means come again.
+pub(crate) const LEFT_MAX: usize = 64;
 /// An archive that cannot be read is asked again after this long, in milliseconds.
 const ARCHIVE_RETRY_MS: u64 = 500;
 
@@ -131,20 +137,27 @@ impl CellHandle {
     /// When no archive can be read at present, or the token is of none.
     pub async fn archived(&self, query: ArchiveQuery) -> Result<ArchivedPage, ports::ArchiveError> {
         let cell = self.view().with(|cell, _| cell.state().meta().cell);
+        // What has left since must be asked for as well.
+        let current = self.core.group.linearize().await;
+        current.map_err(|error| ports::ArchiveError::Unreachable {
+            reason: error.to_string(),
+        })?;
         let page = self.core.archive.find(cell.0, query).await?;
-        let mut conversations = Vec::with_capacity(page.records.len());
-        for bytes in &page.records {
-            conversations.push(Arc::new(decode(bytes)?));
-        }
         Ok(ArchivedPage {
-            conversations,
+            conversations: decoded(&page.records)?,
             damaged: page.damaged,
             next: page.next,
         })
     }
 
-    /// The copy of a conversation that has left the state.
+    /// The copy of a conversation that has left the state. The caller has asked a quorum.
     pub(crate) async fn left(&self, id: ConversationId) -> Result<Arc<Conversation>, ActError> {
+        let _permit = self.permit_for_left()?;
+        self.left_within(id).await
+    }
+
+    /// The same for whoever has a place among those who ask.
+    async fn left_within(&self, id: ConversationId) -> Result<Arc<Conversation>, ActError> {
         let missing = || Refusal::ConversationNotFound { conversation: id }.into();
         let may = self.view().with(|cell, _| cell.state().may_have_left(id));
         if !may {
@@ -172,13 +185,15 @@ impl CellHandle {
         mut id: ConversationId,
         mut command: Command,
     ) -> Result<Asked, ActError> {
+        self.admit_to_left(id)?;
+        let _permit = self.permit_for_left()?;
         // A leader that was deposed without knowing it must not end an id for good.
         self.core.group.linearize().await?;
         for _ in 0..EPISODES_MAX {
             if self.view().with(|cell, _| concern::exists(cell, id)) {
                 return Ok(Asked::GoesOn(id, command));
             }
-            let left = self.left(id).await?;
+            let left = self.left_within(id).await?;
             let reply = self
                 .view()
                 .with(|cell, _| cell.state().answer_for_left(&left, &command));
@@ -196,47 +211,72 @@ impl CellHandle {
         Err(Refusal::ConversationClosed { conversation: id }.into())
     }
 
-    /// For a customer whom the state does not know: the first answer to a copy, or the last conversation.
-    /// An archive that cannot be read keeps nobody from opening.
+    /// For an `open` that may repeat one whose conversation has left: the first answer. For a customer
+    /// whom the state does not know: the last conversation. An archive that cannot be read keeps nobody
+    /// from opening.
     pub(crate) async fn look_for_earlier(&self, open: &mut Open) -> Result<Option<Done>, ActError> {
-        let unknown = self.view().with(|cell, _| {
+        let (any_left, known) = self.view().with(|cell, _| {
             let state = cell.state();
-            state.meta().archive.upto.0 > 0
-                && state.customer(&open.account, &open.customer).is_none()
+            let known = state.customer(&open.account, &open.customer).is_some();
+            (state.meta().archive.upto.0 > 0, known)
         });
-        if !unknown {
+        if !any_left || (known && open.body.is_none()) {
             return Ok(None);
         }
+        let _permit = self.permit_for_open()?;
         let query = ArchiveQuery {
             by: ArchiveBy::Customer(archive_key(&open.account, &open.customer)),
             from_ms: 0,
             to_ms: u64::MAX,
             after: None,
-            size: 1,
+            size: EARLIER_MAX,
         };
-        let last = match self.archived(query).await {
-            Ok(page) => {
-                if page.damaged > 0 {
-                    tracing::warn!(
-                        "a customer's last conversation is damaged here; an earlier one is taken for it"
-                    );
-                }
-                page.conversations.into_iter().next()
+        let cell = self.view().with(|cell, _| cell.state().meta().cell);
+        let found = self.core.archive.find(cell.0, query).await;
+        let earlier = match found.and_then(|page| {
+            if page.damaged > 0 {
+                tracing::warn!("earlier conversations of a customer are damaged, and are not looked at");
             }
+            decoded(&page.records)
+        }) {
+            Ok(earlier) => earlier,
             Err(error) => {
                 tracing::warn!(%error, "a customer's earlier conversations cannot be read");
-                None
+                return Ok(None);
             }
         };
-        let Some(last) = last else {
-            return Ok(None);
-        };
-        if let Some(done) = opened_before(&last, open)? {
-            return Ok(Some(done));
+        for left in &earlier {
+            if let Some(done) = opened_before(left, open)? {
+                return Ok(Some(done));
+            }
         }
-        open.previous = Some(last.id);
+        if !known {
+            open.previous = earlier.first().map(|last| last.id);
+        }
         Ok(None)
     }
+
+    /// The limit for acts on one conversation that is not in the state and has no actor to keep one.
+    fn admit_to_left(&self, id: ConversationId) -> Result<(), ActError> {
+        let limit = self.core.customer_limit();
+        let now_ms = self.core.view.shared.mono_ms();
+        let mut windows = self.core.left_windows.lock();
+        let taken = windows.take("", &id.to_string(), now_ms, limit);
+        taken.map_err(|retry_after_ms| Refusal::TooManyRequests { retry_after_ms }.into())
+    }
+
+    /// One of the places for those who ask an archive.
+    fn permit_for_left(&self) -> Result<SemaphorePermit<'_>, ActError> {
+        let permit = self.core.left.try_acquire();
+        permit.map_err(|_| ActError::Exhausted {
+            retry_after_ms: ARCHIVE_RETRY_MS,
+        })
+    }
+}
+
+fn decoded(records: &[Bytes]) -> Result<Vec<Arc<Conversation>>, ports::ArchiveError> {
+    let read = records.iter().map(|bytes| decode(bytes).map(Arc::new));
+    read.collect()
 }
 
 fn decode(bytes: &[u8]) -> Result<Conversation, ports::ArchiveError> {

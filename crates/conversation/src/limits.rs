@@ -42,7 +42,8 @@ impl Window {
     }
 }
 
-/// The windows of customers who open conversations, bounded.
+/// The windows of customers who open conversations, bounded; also of conversations that have left, each
+/// under its id in place of the customer.
 #[derive(Debug, Default)]
 pub struct Openers {
     windows: BTreeMap<(String, String), Window>,

@@ -72,6 +72,18 @@ impl Floor {
 
     /// A process that begins on what `disk` leaves in the group.
     pub fn before_any_leader(disk: impl FnOnce(&LocalGroup)) -> Self {
+        Self::begun(disk, conversation::Archives::none())
+    }
+
+    /// A cell that has a plan, and from which conversations leave into these archives.
+    pub async fn with_archives(archives: conversation::Archives) -> Self {
+        let floor = Self::begun(|_| {}, archives);
+        floor.group.lead(1);
+        floor.has_a_plan().await;
+        floor
+    }
+
+    fn begun(disk: impl FnOnce(&LocalGroup), archives: conversation::Archives) -> Self {
         let (replica, view) = conversation::replica(CellId(1));
         let group = Arc::new(LocalGroup::new(replica));
         disk(&group);
@@ -91,7 +103,7 @@ impl Floor {
             plan: newest,
             faults: faults.clone(),
             interrupted_after_ms: 300,
-            archives: conversation::Archives::none(),
+            archives,
             stop: stop.token(),
         });
         task.detach();

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use client::Client;
-use domain::ids::ConversationId;
+use client::api::OpenRequest;
+use conversation::archive_key;
+use domain::ids::{AccountId, ConversationId, CustomerKey};
 use pb::raft::v1::{ArchiveHoldsRequest, forward_answer, forward_call};
-use ports::Archive as _;
+use ports::{Archive as _, ArchiveBy, ArchiveError, ArchiveQuery};
 use runtime::memory;
 use store::archive::{Facts, Record};
 use tokio::time::{sleep, timeout};
@@ -182,6 +184,64 @@ async fn what_was_never_sealed_gives_way_before_the_range_leaves() {
         whole(&archive).await;
         assert_eq!(archive.shared.of.store.get(1, 3).await, Ok(None));
     }
+    dev.shutdown().await;
+}
+
+fn of_ann() -> ArchiveQuery {
+    let (account, customer) = (AccountId::new("web-us"), CustomerKey::new("ann"));
+    ArchiveQuery {
+        by: ArchiveBy::Customer(archive_key(&account.unwrap(), &customer.unwrap())),
+        from_ms: 0,
+        to_ms: u64::MAX,
+        after: None,
+        size: 10,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_search_where_something_is_missing_is_answered_by_a_peer_or_refused() {
+    let env = memory::env(57);
+    let dev = formed(&env, false).await;
+    let client = client_of(&env, &dev.api_addresses());
+    let x = left(&dev, &sealed(&client, "x").await).await;
+    let (ours, others) = leader_first(&dev).await;
+    let whole_page = ours.find(1, of_ann()).await.unwrap();
+    assert_eq!(whole_page.records.len(), 1);
+    lose(&ours, x).await;
+    ours.doubt();
+    assert_eq!(ours.find(1, of_ann()).await, Ok(whole_page));
+    others.iter().for_each(CellArchive::doubt);
+    let refused = ours.find(1, of_ann()).await;
+    assert!(
+        matches!(refused, Err(ArchiveError::Unreachable { .. })),
+        "nobody has looked at everything: {refused:?}"
+    );
+    dev.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_that_comes_again_after_a_later_conversation_has_its_first_answer() {
+    let env = memory::env(58);
+    let dev = formed(&env, false).await;
+    let client = client_of(&env, &dev.api_addresses());
+    let open = |request_id: &str| OpenRequest {
+        request_id: request_id.to_owned(),
+        account: "web-us".to_owned(),
+        customer: "ann".to_owned(),
+        language: "en".to_owned(),
+        text: request_id.to_owned(),
+        ..OpenRequest::default()
+    };
+    let first = client.customer().open(open("first")).await.unwrap();
+    ended(&client, &message(&first.conversation_id, "bye", "bye")).await;
+    sleep(RESTED).await;
+    left(&dev, &first.conversation_id).await;
+    let second = client.customer().open(open("second")).await.unwrap();
+    assert_ne!(second.conversation_id, first.conversation_id);
+    let again = client.customer().open(open("first")).await.unwrap();
+    assert_eq!(again.conversation_id, first.conversation_id);
+    assert!(again.existing);
+    assert_eq!(texts(&client, &second.conversation_id).await, ["second"]);
     dev.shutdown().await;
 }
 

@@ -105,7 +105,7 @@ pub async fn heads(disk: &dyn Disk, path: &Path, number: u32) -> io::Result<Opti
 type Ends = (BTreeMap<GroupId, u64>, BTreeMap<GroupId, u64>);
 
 /// The first and the last entry of each group that has any in a segment.
-async fn ends(disk: &dyn Disk, path: &PathBuf, number: u32) -> io::Result<Ends> {
+async fn ends(disk: &dyn Disk, path: &Path, number: u32) -> io::Result<Ends> {
     let (mut firsts, mut lasts) = Ends::default();
     let Some(pieces) = Pieces::of(disk, path, number).await? else {
         return Ok((firsts, lasts));
