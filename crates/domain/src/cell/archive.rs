@@ -47,7 +47,8 @@ pub struct ArchivedRange {
     pub after: LogIndex,
     /// Up to and with this one.
     pub upto: LogIndex,
-    /// The day on which the range was begun, counted from 1970-01-01 by the leader's wall clock.
+    /// The day on which the range was begun, counted from 1970-01-01: one that a majority of the voters had
+    /// reached by their wall clocks, or that of the range before.
     pub day: u32,
     /// How many conversations.
     pub count: u64,
@@ -62,7 +63,8 @@ pub struct ArchivedUpto {
     pub upto: LogIndex,
     /// How many conversations were sealed after the last range and up to this index.
     pub count: u64,
-    /// The UTC day by the leader's wall clock: a range of the same day is prolonged.
+    /// The UTC day that a majority of the voters have reached, never before that of the last range: a range
+    /// of the same day is prolonged.
     pub day: u32,
     /// The hash of the whole range, what it had before included.
     pub digest: Digest,
