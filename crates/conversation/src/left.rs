@@ -235,7 +235,9 @@ impl CellHandle {
         let found = self.core.archive.find(cell.0, query).await;
         let earlier = match found.and_then(|page| {
             if page.damaged > 0 {
-                tracing::warn!("earlier conversations of a customer are damaged, and are not looked at");
+                tracing::warn!(
+                    "earlier conversations of a customer are damaged, and are not looked at"
+                );
             }
             decoded(&page.records)
         }) {

@@ -35,7 +35,7 @@ mod tests {
         let (told, heard) = tokio::sync::oneshot::channel();
         let lane = Lane::new("test", Handle::current());
         let task = supervise(&lane, "broken", async { panic!("gone") }, || {
-            drop(told.send(()))
+            let _ = told.send(());
         });
         assert_eq!(heard.await, Ok(()));
         assert_eq!(task.await, Ok(()));

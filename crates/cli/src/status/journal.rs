@@ -69,7 +69,7 @@ mod tests {
         };
         let journal = api::JournalView {
             segments,
-            bytes: segments * 64 << 20,
+            bytes: segments * (64 << 20),
             oldest_day: 20_450,
             keeps_days: 30,
             keeps_gib: 16,
