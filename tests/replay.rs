@@ -79,7 +79,7 @@ async fn is_proven(cluster: &mut TestCluster) -> anyhow::Result<()> {
     cluster.kill(1).await?;
     let folder = cluster.nodes[1].data.display().to_string();
     let proofs = verified(&["--data", &folder]).await?;
-    let main = &proofs[1];
+    let main = &proofs["groups"][1];
     ensure!(
         main["breach"].is_null() && main["conversations"] == 20,
         "{proofs}"

@@ -9,7 +9,10 @@ struct Memory(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Memory {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic while it is held").extend_from_slice(bytes);
+        self.0
+            .lock()
+            .expect("no panic while it is held")
+            .extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

@@ -326,7 +326,7 @@ async fn still_serves(node: &mut Stubs) {
         queue: "strict".to_owned(),
         request_id: node.id(),
         staff: "lin".to_owned(),
-        ..ResumeQueueRequest::default()
+        reason: "on again".to_owned(),
     };
     let _ = node.floor.resume_queue(resume).await;
     let request = OpenRequest {

@@ -8,7 +8,8 @@ use pb::api::v1::{GetStatusRequest, JournalView};
 use rpc::api::v1::cluster_service_client::ClusterServiceClient;
 use runtime::Env;
 use runtime::memory::{self, ManualClock, MemoryDisk};
-use store::{GroupId, Record};
+use store::{GroupId, GroupLog, Record};
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
@@ -21,10 +22,10 @@ const MIB: u64 = 1 << 20;
 /// A group that is none of the node's own: it fills the log which they share.
 const FILLER: GroupId = GroupId(77);
 
-fn config() -> Config {
+fn config(site: &str) -> Config {
     let mut config = Config::default();
-    config.site.name = "sha".to_owned();
-    config.node.data_dir = "/sha".to_owned();
+    config.site.name = site.to_owned();
+    config.node.data_dir = format!("/{site}");
     config.listen.api.set_port(0);
     config.listen.peer.set_port(0);
     config.listen.admin = "127.0.0.1:0".to_owned();
@@ -32,8 +33,29 @@ fn config() -> Config {
     config
 }
 
-async fn started(env: &Env) -> Node {
-    let node = run(config(), env.clone()).await.unwrap();
+/// Three sites; the first is the one that is looked at.
+async fn formed(env: &Env) -> [Node; 3] {
+    init(&config("sha"), env, InitOptions::default())
+        .await
+        .unwrap();
+    let first = run(config("sha"), env.clone()).await.unwrap();
+    let join = |site| {
+        let mut joining = config(site);
+        joining.cluster.join = vec![first.addresses().peer.to_string()];
+        run(joining, env.clone())
+    };
+    let nodes = [
+        first.clone(),
+        join("fra").await.unwrap(),
+        join("iad").await.unwrap(),
+    ];
+    for node in &nodes {
+        is_ready(node).await;
+    }
+    nodes
+}
+
+async fn is_ready(node: &Node) {
     let mut ready = node.ready();
     let wait = ready.wait_for(|ready| *ready);
     drop(
@@ -41,35 +63,41 @@ async fn started(env: &Env) -> Node {
             .await
             .expect("it forms"),
     );
+}
+
+/// The first node again.
+async fn started(env: &Env) -> Node {
+    let node = run(config("sha"), env.clone()).await.unwrap();
+    is_ready(&node).await;
     node
 }
 
-/// Fills some 20 segments and lets go of them, until the node's own groups have moved on too.
+/// Appends to the filler's log; one batch each, so that no segment gets longer than it should be.
+async fn append(log: &GroupLog, bytes: usize) {
+    let record = Record {
+        term: 1,
+        leader_node: 1,
+        index: log.last().map_or(1, |last| last.index + 1),
+        payload: Bytes::from(vec![0x5a; bytes]),
+    };
+    let (reply, answer) = oneshot::channel();
+    log.append(vec![record], |outcome| drop(reply.send(outcome)))
+        .await
+        .unwrap();
+    answer.await.unwrap().unwrap();
+}
+
+/// Fills some 24 segments and lets go of them, until the node's own groups have moved on too.
 async fn fill(node: &Node) {
     let log = node.wal().group(FILLER);
-    let first = log.last().map_or(1, |last| last.index + 1);
-    for index in first..first + 40 {
-        let record = Record {
-            term: 1,
-            leader_node: 1,
-            index,
-            payload: Bytes::from(vec![index as u8; 512 << 10]),
-        };
-        log.append(vec![record], |_| ()).await.unwrap();
+    for _ in 0..24 {
+        append(&log, 900 << 10).await;
     }
-    log.purge(log.last().unwrap(), None).await.unwrap();
     let moved_on = async {
         while node.wal().segments() > 3 {
             sleep(Duration::from_secs(1)).await;
             // Each purge lets segments go that no group needs any more.
-            let last = log.last().unwrap();
-            let record = Record {
-                term: 1,
-                leader_node: 1,
-                index: last.index + 1,
-                payload: Bytes::new(),
-            };
-            log.append(vec![record], |_| ()).await.unwrap();
+            append(&log, 1).await;
             log.purge(log.last().unwrap(), None).await.unwrap();
         }
     };
@@ -89,7 +117,9 @@ async fn shown(env: &Env, node: &Node) -> JournalView {
         .get_status(GetStatusRequest {})
         .await
         .unwrap();
-    let view = answer.into_inner().nodes.remove(0);
+    let nodes = answer.into_inner().nodes;
+    let view = nodes.into_iter().find(|view| view.node == "sha-n1");
+    let view = view.expect("it is of the cluster");
     assert_eq!(view.problems, [] as [String; 0]);
     view.journal.expect("it answers")
 }
@@ -102,8 +132,7 @@ async fn the_status_shows_the_journal_and_its_bounds_hold_while_the_node_runs_an
         clock: Arc::new(clock.clone()),
         ..memory::env(1)
     };
-    init(&config(), &env, InitOptions::default()).await.unwrap();
-    let node = started(&env).await;
+    let [node, fra, iad] = formed(&env).await;
     assert_eq!(shown(&env, &node).await.segments, 0);
     fill(&node).await;
     let view = shown(&env, &node).await;
@@ -135,14 +164,15 @@ async fn the_status_shows_the_journal_and_its_bounds_hold_while_the_node_runs_an
     clock.advance_ms(31 * DAY_MS);
     sleep(Duration::from_secs(11)).await;
     assert_eq!(shown(&env, &node).await.segments, 0);
-    node.kill().await;
+    for node in [node, fra, iad] {
+        node.kill().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn whatever_happens_to_the_journal_a_node_starts() {
     let env = memory::env(2);
-    init(&config(), &env, InitOptions::default()).await.unwrap();
-    let node = started(&env).await;
+    let [node, fra, iad] = formed(&env).await;
     fill(&node).await;
     node.kill().await;
     let dir = std::path::Path::new("/sha/journal");
@@ -174,5 +204,7 @@ async fn whatever_happens_to_the_journal_a_node_starts() {
     }
     let node = started(&env).await;
     assert_eq!(shown(&env, &node).await.segments, 0);
-    node.kill().await;
+    for node in [node, fra, iad] {
+        node.kill().await;
+    }
 }

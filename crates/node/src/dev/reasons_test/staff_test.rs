@@ -39,7 +39,7 @@ async fn queues(node: &mut Stubs, heard: &mut Heard) {
         queue: "desk".to_owned(),
         request_id,
         staff: "mia".to_owned(),
-        reason: String::new(),
+        reason: "on again".to_owned(),
     };
     let request = resume(node.id());
     let said = heard.call(R::QueueNotPaused, node.floor.resume_queue(request).await);
