@@ -29,6 +29,7 @@ const ANNOUNCE_PAUSE: Duration = Duration::from_millis(500);
 /// How long a restarted node may take to apply what its log holds before it is ready regardless: a
 /// log of 256 MiB beside its snapshot in a few seconds.
 const RECOVERY_WAIT: Duration = Duration::from_secs(10);
+
 /// Takes over what changes in the configuration while the node runs.
 pub(crate) async fn settings(mut config: watch::Receiver<Config>, node: Arc<Running>, stop: Stop) {
     loop {

@@ -36,11 +36,7 @@ pub(crate) struct Readiness {
 impl Readiness {
     /// Says whether the node is ready until it stops.
     pub(crate) async fn run(self, stop: Stop) {
-        tokio::select! {
-            biased;
-            () = stop.stopped() => {}
-            () = self.follow() => {}
-        }
+        stop.unless(self.follow()).await;
     }
 
     async fn follow(&self) {

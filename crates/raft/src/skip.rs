@@ -17,9 +17,8 @@ use crate::replica::{Replica, header_of};
 use crate::types::Body;
 
 /// The entries that committed words in the log say are passed over, each with the index of its first
-/// word. A word that is not known to be
-/// committed does not count: it may be cut off. Its replica stops at the entry again, and goes on
-/// when it hears that the word is committed.
+/// word. A word that is not known to be committed does not count: it may be cut off. Its replica stops at
+/// the entry again, and goes on when it hears that the word is committed.
 pub(crate) async fn committed(log: &GroupLog) -> io::Result<BTreeMap<u64, u64>> {
     let mut skips = BTreeMap::new();
     let Some(mark) = log.committed() else {

@@ -66,6 +66,15 @@ impl Stop {
         select_all(links).await;
     }
 
+    /// Lets a future go on unless a stop is asked for first: `None` then, and it is dropped.
+    pub async fn unless<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.stopped() => None,
+            done = future => Some(done),
+        }
+    }
+
     /// A source whose tokens stop with this one, or alone.
     pub fn child(&self) -> StopSource {
         StopSource {
@@ -78,6 +87,16 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_done_before_a_stop_is_done_and_what_is_not_is_dropped() {
+        let source = StopSource::new();
+        let stop = source.token();
+        assert_eq!(stop.unless(async { 7 }).await, Some(7));
+        source.stop();
+        assert_eq!(stop.unless(std::future::pending::<()>()).await, None);
+        assert_eq!(stop.unless(async { 7 }).await, None, "a stop goes first");
+    }
 
     #[tokio::test]
     async fn a_stop_reaches_children_but_not_parents() {

@@ -15,7 +15,7 @@ use rpc::api::v1::floor_service_client::FloorServiceClient;
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::cluster::{LocalCluster, START_PATIENCE, Setup};
+use super::cluster::{LocalCluster, START_PATIENCE};
 use super::ground::{self, Limits};
 use super::load::{self, Stub};
 use super::usage;
@@ -88,11 +88,10 @@ pub async fn run(args: &ArchiveArgs, dialogues: &[Arc<Dialogue>]) -> anyhow::Res
     let turns = dialogues.iter().flat_map(|dialogue| &dialogue.turns);
     let texts = turns.map(|turn| turn.text.clone()).collect();
     let dir = ground::data_dir(args.data.as_deref())?;
-    let binary = std::env::current_exe().context("cannot find this program")?;
-    eprintln!("starting three nodes in {}", dir.path().display());
-    let cluster = LocalCluster::start(&binary, dir.path(), &Setup::default()).await?;
-    let measured = measure(args, texts, &cluster).await;
-    measured.with_context(|| format!("the nodes said:\n{}", cluster.logs()))
+    ground::on_cluster(dir.path(), async |cluster| {
+        measure(args, texts, cluster).await
+    })
+    .await
 }
 
 async fn measure(

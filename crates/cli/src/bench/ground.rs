@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use client::api;
 
-use super::cluster::LocalCluster;
+use super::cluster::{LocalCluster, Setup};
 use super::usage;
 
 /// Which limits the plan has.
@@ -56,6 +56,18 @@ pub fn data_dir(asked: Option<&Path>) -> anyhow::Result<Dir> {
         .prefix("antiphon-bench-")
         .tempdir_in(on_disk);
     Ok(Dir::Removed(made.context("cannot make a folder")?))
+}
+
+/// Measures on a cluster of this program whose data lies in `dir`; a failure shows what the nodes said.
+pub async fn on_cluster<T>(
+    dir: &Path,
+    measure: impl AsyncFnOnce(&LocalCluster) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let binary = std::env::current_exe().context("cannot find this program")?;
+    eprintln!("starting three nodes in {}", dir.display());
+    let cluster = LocalCluster::start(&binary, dir, &Setup::default()).await?;
+    let measured = measure(&cluster).await;
+    measured.with_context(|| format!("the nodes said:\n{}", cluster.logs()))
 }
 
 /// Applies the plan with these limits; the account to write in on.

@@ -5,15 +5,19 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use anyhow::bail;
 use client::api::{self, attach_request};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::replay::figures::Times;
 
 /// Bytes of a message's text.
 pub const TEXT_BYTES: usize = 256;
+/// What is on the way at the end is answered within this.
+pub const DRAIN: Duration = Duration::from_secs(10);
 /// An observer is at most so many messages of its conversation behind.
 const RECENT: usize = 8;
 
@@ -95,6 +99,22 @@ impl Lines {
     /// Sends nothing more.
     pub fn stop(&self) {
         self.state().stopping = true;
+    }
+
+    /// Sends nothing more, and waits for what is on the way, [`DRAIN`] at most.
+    pub async fn drain(&self) -> anyhow::Result<()> {
+        self.stop();
+        let deadline = Instant::now() + DRAIN;
+        while self.on_way() > 0 {
+            if Instant::now() >= deadline {
+                bail!(
+                    "{} messages were not acknowledged within {DRAIN:?}",
+                    self.on_way()
+                );
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
     }
 
     /// Messages on the way.

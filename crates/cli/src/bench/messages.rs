@@ -8,12 +8,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use runtime::Lane;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::cluster::{LocalCluster, START_PATIENCE, Setup};
+use super::cluster::{LocalCluster, START_PATIENCE};
 use super::ground::{self, Limits};
 use super::lines::{Lines, Measured};
 use super::load::{self, Opened, Readers};
@@ -23,8 +23,6 @@ use crate::replay::figures::Spread;
 
 /// Before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(2);
-/// What is on the way at the end is answered within this.
-const DRAIN: Duration = Duration::from_secs(10);
 /// One conversation in so many is observed.
 const OBSERVED_OF: usize = 10;
 
@@ -69,11 +67,10 @@ pub async fn run(args: &MessagesArgs, lane: &Lane) -> anyhow::Result<Report> {
         );
     }
     let dir = ground::data_dir(args.data.as_deref())?;
-    let binary = std::env::current_exe().context("cannot find this program")?;
-    eprintln!("starting three nodes in {}", dir.path().display());
-    let cluster = LocalCluster::start(&binary, dir.path(), &Setup::default()).await?;
-    let measured = measure_both(args, lane, &cluster).await;
-    measured.with_context(|| format!("the nodes said:\n{}", cluster.logs()))
+    ground::on_cluster(dir.path(), async |cluster| {
+        measure_both(args, lane, cluster).await
+    })
+    .await
 }
 
 async fn measure_both(
@@ -188,17 +185,7 @@ impl Stage<'_> {
         writers: Readers,
         observers: Readers,
     ) -> anyhow::Result<()> {
-        lines.stop();
-        let deadline = Instant::now() + DRAIN;
-        while lines.on_way() > 0 {
-            if Instant::now() >= deadline {
-                bail!(
-                    "{} messages were not acknowledged within {DRAIN:?}",
-                    lines.on_way()
-                );
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
+        lines.drain().await?;
         for (opened, cursor) in self.opened.iter_mut().zip(lines.cursors()) {
             opened.cursor = cursor;
         }

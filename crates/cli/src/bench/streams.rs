@@ -7,19 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use client::api::{self, attach_request, attach_response};
 use runtime::{AbortOnDrop, Lane};
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::cluster::{LocalCluster, START_PATIENCE, Setup};
+use super::cluster::{LocalCluster, START_PATIENCE};
 use super::ground::{self, Limits};
-use super::lines::{Lines, TEXT_BYTES};
+use super::lines::{DRAIN, Lines, TEXT_BYTES};
 use super::load::{self, Attached, Opened, Readers};
 use super::usage;
 use crate::args::StreamsArgs;
-use crate::replay::figures::{Spread, Times};
+use crate::replay::figures::Spread;
 
 /// Conversations of the writers beside whom everything else happens.
 const WRITERS: usize = 4_000;
@@ -40,9 +40,6 @@ const WARM_UP: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// After a load, until the servers have given back what they give back.
 const SETTLE: Duration = Duration::from_secs(2);
-/// What is on the way at the end is answered, and what was sent to a client that did not read is read,
-/// within this.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// The writers, and the servers' memory, beside one kind of load.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -117,16 +114,15 @@ pub struct Report {
 /// Runs the whole benchmark.
 pub async fn run(args: &StreamsArgs, lane: &Lane) -> anyhow::Result<Report> {
     let dir = ground::data_dir(args.data.as_deref())?;
-    let binary = std::env::current_exe().context("cannot find this program")?;
-    eprintln!("starting three nodes in {}", dir.path().display());
     // Two clusters: processes that have served streams before hold memory for the next ones.
-    let cluster = LocalCluster::start(&binary, &dir.path().join("1"), &Setup::default()).await?;
-    let measured = elsewhere(args, lane, &cluster).await;
-    let idle = measured.with_context(|| format!("the nodes said:\n{}", cluster.logs()))?;
-    drop(cluster);
-    let cluster = LocalCluster::start(&binary, &dir.path().join("2"), &Setup::default()).await?;
-    let measured = at_leader(args, lane, &cluster, idle).await;
-    measured.with_context(|| format!("the nodes said:\n{}", cluster.logs()))
+    let idle = ground::on_cluster(&dir.path().join("1"), async |cluster| {
+        elsewhere(args, lane, cluster).await
+    })
+    .await?;
+    ground::on_cluster(&dir.path().join("2"), async |cluster| {
+        at_leader(args, lane, cluster, idle).await
+    })
+    .await
 }
 
 /// Idle streams at another node than the leader's.
@@ -240,11 +236,11 @@ impl<'a> Stage<'a> {
         }
         let measured = self.lines.measure(false);
         let took = began.elapsed().as_secs_f64();
-        drain(&self.lines).await?;
+        self.lines.drain().await?;
         let per_s = measured.ack.count() as f64 / took;
         Ok(Beside {
             acked_per_s: per_s.round(),
-            ack_ms: Times::spread(&measured.ack),
+            ack_ms: measured.ack.spread(),
             grown_mib: ((highest - before.0) * 10.0).round() / 10.0,
         })
     }
@@ -287,7 +283,7 @@ impl<'a> Stage<'a> {
         talk.begin(TALKERS);
         let beside = self.beside(&before, IN_FLIGHT).await?;
         let said = talk.cursors().iter().sum::<u64>() / TALKERS as u64;
-        drain(&talk).await?;
+        talk.drain().await?;
         drop(readers);
         let streams = unread.len() as u64;
         let looked = futures::future::join_all(unread.into_iter().map(was_slow)).await;
@@ -320,22 +316,6 @@ impl<'a> Stage<'a> {
             refused: counts.refused.load(Ordering::Relaxed),
         })
     }
-}
-
-/// Waits for what is on the way.
-async fn drain(lines: &Lines) -> anyhow::Result<()> {
-    lines.stop();
-    let deadline = Instant::now() + DRAIN;
-    while lines.on_way() > 0 {
-        if Instant::now() >= deadline {
-            bail!(
-                "{} messages were not acknowledged within {DRAIN:?}",
-                lines.on_way()
-            );
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-    Ok(())
 }
 
 /// Reads what was sent to a stream that was not read until now; whether it was ended for that.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use store::archive::Hash16;
+use store::archive::{Hash16, chain_step};
 
 /// What is in a range: as the state has it, or as an archive was read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,23 @@ pub(super) struct Held {
     pub(super) digest: Hash16,
     /// How many conversations.
     pub(super) count: u64,
+}
+
+impl Held {
+    /// What conversations with these hashes come to, in the order of sealing.
+    pub(super) fn of(hashes: &[Hash16]) -> Self {
+        Self {
+            digest: fold([0; 16], hashes),
+            count: hashes.len() as u64,
+        }
+    }
+}
+
+/// The hash over what goes on from `start` with these.
+pub(super) fn fold(start: Hash16, hashes: &[Hash16]) -> Hash16 {
+    hashes
+        .iter()
+        .fold(start, |digest, hash| chain_step(digest, *hash))
 }
 
 /// A voter and its word.

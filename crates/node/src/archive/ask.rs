@@ -34,10 +34,7 @@ impl CellArchive {
     /// than the leader's state is compared with our own state, by which alone it is judged.
     async fn answer_holds(&self, asked: &ArchiveHoldsRequest) -> ArchiveHolds {
         let day = self.shared.of.today();
-        let left = self
-            .shared
-            .view
-            .with(|cell, _| cell.state().meta().archive.upto.0);
+        let left = self.left_upto().0;
         let held = match left <= asked.after && asked.after <= asked.upto {
             true => self.holds(asked.after, asked.upto).await,
             false => None,

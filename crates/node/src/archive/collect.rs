@@ -15,11 +15,11 @@ use domain::ids::{LogIndex, NodeId};
 use futures::future::join_all;
 use pb::raft::v1::{ArchiveHoldsRequest, forward_answer, forward_call};
 use ports::Group;
-use store::archive::{ArchiveError, ChainError, Hash16, Sealing, chain_step};
-use tokio::time::{Instant, sleep_until};
+use store::archive::{ArchiveError, ChainError, Hash16, Sealing};
+use tokio::time::sleep;
 
 use super::CellArchive;
-use super::agree::{Held, Word, day_reached, is_safe};
+use super::agree::{Held, Word, day_reached, fold, is_safe};
 use super::record::hash_of;
 
 /// How often the voters are asked.
@@ -41,14 +41,18 @@ pub(crate) struct Collector {
 struct Leaving {
     after: LogIndex,
     upto: LogIndex,
-    hashes: Vec<Hash16>,
+    hashes: Arc<[Hash16]>,
+    /// What the hashes come to.
+    held: Held,
 }
 
 impl Leaving {
-    fn held(&self) -> Held {
-        Held {
-            digest: fold([0; 16], &self.hashes),
-            count: self.hashes.len() as u64,
+    fn new(after: LogIndex, upto: LogIndex, hashes: Vec<Hash16>) -> Self {
+        Self {
+            after,
+            upto,
+            held: Held::of(&hashes),
+            hashes: hashes.into(),
         }
     }
 }
@@ -65,19 +69,8 @@ impl Collector {
     /// Asks again and again until the node stops.
     pub(crate) async fn run(mut self) {
         let stop = self.archive.shared.of.stop.clone();
-        let mut round_at = Instant::now() + ROUND;
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.stopped() => return,
-                () = sleep_until(round_at) => {}
-            }
-            tokio::select! {
-                biased;
-                () = stop.stopped() => return,
-                () = self.round() => {}
-            }
-            round_at = Instant::now() + ROUND;
+        while stop.unless(sleep(ROUND)).await.is_some() && stop.unless(self.round()).await.is_some()
+        {
         }
     }
 
@@ -110,7 +103,7 @@ impl Collector {
         }
         let next = match leaving.hashes.is_empty() {
             true => forgetting(&record, leaving.upto, keep_from_day)?,
-            false if is_safe(leaving.held(), &words) => {
+            false if is_safe(leaving.held, &words) => {
                 leaves(&record, &leaving, (day, keep_from_day))
             }
             false => return None,
@@ -124,7 +117,7 @@ impl Collector {
 
     /// What has been asked for, as long as it has not left; else what is sealed by now.
     async fn next_leaving(&mut self) -> Leaving {
-        let after = self.archive.record().upto;
+        let after = self.archive.left_upto();
         if let Some(leaving) = &self.leaving
             && leaving.after == after
         {
@@ -143,11 +136,7 @@ impl Collector {
         };
         let sealed = sealed.into_iter().filter(|(index, _)| *index <= upto);
         let sealed: Vec<_> = sealed.map(|(_, conversation)| conversation).collect();
-        let leaving = Leaving {
-            after,
-            upto,
-            hashes: self.archive.hashes(sealed).await,
-        };
+        let leaving = Leaving::new(after, upto, self.archive.hashes(sealed).await);
         self.leaving = (!leaving.hashes.is_empty()).then(|| leaving.clone());
         leaving
     }
@@ -161,7 +150,7 @@ impl Collector {
     /// What one voter says: this node like any other.
     async fn word(&self, voter: u64, leaving: &Leaving) -> Word {
         let of = &self.archive.shared.of;
-        let expected = leaving.held();
+        let expected = leaving.held;
         let (after, upto) = (leaving.after.0, leaving.upto.0);
         let (held, day) = match voter == of.node {
             true => {
@@ -211,7 +200,7 @@ fn leaves(
     let start = record.digest_before(day).0;
     ArchivedUpto {
         upto: leaving.upto,
-        count: leaving.hashes.len() as u64,
+        count: leaving.held.count,
         day,
         digest: Digest(fold(start, &leaving.hashes)),
         keep_from_day,
@@ -230,17 +219,17 @@ fn forgetting(record: &ArchiveRecord, upto: LogIndex, keep_from_day: u32) -> Opt
     })
 }
 
-fn fold(start: Hash16, hashes: &[Hash16]) -> Hash16 {
-    hashes
-        .iter()
-        .fold(start, |digest, hash| chain_step(digest, *hash))
-}
-
 impl CellArchive {
     /// What the state remembers of what has left.
     pub(super) fn record(&self) -> ArchiveRecord {
         let view = &self.shared.view;
         view.with(|cell, _| cell.state().meta().archive.clone())
+    }
+
+    /// Up to which entry what was sealed has left the state.
+    pub(super) fn left_upto(&self) -> LogIndex {
+        let view = &self.shared.view;
+        view.with(|cell, _| cell.state().meta().archive.upto)
     }
 
     /// Whether the state has ranges that are kept no longer, by this node's clock.
@@ -319,11 +308,7 @@ mod tests {
     }
 
     fn leaving() -> Leaving {
-        Leaving {
-            after: LogIndex(20),
-            upto: LogIndex(30),
-            hashes: vec![[7; 16], [8; 16]],
-        }
+        Leaving::new(LogIndex(20), LogIndex(30), vec![[7; 16], [8; 16]])
     }
 
     #[test]
@@ -333,7 +318,7 @@ mod tests {
         assert_eq!(same.digest.0, fold([2; 16], &leaving().hashes));
         let next = leaves(&record, &leaving(), (102, 12));
         assert_eq!((next.day, next.keep_from_day), (102, 12));
-        assert_eq!(next.digest.0, leaving().held().digest);
+        assert_eq!(next.digest.0, leaving().held.digest);
     }
 
     #[test]

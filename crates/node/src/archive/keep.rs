@@ -10,13 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::cell::conversation::Conversation;
 use domain::ids::LogIndex;
-use store::archive::{
-    APPEND_BYTES_MAX, APPEND_RECORDS_MAX, ArchiveError, Record, Sealing, chain_step,
-};
+use store::archive::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX, ArchiveError, Record, Sealing};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::CellArchive;
+use super::agree::Held;
 use super::checked::Stretch;
 use super::record::record;
 
@@ -191,10 +190,11 @@ impl Keeper {
             // Not known, and nothing to throw anything away for.
             return Ok(());
         };
-        let digest = hashes
-            .iter()
-            .fold([0; 16], |digest, hash| chain_step(digest, *hash));
-        if (chained.digest, chained.count) == (digest, hashes.len() as u64) {
+        let found = Held {
+            digest: chained.digest,
+            count: chained.count,
+        };
+        if found == Held::of(&hashes) {
             return Ok(());
         }
         tracing::warn!(

@@ -68,7 +68,7 @@ impl Archive for CellArchive {
         cell: u32,
         conversation: u64,
     ) -> Result<Option<Bytes>, ArchiveError> {
-        let upto = self.record().upto.0;
+        let upto = self.left_upto().0;
         let before = self.standing(upto);
         let found = self.shared.of.store.get(cell, conversation).await;
         let ours = self.standing(upto).if_before(before);
@@ -118,7 +118,7 @@ impl Archive for CellArchive {
         if token.is_some_and(|token| token.is_none()) {
             return Err(ArchiveError::BadToken);
         }
-        let upto = self.record().upto.0;
+        let upto = self.left_upto().0;
         let (ours, reason) = match self.find_here(&query, upto).await {
             Ok((page, true)) if page.damaged == 0 => return Ok(page),
             Ok((page, true)) => (Some(page), String::new()),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use domain::cell::archive::ArchivedRange;
 use store::archive::ChainError;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::CellArchive;
 use super::mend::Mended;
@@ -48,19 +48,8 @@ impl Repair {
     /// Looks and mends until the node stops.
     pub(crate) async fn run(mut self) {
         let stop = self.archive.shared.of.stop.clone();
-        let mut round_at = Instant::now() + ROUND;
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.stopped() => return,
-                () = sleep_until(round_at) => {}
-            }
-            tokio::select! {
-                biased;
-                () = stop.stopped() => return,
-                () = self.round() => {}
-            }
-            round_at = Instant::now() + ROUND;
+        while stop.unless(sleep(ROUND)).await.is_some() && stop.unless(self.round()).await.is_some()
+        {
         }
     }
 

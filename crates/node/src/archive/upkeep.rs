@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::cell::archive::ArchivedRange;
 use store::archive::{ArchiveNotice, Damage, Keep};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::{CellArchive, NodeArchive};
 
@@ -44,15 +44,8 @@ impl<C: Fn() -> Vec<CellArchive> + Send> Upkeep<C> {
     /// Goes on until the node stops.
     pub(crate) async fn run(mut self) {
         let stop = self.of.stop.clone();
-        let mut round_at = Instant::now() + ROUND;
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.stopped() => return,
-                () = sleep_until(round_at) => {}
-            }
+        while stop.unless(sleep(ROUND)).await.is_some() {
             self.round().await;
-            round_at = Instant::now() + ROUND;
         }
     }
 

@@ -18,11 +18,26 @@ use std::fmt::Debug;
 use std::future::Future;
 
 use pb::api::v1::{ErrorReason as R, StreamEnded};
+use runtime::{Env, memory};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::talk_test::formed_with;
+use super::{Dev, DevOptions};
+
 /// A small floor on which every refusal of the desk can be had.
 const FLOOR: &str = include_str!("reasons_test/floor.toml");
+
+/// Three nodes on that floor.
+async fn formed(seed: u64) -> (Env, Dev) {
+    let env = memory::env(seed);
+    let options = DevOptions {
+        floor: Some(FLOOR.to_owned()),
+        ..DevOptions::default()
+    };
+    let dev = formed_with(&env, options).await;
+    (env, dev)
+}
 
 /// Whether asking again after a while, with the same request id, helps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

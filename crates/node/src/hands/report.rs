@@ -1,6 +1,7 @@
 //! A node's part of a support bundle.
-//! Promise: bounded in bytes and time, and what is not in it is named with the reason; no message's text and no secret is in it: it is made of the node's own figures, of the
-//! configuration, which holds none, and of log lines, in which no text of a conversation is written.
+//! Promise: bounded in bytes and time, and what is not in it is named with the reason; no message's text and
+//! no secret is in it: it is made of the node's own figures, of the configuration, which holds none, and of log
+//! lines, in which no text of a conversation is written.
 //! Not here: the cluster's part and the bundle itself (`cli`).
 
 use std::future::Future;

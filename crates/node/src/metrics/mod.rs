@@ -296,15 +296,15 @@ impl Metrics {
         for cell in &cells {
             actors.sample(&[&cell.name], cell.view.actors());
         }
+        let waiting: Vec<_> = cells.iter().map(|cell| cell.view.waiting()).collect();
         let mut depth = page.series(&conversation::metrics::MAILBOX_DEPTH);
-        for cell in &cells {
-            let waiting = cell.view.waiting();
+        for (cell, waiting) in cells.iter().zip(&waiting) {
             depth.sample(&[&cell.name, "sum"], waiting.sum);
             depth.sample(&[&cell.name, "max"], waiting.max);
         }
         let mut busy = page.series(&conversation::metrics::BUSY_RATIO);
-        for cell in &cells {
-            busy.sample(&[&cell.name], cell.view.waiting().busy_ratio());
+        for (cell, waiting) in cells.iter().zip(&waiting) {
+            busy.sample(&[&cell.name], waiting.busy_ratio());
         }
         let mut failures = page.series(&conversation::metrics::ACTOR_FAILURES);
         for cell in &cells {

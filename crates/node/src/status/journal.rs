@@ -1,6 +1,6 @@
 //! What a node says of its audit journal.
 //! Promise: read from memory; nothing is waited for.
-//! Not here: keeping it (`store`), when it is swept (`archive::keep`).
+//! Not here: keeping it (`store`), when it is swept (`archive::upkeep`).
 
 use domain::control::ControlParts;
 use domain::ids::CellId;

@@ -69,14 +69,6 @@ impl fmt::Display for JournalBreach {
     }
 }
 
-impl JournalProof {
-    /// Whether all that is there could be read and fits.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        self.breaches.is_empty() && self.unreadable.is_none()
-    }
-}
-
 /// Reads the journal beside the log in `log`.
 pub(super) async fn prove(disk: Arc<dyn Disk>, log: &Path) -> JournalProof {
     match read_journal(disk, log).await {

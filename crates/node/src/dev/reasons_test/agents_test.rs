@@ -9,14 +9,12 @@ use pb::api::v1::{
     CloseConversationRequest, CloseRequest, ErrorReason as R, FinishWrapUpRequest, Intent,
     LogInRequest, LogInResponse, Offer, ReplyRequest, ReplyResponse,
 };
-use runtime::memory;
 use tokio::time::{sleep, timeout};
 use tonic::{Response, Status};
 
-use super::{FLOOR, Heard};
-use crate::dev::DevOptions;
+use super::{Heard, formed};
 use crate::dev::stubs_test::Stubs;
-use crate::dev::talk_test::{WAIT, client_of, formed_with};
+use crate::dev::talk_test::{WAIT, client_of};
 
 /// After this an agent who says nothing is suspect, and not yet lost.
 const SILENT: Duration = Duration::from_secs(30);
@@ -26,13 +24,7 @@ const LAPSED: Duration = Duration::from_secs(21);
 type Answer<T> = Result<Response<T>, Status>;
 
 pub(super) async fn play() -> Heard {
-    let env = memory::env(62);
-    let floor = Some(FLOOR.to_owned());
-    let options = DevOptions {
-        floor,
-        ..DevOptions::default()
-    };
-    let dev = formed_with(&env, options).await;
+    let (env, dev) = formed(62).await;
     let client = client_of(&env, &dev.api_addresses());
     let (mut node, mut heard) = (Stubs::at(&env, &dev.nodes()[1]).await, Heard::default());
     let (id, mut ben) = nobody_who_can(&client, &mut node, &mut heard).await;

@@ -3,13 +3,10 @@
 use pb::api::v1::{
     CloseRequest, ErrorReason as R, GetTranscriptRequest, OpenRequest, RateRequest, SendRequest,
 };
-use runtime::memory;
 use tonic::{Response, Status};
 
-use super::{FLOOR, Heard};
-use crate::dev::DevOptions;
+use super::{Heard, formed};
 use crate::dev::stubs_test::{Raw, Stubs, opening};
-use crate::dev::talk_test::formed_with;
 
 /// The longest text, one byte longer.
 const TOO_LONG: usize = 64 * 1024 + 1;
@@ -17,13 +14,7 @@ const TOO_LONG: usize = 64 * 1024 + 1;
 const HASTY: usize = 64;
 
 pub(super) async fn play() -> Heard {
-    let env = memory::env(61);
-    let floor = Some(FLOOR.to_owned());
-    let options = DevOptions {
-        floor,
-        ..DevOptions::default()
-    };
-    let dev = formed_with(&env, options).await;
+    let (env, dev) = formed(61).await;
     let (mut node, mut heard) = (Stubs::at(&env, &dev.nodes()[0]).await, Heard::default());
     texts(&mut node, &mut heard).await;
     names(&mut node, &mut heard).await;

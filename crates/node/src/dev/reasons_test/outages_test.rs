@@ -3,13 +3,12 @@
 use pb::api::v1::{
     ErrorReason as R, GetTranscriptRequest, GetTranscriptResponse, SendRequest, SendResponse,
 };
-use runtime::memory;
 use tonic::{Response, Status};
 
-use super::{FLOOR, Heard};
+use super::{Heard, formed};
+use crate::dev::Dev;
 use crate::dev::stubs_test::Stubs;
-use crate::dev::talk_test::{by_role, formed_with};
-use crate::dev::{Dev, DevOptions};
+use crate::dev::talk_test::by_role;
 
 /// A cluster with a conversation, of which one node is left: its leader, or one that follows.
 struct Left {
@@ -35,13 +34,7 @@ pub(super) async fn play() -> Heard {
 }
 
 async fn left(seed: u64, after_leader: usize) -> Left {
-    let env = memory::env(seed);
-    let floor = Some(FLOOR.to_owned());
-    let options = DevOptions {
-        floor,
-        ..DevOptions::default()
-    };
-    let dev = formed_with(&env, options).await;
+    let (env, dev) = formed(seed).await;
     let (_, leader) = by_role(&dev).await;
     let at = (leader + after_leader) % 3;
     let mut node = Stubs::at(&env, &dev.nodes()[at]).await;

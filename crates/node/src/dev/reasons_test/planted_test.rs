@@ -3,23 +3,15 @@
 
 use domain::cell::Planted;
 use pb::api::v1::{ErrorReason as R, OpenRequest, OpenResponse, SendRequest};
-use runtime::memory;
 use tonic::{Response, Status};
 
-use super::{FLOOR, Heard};
+use super::{Heard, formed};
+use crate::dev::Dev;
 use crate::dev::proof_test::cell;
 use crate::dev::stubs_test::{Stubs, opening};
-use crate::dev::talk_test::formed_with;
-use crate::dev::{Dev, DevOptions};
 
 pub(super) async fn play() -> Heard {
-    let env = memory::env(68);
-    let floor = Some(FLOOR.to_owned());
-    let options = DevOptions {
-        floor,
-        ..DevOptions::default()
-    };
-    let dev = formed_with(&env, options).await;
+    let (env, dev) = formed(68).await;
     let mut heard = Heard::default();
     let mut node = Stubs::at(&env, &dev.nodes()[0]).await;
     let id = node.opened("ann").await;

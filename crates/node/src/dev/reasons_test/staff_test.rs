@@ -5,21 +5,13 @@ use pb::api::v1::{
     ApplyFloorPlanRequest, ErrorReason as R, GetFloorPlanRequest, GetLogLevelRequest, OpenRequest,
     PauseQueueRequest, ResumeQueueRequest,
 };
-use runtime::memory;
 
-use super::{FLOOR, Heard};
+use super::{Heard, formed};
+use crate::dev::Dev;
 use crate::dev::stubs_test::{Stubs, opening};
-use crate::dev::talk_test::formed_with;
-use crate::dev::{Dev, DevOptions};
 
 pub(super) async fn play() -> Heard {
-    let env = memory::env(63);
-    let floor = Some(FLOOR.to_owned());
-    let options = DevOptions {
-        floor,
-        ..DevOptions::default()
-    };
-    let dev = formed_with(&env, options).await;
+    let (env, dev) = formed(63).await;
     let (mut node, mut heard) = (Stubs::at(&env, &dev.nodes()[0]).await, Heard::default());
     queues(&mut node, &mut heard).await;
     plans(&mut node, &mut heard).await;

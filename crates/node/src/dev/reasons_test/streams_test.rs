@@ -4,26 +4,20 @@
 use pb::api::v1::{
     AttachBegin, AttachRequest, ErrorReason as R, SendRequest, attach_request, attach_response,
 };
-use runtime::{Env, memory};
+use runtime::Env;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::{FLOOR, Heard};
+use super::{Heard, formed};
+use crate::dev::Dev;
 use crate::dev::stubs_test::{Attached, Stubs};
-use crate::dev::talk_test::{by_role, formed_with};
-use crate::dev::{Dev, DevOptions};
+use crate::dev::talk_test::by_role;
 
 /// Streams that one conversation bears.
 const BORNE: usize = 64;
 
 pub(super) async fn play() -> Heard {
-    let env = memory::env(64);
-    let floor = Some(FLOOR.to_owned());
-    let options = DevOptions {
-        floor,
-        ..DevOptions::default()
-    };
-    let dev = formed_with(&env, options).await;
+    let (env, dev) = formed(64).await;
     let mut heard = Heard::default();
     let mut node = Stubs::at(&env, &dev.nodes()[0]).await;
     let id = node.opened("ann").await;
