@@ -55,6 +55,9 @@ const NODE_CONN_WAIT: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
 /// Spread of that pause.
 const RETRY_SPREAD: f64 = 0.5;
+/// What another attempt needs: the longest pause before it, and the wait for a connection. A call that
+/// nobody did says so before its deadline; at the deadline its outcome would be called unknown.
+const RETRY_NEEDS: Duration = RETRY_PAUSE.saturating_mul(3);
 
 /// Finds the owner of a group. Cheap to clone.
 #[derive(Clone)]
@@ -396,7 +399,7 @@ impl Doors {
     async fn again(&self, group: u32, refusal: &Refusal, tries: &mut Tries) -> bool {
         let hinted = refuse::leader_of(refusal);
         let news = hinted.is_some_and(|leader| self.shared.routes.learn(group, leader));
-        if Instant::now() + RETRY_PAUSE >= tries.deadline {
+        if Instant::now() + RETRY_NEEDS >= tries.deadline {
             return false;
         }
         let at_once = news && !std::mem::replace(&mut tries.hint_followed, true);

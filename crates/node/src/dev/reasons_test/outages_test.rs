@@ -27,8 +27,9 @@ pub(super) async fn play() -> Heard {
     heard.call(R::QuorumLost, leader.read().await);
     leader.end().await;
     let mut follower = left(69, 1).await;
-    heard.call(R::NotLeader, follower.send().await);
+    // A read is asked again when its path broke. An act on a path that still seemed whole has an unknown outcome.
     heard.call(R::NotLeader, follower.read().await);
+    heard.call(R::NotLeader, follower.send().await);
     follower.end().await;
     heard
 }
