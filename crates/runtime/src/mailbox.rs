@@ -1,19 +1,43 @@
 //! Bounded mailboxes between tasks.
-//! Promise: never more than the bound waits; a full mailbox is the sender's to see.
+//! Promise: never more than the bound waits; a full mailbox is the sender's to see; an empty one holds next
+//! to nothing, so that ten thousands of idle streams and conversations can each have theirs.
 //! Not here: broadcast and watched values (`tokio::sync`).
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use futures::Stream;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, TryAcquireError};
+use tokio::task::coop::poll_proceed;
+
+/// Messages for which an emptied mailbox keeps room: what an idle one gets now and then. The room for a burst
+/// is given back with its last message.
+const KEPT_SLOTS: usize = 8;
 
 /// A mailbox that holds at most `bound` messages (at least one). The name appears in errors and
 /// metrics.
 pub fn bounded<T>(name: &'static str, bound: usize) -> (Sender<T>, Receiver<T>) {
-    let (inner, queue) = mpsc::channel(bound.max(1));
-    (Sender { name, inner }, Receiver { name, queue })
+    let bound = bound.clamp(1, Semaphore::MAX_PERMITS);
+    let shared = Arc::new(Shared {
+        name,
+        bound,
+        room: Semaphore::new(bound),
+        gone: Notify::new(),
+        state: Mutex::new(State {
+            waiting: VecDeque::new(),
+            reader: None,
+            senders: 1,
+            end: End::Open,
+        }),
+    });
+    let sender = Sender {
+        shared: Arc::clone(&shared),
+    };
+    (sender, Receiver { shared })
 }
 
 /// Why a message was not taken; it is handed back.
@@ -35,64 +59,194 @@ pub struct Closed {
     pub name: &'static str,
 }
 
+/// What both sides hold. A queue of `tokio` takes a kilobyte before anything is in it: a block of 32 places
+/// and room against false sharing.
+#[derive(Debug)]
+struct Shared<T> {
+    name: &'static str,
+    bound: usize,
+    /// A permit for each place; whoever takes one out of here fills the place or gives it back.
+    room: Semaphore,
+    /// Told once, when no more messages are taken.
+    gone: Notify,
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    waiting: VecDeque<T>,
+    reader: Option<Waker>,
+    senders: usize,
+    end: End,
+}
+
+/// What the receiver still takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Everything.
+    Open,
+    /// What waits, and what comes into places that were kept before.
+    Closed,
+    /// Nothing.
+    Gone,
+}
+
+impl<T> State<T> {
+    fn take(&mut self) -> Option<T> {
+        let message = self.waiting.pop_front();
+        if self.waiting.is_empty() && self.waiting.capacity() > KEPT_SLOTS {
+            self.waiting = VecDeque::new();
+        }
+        message
+    }
+}
+
+impl<T> Shared<T> {
+    /// Fills a place that was kept; hands the message back when nobody will read it.
+    fn fill(&self, message: T) -> Result<(), T> {
+        let mut state = self.state.lock();
+        if state.end == End::Gone {
+            return Err(message);
+        }
+        state.waiting.push_back(message);
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
+        Ok(())
+    }
+
+    /// Gives a place back that was kept and not filled.
+    fn leave(&self) {
+        self.room.add_permits(1);
+        let mut state = self.state.lock();
+        // A closed mailbox ends with the last place.
+        let reader = match state.end {
+            End::Open => None,
+            End::Closed | End::Gone => state.reader.take(),
+        };
+        drop(state);
+        wake(reader);
+    }
+
+    fn take(&self) -> Option<T> {
+        let message = self.state.lock().take()?;
+        self.room.add_permits(1);
+        Some(message)
+    }
+
+    /// Takes no more, but gives what waits.
+    fn close(&self) {
+        self.room.close();
+        self.state.lock().end = End::Closed;
+        self.gone.notify_waiters();
+    }
+
+    /// Takes and gives nothing any more.
+    fn abandon(&self) {
+        self.room.close();
+        let mut state = self.state.lock();
+        state.end = End::Gone;
+        // Dropped outside the lock: an answer that is never given wakes whoever waits for it.
+        let unread = std::mem::take(&mut state.waiting);
+        let reader = state.reader.take();
+        drop(state);
+        drop((unread, reader));
+        self.gone.notify_waiters();
+    }
+}
+
+fn wake(reader: Option<Waker>) {
+    if let Some(reader) = reader {
+        reader.wake();
+    }
+}
+
 /// The sending side. Cheap to clone.
 #[derive(Debug)]
 pub struct Sender<T> {
-    name: &'static str,
-    inner: mpsc::Sender<T>,
+    shared: Arc<Shared<T>>,
 }
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
+        self.shared.state.lock().senders += 1;
         Self {
-            name: self.name,
-            inner: self.inner.clone(),
+            shared: Arc::clone(&self.shared),
         }
     }
 }
 
-/// A place kept in a mailbox.
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.senders -= 1;
+        let reader = match state.senders {
+            0 => state.reader.take(),
+            _ => None,
+        };
+        drop(state);
+        wake(reader);
+    }
+}
+
+/// A place kept in a mailbox; dropped without a message it is free again.
+#[derive(Debug)]
 pub struct Permit<'a, T> {
-    inner: mpsc::Permit<'a, T>,
+    shared: &'a Shared<T>,
+    filled: bool,
 }
 
 impl<T> Permit<'_, T> {
     /// Puts `message` into the place; cannot fail.
-    pub fn send(self, message: T) {
-        self.inner.send(message);
+    pub fn send(mut self, message: T) {
+        self.filled = true;
+        // A receiver that has gone reads nothing more.
+        let _ = self.shared.fill(message);
+    }
+}
+
+impl<T> Drop for Permit<'_, T> {
+    fn drop(&mut self) {
+        if !self.filled {
+            self.shared.leave();
+        }
     }
 }
 
 impl<T> Sender<T> {
     /// Puts `message` in without waiting.
     pub fn try_send(&self, message: T) -> Result<(), SendError<T>> {
-        self.inner.try_send(message).map_err(|error| match error {
-            TrySendError::Full(message) => SendError::Full(message),
-            TrySendError::Closed(message) => SendError::Closed(message),
-        })
+        match self.shared.room.try_acquire() {
+            Ok(place) => place.forget(),
+            Err(TryAcquireError::NoPermits) => return Err(SendError::Full(message)),
+            Err(TryAcquireError::Closed) => return Err(SendError::Closed(message)),
+        }
+        self.shared.fill(message).map_err(SendError::Closed)
     }
 
     /// Puts `message` in, waiting for room; fails with [`SendError::Closed`] only.
     pub async fn send(&self, message: T) -> Result<(), SendError<T>> {
-        self.inner
-            .send(message)
-            .await
-            .map_err(|error| SendError::Closed(error.0))
+        match self.shared.room.acquire().await {
+            Ok(place) => place.forget(),
+            Err(_) => return Err(SendError::Closed(message)),
+        }
+        self.shared.fill(message).map_err(SendError::Closed)
     }
 
     /// Waits for room and keeps it, so that the message can be made at the moment of sending.
     pub async fn reserve(&self) -> Result<Permit<'_, T>, Closed> {
-        let inner = self
-            .inner
-            .reserve()
-            .await
-            .map_err(|_| Closed { name: self.name })?;
-        Ok(Permit { inner })
+        let name = self.shared.name;
+        let place = self.shared.room.acquire().await;
+        place.map_err(|_| Closed { name })?.forget();
+        Ok(Permit {
+            shared: &self.shared,
+            filled: false,
+        })
     }
 
     /// Messages waiting now, places kept by permits included.
     pub fn len(&self) -> usize {
-        self.inner.max_capacity() - self.inner.capacity()
+        self.shared.bound - self.shared.room.available_permits()
     }
 
     /// Whether nothing waits.
@@ -102,56 +256,90 @@ impl<T> Sender<T> {
 
     /// Whether the receiver is gone.
     pub fn is_closed(&self) -> bool {
-        self.inner.is_closed()
+        self.shared.room.is_closed()
     }
 
     /// Resolves when the receiver is gone.
     pub async fn closed(&self) {
-        self.inner.closed().await;
+        // Made before the look: an end between the two is not missed.
+        let gone = self.shared.gone.notified();
+        if !self.is_closed() {
+            gone.await;
+        }
     }
 
     /// The mailbox's name.
     pub fn name(&self) -> &'static str {
-        self.name
+        self.shared.name
     }
 }
 
 /// The receiving side.
 #[derive(Debug)]
 pub struct Receiver<T> {
-    name: &'static str,
-    queue: mpsc::Receiver<T>,
+    shared: Arc<Shared<T>>,
 }
 
 impl<T> Receiver<T> {
     /// The next message; `None` when every sender is gone and nothing waits.
     pub async fn recv(&mut self) -> Option<T> {
-        self.queue.recv().await
+        poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
+        // A task whose mailbox is never empty lets others run all the same.
+        let turn = std::task::ready!(poll_proceed(context));
+        let mut state = self.shared.state.lock();
+        let message = state.take();
+        let is_over = message.is_none()
+            && match state.end {
+                End::Open => state.senders == 0,
+                // A place that was kept before may still be filled.
+                End::Closed | End::Gone => {
+                    self.shared.room.available_permits() == self.shared.bound
+                }
+            };
+        if message.is_none() && !is_over {
+            state.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        drop(state);
+        turn.made_progress();
+        if message.is_some() {
+            self.shared.room.add_permits(1);
+        }
+        Poll::Ready(message)
     }
 
     /// The next message if one waits.
     pub fn try_recv(&mut self) -> Option<T> {
-        self.queue.try_recv().ok()
+        self.shared.take()
     }
 
     /// Takes no more messages; those that wait can still be received.
     pub fn close(&mut self) {
-        self.queue.close();
+        self.shared.close();
     }
 
     /// Messages waiting now.
     pub fn len(&self) -> usize {
-        self.queue.len()
+        self.shared.state.lock().waiting.len()
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.len() == 0
     }
 
     /// The mailbox's name.
     pub fn name(&self) -> &'static str {
-        self.name
+        self.shared.name
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.shared.abandon();
     }
 }
 
@@ -160,23 +348,10 @@ impl<T> Stream for Receiver<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        self.queue.poll_recv(context)
+        self.poll_recv(context)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_mailbox_hands_the_message_back() {
-        let (sender, mut receiver) = bounded("test", 1);
-        assert_eq!(sender.try_send(1), Ok(()));
-        assert_eq!(sender.try_send(2), Err(SendError::Full(2)));
-        assert_eq!(sender.len(), 1);
-        assert_eq!(receiver.try_recv(), Some(1));
-        assert_eq!(receiver.try_recv(), None);
-        drop(receiver);
-        assert_eq!(sender.try_send(3), Err(SendError::Closed(3)));
-    }
-}
+#[path = "mailbox_test.rs"]
+mod mailbox_test;

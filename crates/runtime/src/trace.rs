@@ -234,7 +234,7 @@ impl Tracer {
             return None;
         }
         let mut span = shared.first(begun, "apply", SpanKind::Consumer);
-        span.link = Some(cause);
+        span.0.link = Some(cause);
         Some(span)
     }
 }
@@ -259,7 +259,7 @@ impl Shared {
         begun: Instant,
         (name, kind): (&str, SpanKind),
     ) -> OpenSpan {
-        OpenSpan {
+        OpenSpan(Box::new(Open {
             shared: self.clone(),
             trace: Trace {
                 id: after.id,
@@ -272,7 +272,7 @@ impl Shared {
             begun,
             facts: Vec::new(),
             failed: None,
-        }
+        }))
     }
 
     /// A number that is not 0.
@@ -287,9 +287,11 @@ impl Shared {
     }
 }
 
-/// A span that is on; it ends when it is dropped.
+/// A span that is on; it ends when it is dropped. Boxed: most calls and acts have room for one and none in it.
 #[must_use = "a span ends when it is dropped"]
-pub struct OpenSpan {
+pub struct OpenSpan(Box<Open>);
+
+struct Open {
     shared: Arc<Shared>,
     trace: Trace,
     parent: u64,
@@ -303,34 +305,34 @@ pub struct OpenSpan {
 
 impl fmt::Debug for OpenSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.name, self.trace)
+        write!(f, "{} of {}", self.0.name, self.0.trace)
     }
 }
 
 impl OpenSpan {
     /// What goes on elsewhere.
     pub fn trace(&self) -> Trace {
-        self.trace
+        self.0.trace
     }
 
     /// Notes a name: an id of ours, never what people wrote.
     pub fn text(&mut self, key: &'static str, text: impl Into<String>) {
-        self.facts.push((key, Fact::Text(text.into())));
+        self.0.facts.push((key, Fact::Text(text.into())));
     }
 
     /// Notes a number.
     pub fn number(&mut self, key: &'static str, number: u64) {
         let number = i64::try_from(number).unwrap_or(i64::MAX);
-        self.facts.push((key, Fact::Number(number)));
+        self.0.facts.push((key, Fact::Number(number)));
     }
 
     /// Notes that it failed.
     pub fn fail(&mut self, why: &'static str) {
-        self.failed = Some(why);
+        self.0.failed = Some(why);
     }
 }
 
-impl Drop for OpenSpan {
+impl Drop for Open {
     fn drop(&mut self) {
         let shared = &self.shared;
         let span = Span {
