@@ -154,6 +154,7 @@ impl Conn {
             down,
             read: Read::default(),
             client: Client::Awaited,
+            sending: None,
         })
     }
 

@@ -4,10 +4,11 @@
 //! Not here: carrying grants (`conn`, `serve`).
 
 use std::collections::VecDeque;
+use std::task::Context;
 
+use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use pb::raft::v1::ForwardWindow;
-use tokio::sync::Notify;
 
 /// What this node takes of each stream ahead of its reader, both as an owner and as an edge. Messages: a
 /// client that keeps 256 on the way, which is what the owner's own mailbox holds; with a round trip of
@@ -35,7 +36,7 @@ pub(super) struct Credit {
     messages_max: usize,
     bytes_max: usize,
     state: Mutex<State>,
-    changed: Notify,
+    changed: AtomicWaker,
 }
 
 #[derive(Default)]
@@ -54,7 +55,7 @@ impl Credit {
             messages_max: usize::try_from(window.messages.max(1)).unwrap_or(usize::MAX),
             bytes_max: usize::try_from(window.bytes).unwrap_or(usize::MAX),
             state: Mutex::default(),
-            changed: Notify::new(),
+            changed: AtomicWaker::new(),
         }
     }
 
@@ -95,20 +96,22 @@ impl Credit {
         }
         drop(state);
         if !had_room {
-            self.changed.notify_one();
+            self.changed.wake();
         }
     }
 
     /// No further message may be sent.
     pub(super) fn close(&self) {
         self.state.lock().closed = true;
-        self.changed.notify_one();
+        self.changed.wake();
     }
 
-    /// Resolves after room was made or the credit was closed; at times for nothing, so look again. For one
-    /// waiting task.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
+    /// Whether a further message may be sent now; the task is woken when room is made or the credit closed.
+    /// For one task.
+    pub(super) fn watch(&self, context: &mut Context<'_>) -> Room {
+        // Before the look: a change between the two is not missed.
+        self.changed.register(context.waker());
+        self.room()
     }
 }
 
@@ -135,6 +138,10 @@ impl Read {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
     use super::*;
 
     fn credit(messages: u32, bytes: u32) -> Credit {
@@ -186,11 +193,16 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_goes_on_with_a_grant_and_ends_with_the_stream() {
         let credit = credit(1, 100);
+        let room = poll_fn(|context| match credit.watch(context) {
+            Room::None => Poll::Pending,
+            room => Poll::Ready(room),
+        });
+        let mut room = pin!(room);
         credit.spend(1);
-        let ((), ()) = tokio::join!(credit.changed(), async { credit.grant(1) });
-        assert_eq!(credit.room(), Room::Some);
+        let (waited, ()) = tokio::join!(room.as_mut(), async { credit.grant(1) });
+        assert_eq!(waited, Room::Some);
         credit.spend(1);
-        let ((), ()) = tokio::join!(credit.changed(), async { credit.close() });
-        assert_eq!(credit.room(), Room::Closed);
+        let (waited, ()) = tokio::join!(room.as_mut(), async { credit.close() });
+        assert_eq!(waited, Room::Closed);
     }
 }

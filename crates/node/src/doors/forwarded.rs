@@ -3,12 +3,16 @@
 //! room; the owner learns how the client's side ended and whose fault it was, however it ended.
 //! Not here: the connection (`conn`), the owner's end (`session`).
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use futures::{Stream, StreamExt};
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt};
 use pb::raft::v1::{ForwardRequest, forward_request};
 use ports::{Opened, StreamDown, StreamUp, Ups};
 use runtime::mailbox;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::conn::Conn;
 use super::credit::{Credit, Read, Room};
@@ -23,6 +27,8 @@ pub(super) struct Forwarded {
     /// What was read of it and not granted yet.
     pub(super) read: Read,
     pub(super) client: Client,
+    /// A message for which the connection has no room yet.
+    pub(super) sending: Option<BoxFuture<'static, ()>>,
 }
 
 /// The client's side of it.
@@ -35,41 +41,13 @@ pub(super) enum Client {
     Over,
 }
 
-/// What happens next.
-enum Moved {
-    Down(Option<StreamDown>),
-    Up(Option<StreamUp>),
-    /// Look again.
-    Again,
-}
-
 impl Forwarded {
     /// The stream for whoever pulls.
-    pub(super) fn opened(self) -> Opened {
-        Opened::new(move |ups| Box::pin(self.joined(ups)))
-    }
-
-    fn joined(mut self, ups: Ups) -> impl Stream<Item = StreamDown> + Send {
-        self.client = Client::On(ups);
-        futures::stream::unfold(self, |mut stream| async move {
-            let message = stream.next().await?;
-            Some((message, stream))
+    pub(super) fn opened(mut self) -> Opened {
+        Opened::new(move |ups| {
+            self.client = Client::On(ups);
+            Box::pin(self)
         })
-    }
-
-    async fn next(&mut self) -> Option<StreamDown> {
-        loop {
-            match self.moved().await {
-                Moved::Down(message) => {
-                    self.note_read(message.as_ref());
-                    return message;
-                }
-                Moved::Up(Some(StreamUp::Stop { our_fault })) => self.stop(our_fault),
-                Moved::Up(Some(message)) => self.send(message).await,
-                Moved::Up(None) => self.stop(false),
-                Moved::Again => {}
-            }
-        }
     }
 
     fn note_read(&mut self, message: Option<&StreamDown>) {
@@ -81,22 +59,24 @@ impl Forwarded {
         }
     }
 
-    /// What comes first. Without a grant the client is not read.
-    async fn moved(&mut self) -> Moved {
-        let room = match &self.client {
-            Client::On(_) => self.credit.room(),
-            Client::Awaited | Client::Over => Room::Closed,
+    /// The client's next message. Without a grant, or while the connection has no room for the last one, it
+    /// is not read.
+    fn poll_up(&mut self, context: &mut Context<'_>) -> Poll<Option<StreamUp>> {
+        if let Some(sending) = &mut self.sending {
+            ready!(sending.poll_unpin(context));
+            self.sending = None;
+        }
+        let Client::On(ups) = &mut self.client else {
+            return Poll::Pending;
         };
-        tokio::select! {
-            biased;
-            message = self.down.recv() => Moved::Down(message),
-            () = self.credit.changed(), if room == Room::None => Moved::Again,
-            up = self.client.next(), if room == Room::Some => Moved::Up(up),
+        match self.credit.watch(context) {
+            Room::Some => ups.poll_next_unpin(context),
+            Room::None | Room::Closed => Poll::Pending,
         }
     }
 
     /// Sends a message as the connection has room.
-    async fn send(&mut self, message: StreamUp) {
+    fn send(&mut self, message: StreamUp) {
         self.credit.spend(message.weight());
         let Some(up) = message.into_forward() else {
             return;
@@ -106,7 +86,13 @@ impl Forwarded {
             frame: Some(forward_request::Frame::Up(up)),
         };
         // A connection that is gone ends the way down as well.
-        let _ = self.conn.out.send(frame).await;
+        if let Err(TrySendError::Full(frame)) = self.conn.out.try_send(frame) {
+            let out = self.conn.out.clone();
+            let sending = async move {
+                let _ = out.send(frame).await;
+            };
+            self.sending = Some(sending.boxed());
+        }
     }
 
     fn stop(&mut self, our_fault: bool) {
@@ -117,12 +103,22 @@ impl Forwarded {
     }
 }
 
-impl Client {
-    /// The next message; pending where none can come.
-    async fn next(&mut self) -> Option<StreamUp> {
-        match self {
-            Self::On(ups) => ups.next().await,
-            Self::Awaited | Self::Over => std::future::pending().await,
+/// What comes down goes first. In one turn no more goes up than the owner has granted.
+impl Stream for Forwarded {
+    type Item = StreamDown;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamDown>> {
+        let this = self.get_mut();
+        loop {
+            if let Poll::Ready(message) = this.down.poll_next_unpin(context) {
+                this.note_read(message.as_ref());
+                return Poll::Ready(message);
+            }
+            match ready!(this.poll_up(context)) {
+                Some(StreamUp::Stop { our_fault }) => this.stop(our_fault),
+                Some(message) => this.send(message),
+                None => this.stop(false),
+            }
         }
     }
 }

@@ -4,12 +4,14 @@
 //! Not here: who connects (`serve`), how much (`credit`), what a stream does (`api::owner`).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::{poll_fn, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use domain::ids::NodeId;
-use futures::StreamExt;
+use futures::future::Either;
+use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use pb::api::v1::Refusal;
 use pb::raft::v1::{
@@ -18,6 +20,7 @@ use pb::raft::v1::{
 };
 use ports::{ClientSide, Downs, Opened, StreamDown, StreamUp};
 use runtime::{Lane, mailbox};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc};
 use tonic::Streaming;
 
@@ -274,14 +277,16 @@ impl Session {
             telling: self.telling.clone(),
             lane: self.forwards.doors.shared.env.edge.clone(),
         };
+        // Boxed: the task keeps the room that its first part took, for as long as the stream is on.
+        let opening = async move { doors.open_here(edge, first).await }.boxed();
         let serving = async move {
-            let last = match doors.open_here(edge, first).await {
+            let last = match opening.await {
                 Ok(opened) => served.serve(opened).await,
                 Err(refusal) => refusal,
             };
             served.streams.lock().remove(&served.call);
             // An edge that is gone needs no last word.
-            let _ = served.out.send(failed(served.call, last)).await;
+            served.say(failed(served.call, last)).await;
         };
         self.spawn("forwarded stream", serving);
         None
@@ -387,7 +392,7 @@ impl Served {
                     let frame = forward_response::Frame::Down(ForwardDown {
                         response: Some(*message),
                     });
-                    if self.out.send(response(self.call, frame)).await.is_err() {
+                    if !self.say(response(self.call, frame)).await {
                         return self.end(downs).await;
                     }
                 }
@@ -421,24 +426,31 @@ impl Served {
         true
     }
 
-    /// The owner's next message, once the edge has room for it; `None` when nobody reads any more.
-    async fn next(&self, downs: &mut Downs) -> Option<Option<StreamDown>> {
-        loop {
-            match self.credit.room() {
-                Room::Closed => return None,
-                Room::None => self.credit.changed().await,
-                Room::Some => {
-                    let message = tokio::select! { biased;
-                        message = downs.next() => message,
-                        () = self.credit.changed() => continue,
-                    };
-                    if let Some(message @ StreamDown::Message(_)) = &message {
-                        self.credit.spend(message.weight());
-                    }
-                    return Some(message);
-                }
+    /// Gives a frame to the connection as that has room; `false` when it is gone. A frame is held only while
+    /// it waits, and a stream that says nothing keeps no room for one.
+    fn say(&self, frame: ForwardResponse) -> impl Future<Output = bool> {
+        match self.out.try_send(frame) {
+            Ok(()) => Either::Left(ready(true)),
+            Err(TrySendError::Closed(_)) => Either::Left(ready(false)),
+            Err(TrySendError::Full(frame)) => {
+                let sending = async move { self.out.send(frame).await.is_ok() };
+                Either::Right(sending.boxed())
             }
         }
+    }
+
+    /// The owner's next message, once the edge has room for it; `None` when nobody reads any more.
+    async fn next(&self, downs: &mut Downs) -> Option<Option<StreamDown>> {
+        let pulled = poll_fn(|context| match self.credit.watch(context) {
+            Room::Closed => Poll::Ready(None),
+            Room::None => Poll::Pending,
+            Room::Some => downs.poll_next_unpin(context).map(Some),
+        });
+        let message = pulled.await?;
+        if let Some(message @ StreamDown::Message(_)) = &message {
+            self.credit.spend(message.weight());
+        }
+        Some(message)
     }
 }
 

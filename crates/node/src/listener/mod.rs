@@ -465,7 +465,7 @@ async fn serve_http2(connection: Prefaced, shared: &Arc<Shared>, served: Served)
         .keep_alive_timeout(bounds.keepalive_wait)
         .max_send_buf_size(SEND_BUFFER_BYTES);
     let answering = Answering::new(served.routes, served.calls, bounds);
-    let service = service_fn(move |request| answering.clone().answer(request));
+    let service = service_fn(move |request| answering.clone().answering(request));
     drive!(
         builder.serve_connection(TokioIo::new(connection), service),
         shared
@@ -480,7 +480,7 @@ async fn serve_http1(connection: Prefaced, shared: &Arc<Shared>, served: Served)
         .header_read_timeout(bounds.handshake_wait)
         .max_buf_size(64 * 1024);
     let answering = Answering::new(served.routes, served.calls, bounds);
-    let service = service_fn(move |request| answering.clone().answer(request));
+    let service = service_fn(move |request| answering.clone().answering(request));
     drive!(
         builder.serve_connection(TokioIo::new(connection), service),
         shared
@@ -494,6 +494,9 @@ async fn age(shared: &Shared) {
         None => std::future::pending().await,
     }
 }
+
+/// What a call is answered with.
+type Answered = Result<Response<Body>, Infallible>;
 
 /// What one connection's calls are answered with.
 #[derive(Clone)]
@@ -516,12 +519,14 @@ impl Answering {
         }
     }
 
+    /// One call. Boxed: the task of a stream keeps the room that its answer took, for as long as it is on.
+    fn answering(self, request: Request<Incoming>) -> BoxFuture<'static, Answered> {
+        self.answer(request).boxed()
+    }
+
     /// One call, unless its connection has too many under way. Whoever sends half a request holds nothing
     /// for long.
-    async fn answer(
-        mut self,
-        mut request: Request<Incoming>,
-    ) -> Result<Response<Body>, Infallible> {
+    async fn answer(mut self, mut request: Request<Incoming>) -> Answered {
         let Ok(_permit) = self.calls.try_acquire() else {
             let refused = api::errors::exhausted("calls of this connection", self.limit);
             let status = api::errors::status(refused);
