@@ -8,7 +8,6 @@ use domain::cell::command::Entry;
 use domain::cell::version::CHAIN_SINCE;
 use domain::cell::{Applied, Cell};
 use domain::ids::LogIndex;
-use prost::Message;
 
 use super::event;
 
@@ -41,9 +40,9 @@ impl Applier {
         self.bytes.clear();
         self.bytes.extend_from_slice(&before.0);
         self.bytes.extend_from_slice(&index.0.to_le_bytes());
-        self.lay(&event::reply(&applied.reply));
+        self.lay(|bytes| event::lay_reply(&applied.reply, bytes));
         for happened in &applied.events {
-            self.lay(&event::event(happened));
+            self.lay(|bytes| event::lay_event(happened, bytes));
         }
         let chain = cut(&self.bytes);
         if self.bytes.capacity() > KEPT_BYTES {
@@ -52,13 +51,11 @@ impl Applier {
         chain
     }
 
-    /// Adds a message behind its length, so that no two lists of events have the same bytes.
-    fn lay(&mut self, message: &impl Message) {
+    /// Adds what `lay` writes behind its length, so that no two lists of events have the same bytes.
+    fn lay(&mut self, lay: impl FnOnce(&mut Vec<u8>)) {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
-        message
-            .encode(&mut self.bytes)
-            .expect("a Vec grows as needed");
+        lay(&mut self.bytes);
         let length = (self.bytes.len() - at - 4) as u32;
         self.bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
     }
