@@ -8,6 +8,7 @@ use std::sync::Arc;
 use domain::cell::Cell;
 use domain::cell::agent::Agent;
 use domain::cell::command::{Command, LeaseState};
+use domain::cell::conversation::Conversation;
 use domain::cell::event::Event;
 use domain::cell::transcript::Item;
 use domain::ids::{AgentId, CellTime, ConversationId, Sequence, Session, SiteId};
@@ -100,12 +101,14 @@ pub(crate) fn believed_here(cell: &Cell, id: ConversationId) -> Option<bool> {
     (!found.phase.is_over()).then(|| found.believed_here())
 }
 
-/// The items after a cursor and where the conversation stands.
-pub(crate) fn items_after(cell: &Cell, id: ConversationId, cursor: Sequence) -> Option<Unread> {
-    cell.conversation(id).map(|found| Unread {
-        items: found.items_after(cursor, usize::MAX).to_vec(),
+/// The items after a cursor and where the conversation stands. Takes a record, not the cell: a long
+/// transcript is read while the cell goes on.
+pub(crate) fn items_after(found: &Conversation, cursor: Sequence) -> Unread {
+    let items = found.items_after(cursor, usize::MAX);
+    Unread {
+        items: items.map(Arc::new).collect(),
         last: found.last_sequence(),
-    })
+    }
 }
 
 /// The agent who owns a conversation, on hold and wrap-up included.

@@ -98,7 +98,7 @@ impl Attachment {
         left.check_cursor(cursor)?;
         let (sender, events) = mailbox::bounded("attached", 1);
         Ok(Self {
-            backlog: left.items_after(cursor, usize::MAX).to_vec(),
+            backlog: left.items_after(cursor, usize::MAX).map(Arc::new).collect(),
             events,
             left: Some(left),
             held: Held::Open { _sender: sender },

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use domain::cell::Cell;
 use domain::cell::command::{Accept, Actor, Command, Entry, Instance, Intent, LogIn, Open, Send};
 use domain::cell::conversation::{Conversation, Phase};
+use domain::cell::items::Items;
 use domain::cell::reply::Done;
 use domain::cell::requests::Remembered;
-use domain::cell::transcript::Item;
 use domain::ids::*;
 use domain::plan::*;
 
@@ -25,6 +25,9 @@ const CONVERSATIONS: u64 = 100_000;
 const MESSAGES: u64 = 10;
 const MESSAGE_BYTES: usize = 100;
 const AGENTS: u64 = 100;
+/// Times of a cell that has run for a month: a large number takes more room than a small one.
+const CELL_AGE_MS: u64 = 30 * 86_400_000;
+const WALL_MS: u64 = 1_790_000_000_000;
 
 /// Counts bytes that are asked for, and those that the common allocator takes for them: 8 for itself,
 /// rounded up to 16.
@@ -139,8 +142,8 @@ impl Log {
     fn apply(&mut self, command: Command) -> Done {
         self.index += 1;
         let entry = Entry {
-            at: CellTime(self.index),
-            wall_ms: self.index,
+            at: CellTime(CELL_AGE_MS + self.index),
+            wall_ms: WALL_MS + self.index,
             command,
         };
         let applied = self.cell.apply(LogIndex(self.index), &entry);
@@ -178,7 +181,7 @@ impl Log {
             boost_ms: 0,
             bot_first: false,
             body: Some(body()),
-            sent_ms: 1,
+            sent_ms: WALL_MS + self.index,
             instance: Some(instance(customer, 1)),
             previous: None,
         }));
@@ -198,7 +201,7 @@ impl Log {
                 request_id: request(self.index + 1),
                 author,
                 body: body(),
-                sent_ms: 1,
+                sent_ms: WALL_MS + self.index,
                 instance: (n % 2 == 0).then(|| instance(customer, n + 1)),
             }));
         }
@@ -281,9 +284,9 @@ fn main() {
         each(now.0 - began.0, MESSAGES - 1)
     );
     println!(
-        "sizes: record {}, item {}, remembered request {}",
+        "sizes: record {} (of it the transcript {}), remembered request {}",
         size_of::<Conversation>(),
-        size_of::<Item>(),
+        size_of::<Items>(),
         size_of::<Remembered>()
     );
     std::hint::black_box(&log);

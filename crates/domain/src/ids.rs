@@ -87,6 +87,24 @@ shown!(
     DeviceId, NodeName,
 );
 
+/// Names that a packed transcript keeps in its table of texts.
+macro_rules! kept {
+    ($($name:ident),* $(,)?) => {
+        $(impl $name {
+            pub(crate) fn text(&self) -> &Arc<str> {
+                &self.0
+            }
+
+            /// The name of which this was the text.
+            pub(crate) fn of_text(text: Arc<str>) -> Self {
+                Self(text)
+            }
+        })*
+    };
+}
+
+kept!(QueueId, AgentId, StaffId, DeviceId);
+
 /// A customer's key names a person, often by number or address: it never reaches a log line.
 impl fmt::Debug for CustomerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

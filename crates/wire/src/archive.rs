@@ -31,7 +31,5 @@ pub fn decode(bytes: &[u8]) -> Result<Conversation, WireError> {
     let stored = pb::ArchivedConversation::decode(bytes)?;
     check_format(stored.format, ARCHIVE_FORMAT)?;
     let found = need(stored.conversation.as_ref(), "conversation")?;
-    let mut found = conversation_from_wire::conversation(found)?;
-    found.rebuild_known();
-    Ok(found)
+    conversation_from_wire::conversation(found)
 }

@@ -63,7 +63,11 @@ fn changes(state: &State, found: &Conversation) -> Vec<api::Item> {
         .filter(|item| item.message().is_none())
         .take(limits::CHANGES_EXPLAINED_MAX);
     let mut shown: Vec<api::Item> = changes
-        .map(|one| item(one, &mut speakers, |agent| agent_display_name(state, agent)))
+        .map(|one| {
+            item(&one, &mut speakers, |agent| {
+                agent_display_name(state, agent)
+            })
+        })
         .collect();
     shown.reverse();
     shown

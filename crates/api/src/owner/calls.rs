@@ -221,14 +221,14 @@ impl CellOwner {
         let mut speakers = Speakers::of(&found);
         let conversation = self.summary(&found);
         let mut bytes = 0;
-        let page = items.iter().take_while(|item| {
+        let page = items.take_while(|item| {
             let fits = bytes < limits::TRANSCRIPT_PAGE_BYTES;
             bytes += item.message().map_or(0, |message| message.body.bytes.len());
             fits
         });
         let shown: Vec<Item> = page
             .map(|item| {
-                convert::item(item, &mut speakers, |agent| {
+                convert::item(&item, &mut speakers, |agent| {
                     display_name(&self.handle, agent)
                 })
             })

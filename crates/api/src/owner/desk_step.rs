@@ -224,7 +224,7 @@ impl DeskStep {
         let items = conversation
             .items
             .iter()
-            .map(|item| convert::item(item, &mut speakers, name))
+            .map(|item| convert::item(&item, &mut speakers, name))
             .collect();
         let notes = conversation
             .remarks
@@ -254,7 +254,7 @@ impl DeskStep {
         let name = |agent: &AgentId| convert::agent_display_name(state, agent);
         let new_items = conversation.items_after(domain::ids::Sequence(shown.items), usize::MAX);
         for item in new_items {
-            let item = convert::item(item, &mut shown.speakers, name);
+            let item = convert::item(&item, &mut shown.speakers, name);
             shown.items = item.sequence;
             said.push(Response::Item(WorkItem {
                 conversation_id: id.to_string(),

@@ -351,11 +351,11 @@ impl ConversationActor {
             return;
         }
         let id = self.id;
-        let read = self
+        let found = self
             .core
             .view
-            .with(|cell, _| concern::items_after(cell, id, cursor));
-        let Some(read) = read else {
+            .with(|cell, _| cell.conversation(id).cloned());
+        let Some(read) = found.map(|found| concern::items_after(&found, cursor)) else {
             let _ = answer.send(Err(
                 Refusal::ConversationNotFound { conversation: id }.into()
             ));
@@ -451,10 +451,11 @@ impl ConversationActor {
             return;
         };
         let id = self.id;
-        let read = self
+        let found = self
             .core
             .view
-            .with(|cell, _| concern::items_after(cell, id, from));
+            .with(|cell, _| cell.conversation(id).cloned());
+        let read = found.map(|found| concern::items_after(&found, from));
         for item in read.iter().flat_map(|read| &read.items) {
             self.streams.item(item);
         }

@@ -133,8 +133,9 @@ impl Leaving {
         let Phase::Closed(closed) = &conversation.phase else {
             return None;
         };
-        let texts = conversation.items.iter().filter_map(|item| item.message());
-        let text_bytes: u64 = texts.map(|message| message.body.bytes.len() as u64).sum();
+        let remarks = conversation.remarks.iter();
+        let remark_bytes: u64 = remarks.map(|remark| remark.body.bytes.len() as u64).sum();
+        let text_bytes = conversation.message_bytes.saturating_sub(remark_bytes);
         Some(Self {
             ended_at: closed.at,
             soon: closed.how != Ending::Continued,

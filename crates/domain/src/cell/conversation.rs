@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use super::known::KnownMessages;
+use super::items::{self, Items};
 use super::receipts::Receipt;
 use super::refusal::Refusal;
 use super::requests::Remembered;
-use super::transcript::{Author, HoldReason, Item, Message, RemarkItem};
+use super::transcript::{Author, HoldReason, Item, RemarkItem};
 use crate::ids::{
     AccountId, AgentId, CellTime, ChannelId, ConversationId, CustomerKey, LanguageId, LogIndex,
     OfferId, OwnerEpoch, PlanVersion, QueueId, RequestId, Sequence, Session, SiteId, TenantId,
@@ -94,7 +94,7 @@ pub struct Conversation {
     /// Agents who declined it and are not asked again for a while.
     pub passed_over: Vec<PassedOver>,
     /// The transcript; the item with sequence n is at n - 1.
-    pub items: Vec<Arc<Item>>,
+    pub items: Items,
     /// Remarks, never shown to the customer; the one with number n is at n - 1.
     pub remarks: Vec<Arc<RemarkItem>>,
     /// How many of the items are messages.
@@ -109,9 +109,6 @@ pub struct Conversation {
     pub rating: Option<Box<Rating>>,
     /// The time under which it stands in the deadline index: never later than its first due timer.
     pub deadline: Option<CellTime>,
-    /// Derived: which messages the items are. Not stored: leave it empty when making a part, it is
-    /// rebuilt at load.
-    pub known: KnownMessages,
 }
 
 /// Where a conversation stands.
@@ -355,21 +352,17 @@ impl Conversation {
     }
 
     /// Items after a cursor, at most `limit`.
-    pub fn items_after(&self, cursor: Sequence, limit: usize) -> &[Arc<Item>] {
-        let from = usize::try_from(cursor.0)
-            .unwrap_or(usize::MAX)
-            .min(self.items.len());
-        let to = from.saturating_add(limit).min(self.items.len());
-        &self.items[from..to]
+    pub fn items_after(&self, cursor: Sequence, limit: usize) -> std::iter::Take<items::Iter<'_>> {
+        let from = usize::try_from(cursor.0).unwrap_or(usize::MAX);
+        self.items.after(from).take(limit)
     }
 
     /// The item that a message id of this author made.
-    pub fn find_message(&self, id: &RequestId, author: &Author) -> Option<(&Item, &Message)> {
-        let places = self.known.places(id.tag());
-        let mut items = places.filter_map(|place| self.items.get(place));
-        items.find_map(|item| {
-            let message = item.message()?;
-            (message.id == *id && message.author == *author).then_some((&**item, message))
+    pub fn find_message(&self, id: &RequestId, author: &Author) -> Option<Item> {
+        let mut items = self.items.messages_with(id);
+        items.find(|item| {
+            item.message()
+                .is_some_and(|message| message.author == *author)
         })
     }
 
@@ -380,15 +373,13 @@ impl Conversation {
 
     /// The customer's last act that the transcript tells of: the opening or a message.
     pub fn customer_acted_at(&self) -> CellTime {
-        let wrote = self.items.iter().rev().find(|item| {
+        let mut newest_first = self.items.iter().rev();
+        let wrote = newest_first.find(|item| {
             item.message()
                 .is_some_and(|message| message.author == Author::Customer)
         });
-        let began = self.items.first().map(|item| item.at);
-        wrote
-            .map(|item| item.at)
-            .or(began)
-            .map_or(self.created_at, |at| at.max(self.created_at))
+        let acted = wrote.or_else(|| self.items.first()).map(|item| item.at);
+        acted.map_or(self.created_at, |at| at.max(self.created_at))
     }
 
     /// The constant key of its place: lower is earlier.
@@ -415,14 +406,5 @@ impl Conversation {
     /// Whether it waits in a line and may be offered.
     pub fn is_waiting(&self) -> bool {
         matches!(self.phase, Phase::Queued(_)) && self.quarantined.is_none()
-    }
-
-    /// Fills what is derived from the stored fields: before that no message of it is known again.
-    pub fn rebuild_known(&mut self) {
-        self.known = self
-            .items
-            .iter()
-            .map(|item| item.message().map_or(0, |m| m.id.tag()))
-            .collect();
     }
 }

@@ -392,7 +392,7 @@ impl<'a> Draft<'a> {
             display_name: conversation.display_name.clone(),
             account: conversation.account.clone(),
             waited_ms,
-            preview: conversation.items.last().cloned(),
+            preview: conversation.items.last().map(Arc::new),
             receipt,
         })));
         let prefer = if let Phase::Queued(waiting) = &conversation.phase {

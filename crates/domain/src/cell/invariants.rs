@@ -20,7 +20,7 @@ use super::deadlines::first_due;
 use super::derived::{Gauges, LineKey};
 use super::requests::{REQUESTS_MAX, Side};
 use super::state::{PLANS_MAX, State};
-use super::transcript::Author;
+use super::transcript::{Author, Item};
 use crate::ids::{AgentId, CellTime, ConversationId, LogIndex, OfferId, QueueId, SiteId};
 use plain::Work;
 
@@ -183,7 +183,7 @@ pub fn check_step(before: &State, after: &State) -> Result<(), Violation> {
         if new.owner_epoch < old.owner_epoch {
             return ran_back(format!("owner epoch of {}", old.id));
         }
-        if new.items.len() < old.items.len() || new.items[..old.items.len()] != old.items[..] {
+        if !new.items.begin_with(&old.items) {
             return ran_back(format!("transcript of {}", old.id));
         }
         if old.is_waiting() && new.is_waiting() && old.queue == new.queue && new.rank() > old.rank()
@@ -270,7 +270,8 @@ fn check_transcript(conversation: &Conversation) -> Result<(), Violation> {
         .iter()
         .zip(1_u64..)
         .all(|(remark, n)| remark.number == n);
-    let messages = conversation.items.iter().filter_map(|item| item.message());
+    let items: Vec<Item> = conversation.items.iter().collect();
+    let messages = items.iter().filter_map(|item| item.message());
     let (count, bytes) = messages.fold((0, 0), |(n, bytes), message| {
         (n + 1, bytes + message.body.bytes.len() as u64)
     });
@@ -279,7 +280,7 @@ fn check_transcript(conversation: &Conversation) -> Result<(), Violation> {
         .iter()
         .map(|remark| remark.body.bytes.len() as u64)
         .sum();
-    let stored = conversation.items.iter().filter_map(|item| item.message());
+    let stored = items.iter().filter_map(|item| item.message());
     let mut ids: Vec<_> = stored
         .map(|message| (&message.id, writer(&message.author)))
         .collect();
@@ -289,8 +290,7 @@ fn check_transcript(conversation: &Conversation) -> Result<(), Violation> {
         let rule = Rule::AnsweredOnce;
         return Err(Violation::Broken { rule, what });
     }
-    let tags = conversation
-        .items
+    let tags = items
         .iter()
         .map(|item| item.message().map_or(0, |message| message.id.tag()));
     let adds_up = conversation.messages == count && conversation.message_bytes == bytes + noted;
@@ -298,7 +298,7 @@ fn check_transcript(conversation: &Conversation) -> Result<(), Violation> {
     if gapless
         && remarks
         && adds_up
-        && tags.eq(conversation.known.tags().iter().copied())
+        && tags.eq(conversation.items.tags().iter().copied())
         && bounded
     {
         return Ok(());

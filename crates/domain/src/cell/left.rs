@@ -75,8 +75,8 @@ impl Conversation {
     pub fn took_part(&self) -> BTreeSet<AgentId> {
         let mut found = BTreeSet::new();
         for item in &self.items {
-            match &item.kind {
-                ItemKind::Joined { agent, .. } => drop(found.insert(agent.clone())),
+            match item.kind {
+                ItemKind::Joined { agent, .. } => drop(found.insert(agent)),
                 ItemKind::Message(message) => found.extend(agent_of(&message.author)),
                 _ => {}
             }

@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod conversation;
 pub mod floor;
 pub mod homes;
+pub mod items;
 pub mod known;
 pub mod meta;
 pub mod receipts;

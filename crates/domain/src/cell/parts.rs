@@ -173,9 +173,6 @@ impl State {
                         found,
                     });
                 }
-                if conversation.known.len() != conversation.items.len() {
-                    Arc::make_mut(&mut conversation).rebuild_known();
-                }
                 self.share(Arc::make_mut(&mut conversation));
                 self.conversations
                     .insert(conversation.id.index, conversation);

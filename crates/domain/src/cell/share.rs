@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::conversation::Conversation;
 use super::state::{CustomerAt, State};
-use super::transcript::{Author, ItemKind};
 use crate::ids::AgentId;
 use crate::plan::FloorPlan;
 
@@ -22,21 +21,12 @@ impl State {
         if let Some(plan) = self.plan_at(conversation.pinned).or_else(|| self.plan()) {
             share_with_plan(conversation, plan);
         }
-        for item in &mut conversation.items {
-            // An item that was just read is nobody else's.
-            if let Some(item) = Arc::get_mut(item)
-                && let ItemKind::Message(message) = &mut item.kind
-                && let Author::Agent(name) = &mut message.author
-            {
-                self.share_agent(name);
-            }
-        }
-    }
-
-    fn share_agent(&self, name: &mut AgentId) {
-        if let Some((known, _)) = self.agents.get_key_value(name) {
-            *name = known.clone();
-        }
+        let agent = |text: &Arc<str>| {
+            let name = AgentId::of_text(text.clone());
+            let (known, _) = self.agents.get_key_value(&name)?;
+            Some(known.text().clone())
+        };
+        conversation.items.share(agent);
     }
 }
 
@@ -63,12 +53,6 @@ fn share_with_plan(conversation: &mut Conversation, plan: &FloorPlan) {
     };
     conversation.queue = known.clone();
     let texts = [&queue.texts.greeting, &queue.texts.nobody_staffed];
-    for item in &mut conversation.items {
-        if let Some(item) = Arc::get_mut(item)
-            && let ItemKind::Notice { text, .. } = &mut item.kind
-            && let Some(known) = texts.into_iter().find(|known| *known == text)
-        {
-            *text = known.clone();
-        }
-    }
+    let notice = |text: &Arc<str>| texts.into_iter().find(|known| *known == text).cloned();
+    conversation.items.share(notice);
 }

@@ -9,7 +9,7 @@ use domain::cell::conversation::{
     Active, Closed, Conversation, Ending, Gone, Held, Offer, OnHold, PassedOver, Phase, Rating,
     Waiting, WrapUp,
 };
-use domain::cell::known::KnownMessages;
+use domain::cell::items::Items;
 use domain::cell::receipts::{Exclusion, Found, Order, Receipt};
 use domain::cell::transcript::{
     Author, HoldReason, Item, ItemKind, Message, NoticeKind, RemarkItem, RequeueReason,
@@ -89,7 +89,6 @@ pub(crate) fn conversation(stored: &pb::Conversation) -> Read<Conversation> {
             })
         }),
         deadline: stored.deadline_ms.map(CellTime),
-        known: KnownMessages::default(),
     })
 }
 
@@ -228,7 +227,7 @@ fn requeue_reason(stored: i32) -> Read<RequeueReason> {
 }
 
 /// Items are found by their place, so a gap would shift all that follow.
-fn items(stored: &[pb::Item]) -> Read<Vec<Arc<Item>>> {
+fn items(stored: &[pb::Item]) -> Read<Items> {
     let gapless = stored
         .iter()
         .zip(1..)
@@ -236,10 +235,7 @@ fn items(stored: &[pb::Item]) -> Read<Vec<Arc<Item>>> {
     if !gapless {
         return Err(not_whole("a transcript has a gap"));
     }
-    stored
-        .iter()
-        .map(|found| item(found).map(Arc::new))
-        .collect()
+    stored.iter().map(item).collect()
 }
 
 fn item(stored: &pb::Item) -> Read<Item> {

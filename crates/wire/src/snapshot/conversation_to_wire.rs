@@ -53,7 +53,7 @@ pub(crate) fn conversation(found: &Conversation) -> pb::Conversation {
         first_response_at_ms: found.first_response_at.map(|at| at.0),
         handled_ms: found.handled_ms,
         passed_over: passed_over.collect(),
-        items: found.items.iter().map(|found| item(found)).collect(),
+        items: found.items.iter().map(|found| item(&found)).collect(),
         remarks: found.remarks.iter().map(|found| remark(found)).collect(),
         messages: found.messages,
         message_bytes: found.message_bytes,

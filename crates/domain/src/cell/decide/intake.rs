@@ -16,7 +16,7 @@ use crate::cell::draft::{Draft, Request, next_epoch};
 use crate::cell::event::{Event, Object, Tally};
 use crate::cell::fingerprint::{Fingerprint, of_open};
 use crate::cell::floor::CustomerRecord;
-use crate::cell::known::KnownMessages;
+use crate::cell::items::Items;
 use crate::cell::left::opened_before;
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::{Done, Opened};
@@ -391,7 +391,7 @@ fn new_conversation(
         first_response_at: None,
         handled_ms: 0,
         passed_over: Vec::new(),
-        items: Vec::new(),
+        items: Items::default(),
         remarks: Vec::new(),
         messages: 0,
         message_bytes: 0,
@@ -399,7 +399,6 @@ fn new_conversation(
         receipts: Vec::new(),
         rating: None,
         deadline: None,
-        known: KnownMessages::default(),
     }
 }
 

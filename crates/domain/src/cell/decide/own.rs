@@ -17,7 +17,7 @@ use crate::cell::fingerprint::Fingerprint;
 use crate::cell::receipts::{Exclusion, Found};
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::{Done, Owned};
-use crate::cell::transcript::{Author, HoldReason, ItemKind};
+use crate::cell::transcript::{Author, HoldReason, Item, ItemKind};
 use crate::plan::WrapUpMode;
 
 pub(super) fn presence(
@@ -246,17 +246,20 @@ pub(super) fn take_up(
 
 /// Whether our side wrote last, in this step or before, so that the customer's silence counts.
 fn awaits_customer(draft: &Draft<'_>, conversation: &Conversation) -> bool {
-    let of_this_step = draft.events.iter().rev().filter_map(|event| match event {
+    let by_us = |item: &Item| Some(item.message()?.author != Author::Customer);
+    let mut of_this_step = draft.events.iter().rev();
+    let last = of_this_step.find_map(|event| match event {
         Event::ItemAdded {
             conversation: id,
             item,
-        } if *id == conversation.id => Some(item),
+        } if *id == conversation.id => by_us(item),
         _ => None,
     });
-    let last = of_this_step
-        .chain(conversation.items.iter().rev())
-        .find_map(|item| item.message());
-    last.is_some_and(|message| message.author != Author::Customer)
+    let before = || {
+        let mut items = conversation.items.iter().rev();
+        items.find_map(|item| by_us(&item))
+    };
+    last.or_else(before).unwrap_or(false)
 }
 
 pub(super) fn finish_wrap_up(draft: &mut Draft<'_>, act: &OwnerAct) -> Result<Done, Refusal> {
@@ -333,14 +336,11 @@ pub(super) fn end_wrap_up(draft: &mut Draft<'_>, conversation: &Conversation) {
 
 /// Who ended it for the customer, as the transcript says.
 fn closed_by(conversation: &Conversation) -> Author {
-    let ends = conversation
-        .items
-        .iter()
-        .rev()
-        .find_map(|item| match &item.kind {
-            ItemKind::Closed { by, .. } => Some(by.clone()),
-            _ => None,
-        });
+    let mut newest_first = conversation.items.iter().rev();
+    let ends = newest_first.find_map(|item| match item.kind {
+        ItemKind::Closed { by, .. } => Some(by),
+        _ => None,
+    });
     ends.unwrap_or(Author::Machine)
 }
 

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::{author_of, check_body, check_sound, check_voice, find, find_last, heal, wrong_state};
-use crate::cell::command::{Actor, Instance, Send};
+use crate::cell::command::{Actor, Send};
 use crate::cell::conversation::{
     Closed, Conversation, Ending, Gone, Held, MESSAGE_BYTES_MAX, Phase, Waiting,
 };
@@ -13,7 +13,7 @@ use crate::cell::defects;
 use crate::cell::draft::{Draft, next_epoch};
 use crate::cell::event::{Event, Tally};
 use crate::cell::floor::OfferOutcome;
-use crate::cell::known::KnownMessages;
+use crate::cell::items::Items;
 use crate::cell::refusal::Refusal;
 use crate::cell::reply::{Done, Sent};
 use crate::cell::state::State;
@@ -50,28 +50,10 @@ pub(super) fn send(draft: &mut Draft<'_>, send: &Send) -> Result<Done, Refusal> 
         author,
         body: send.body.clone(),
         sent_ms: send.sent_ms,
-        instance: instance_of(conversation, send.instance.as_ref()),
+        instance: send.instance.clone().map(Box::new),
     };
     let sent = store(draft, conversation, message);
     Ok(Done::Sent(sent))
-}
-
-/// The client's instance, sharing the device's name with its message before.
-fn instance_of(conversation: &Conversation, given: Option<&Instance>) -> Option<Box<Instance>> {
-    let given = given?;
-    let last = conversation
-        .items
-        .iter()
-        .rev()
-        .take(4)
-        .filter_map(|item| item.message()?.instance.as_ref());
-    let same = last
-        .map(|have| &have.device)
-        .find(|device| **device == given.device);
-    Some(Box::new(Instance {
-        device: same.unwrap_or(&given.device).clone(),
-        counter: given.counter,
-    }))
 }
 
 /// The first answer to a message with this id, here, where it goes on, or where it came from.
@@ -112,10 +94,10 @@ pub(crate) fn recall_message(
     author: &Author,
     body: &Body,
 ) -> Result<Option<Sent>, Refusal> {
-    let Some((item, message)) = conversation.find_message(id, author) else {
+    let Some(item) = conversation.find_message(id, author) else {
         return Ok(None);
     };
-    if message.body != *body {
+    if item.message().is_some_and(|message| message.body != *body) {
         return Err(Refusal::RequestIdReused {
             request_id: id.clone(),
         });
@@ -234,9 +216,8 @@ fn go_on(draft: &mut Draft<'_>, conversation: &Conversation) -> Conversation {
         continued_to: None,
         owner_epoch: epoch,
         phase: carried_on(&conversation.phase),
-        items: Vec::new(),
+        items: Items::default(),
         remarks: Vec::new(),
-        known: KnownMessages::default(),
         messages: 0,
         message_bytes: 0,
         rating: None,

@@ -74,14 +74,11 @@ impl State {
         let Some(record) = self.conversations.get_mut(&id.index) else {
             return;
         };
-        grow_slowly(&mut record.items);
-        record.items.push(item.clone());
+        record.items.push(item);
         let Some(message) = item.message() else {
-            record.known.push(0);
             return;
         };
         defects::trip(defects::Spot::Evolve, &message.body.bytes);
-        record.known.push(message.id.tag());
         record.messages += 1;
         record.message_bytes += message.body.bytes.len() as u64;
         if matches!(message.author, Author::Agent(_)) && record.first_response_at.is_none() {
@@ -125,8 +122,7 @@ impl State {
             }
             if let Phase::Closed(_) = phase {
                 record.passed_over = Vec::new();
-                record.items.shrink_to_fit();
-                record.known.shrink();
+                record.items.shrink();
             }
         });
     }
@@ -303,15 +299,6 @@ impl State {
         for id in conversations {
             self.change(id.index, |record| record.classed_by = plan);
         }
-    }
-}
-
-/// Makes room for one more: four at a time while there are few, because most transcripts are short
-/// and doubling would leave half of each empty.
-fn grow_slowly<T>(list: &mut Vec<T>) {
-    const FEW: usize = 16;
-    if list.len() == list.capacity() && list.len() < FEW {
-        list.reserve_exact(4);
     }
 }
 

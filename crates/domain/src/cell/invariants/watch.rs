@@ -350,8 +350,8 @@ impl Watch {
             let what = format!("{id} has another owner in epoch {}", is.owner_epoch);
             return Err(broken(Rule::OneOwnerPerEpoch, what));
         }
-        let news = is.items.iter().zip(1_u64..).skip(was.items);
-        let gapless = news.clone().all(|(item, n)| item.sequence.0 == n);
+        let mut news = is.items.after(was.items).zip(was.items as u64 + 1..);
+        let gapless = news.all(|(item, n)| item.sequence.0 == n);
         if is.items.len() < was.items || !gapless {
             return Err(Violation::Transcript { conversation: id });
         }

@@ -187,12 +187,12 @@ fn the_reasons_of_a_close_and_of_a_decline_are_kept() {
         wrap_up: false,
     };
     floor.ask(Command::Close(close)).unwrap();
-    let items = &floor.conversation(active).items;
-    let reason = items.iter().find_map(|item| match &item.kind {
-        ItemKind::Closed { reason, .. } => reason.as_deref(),
+    let mut items = floor.conversation(active).items.iter();
+    let reason = items.find_map(|item| match item.kind {
+        ItemKind::Closed { reason, .. } => reason,
         _ => None,
     });
-    assert_eq!(reason, Some("solved"));
+    assert_eq!(reason.as_deref(), Some("solved"));
 }
 
 #[test]
@@ -284,13 +284,13 @@ fn a_cell_that_was_read_shares_names_and_greetings_as_the_one_that_was_written()
             let mut own = Conversation::clone(&found);
             own.queue = QueueId::new(own.queue.as_str()).unwrap();
             own.customer = CustomerKey::new(own.customer.as_str()).unwrap();
-            for item in &mut own.items {
-                let mut copy = (**item).clone();
-                if let ItemKind::Notice { text, .. } = &mut copy.kind {
+            let items = found.items.iter().map(|mut item| {
+                if let ItemKind::Notice { text, .. } = &mut item.kind {
                     *text = Arc::from(&**text);
                 }
-                *item = Arc::new(copy);
-            }
+                item
+            });
+            own.items = items.collect();
             Part::Conversation(Arc::new(own))
         }
         other => other,

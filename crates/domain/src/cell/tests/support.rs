@@ -536,13 +536,10 @@ impl Floor {
     }
 
     pub fn texts(&self, id: ConversationId) -> Vec<String> {
-        let messages = self
-            .conversation(id)
-            .items
-            .iter()
-            .filter_map(|item| item.message());
-        messages
-            .map(|message| String::from_utf8(message.body.bytes.to_vec()).unwrap())
+        let items = self.conversation(id).items.iter();
+        let bodies = items.filter_map(|item| Some(item.message()?.body.clone()));
+        bodies
+            .map(|body| String::from_utf8(body.bytes.to_vec()).unwrap())
             .collect()
     }
 
