@@ -137,11 +137,11 @@ impl Client {
 }
 
 /// An owner that leads, or knows who does.
-struct Fake {
+pub(super) struct Fake {
     env: Env,
     leads: bool,
     hint: Option<u64>,
-    asked: AtomicUsize,
+    pub(super) asked: AtomicUsize,
     /// The edges that calls and streams came through.
     edges: Mutex<Vec<u64>>,
     /// Messages that it takes of one stream.
@@ -234,7 +234,7 @@ impl Bench {
         }
     }
 
-    fn owner(&self, leads: bool, hint: Option<u64>) -> Arc<Fake> {
+    pub(super) fn owner(&self, leads: bool, hint: Option<u64>) -> Arc<Fake> {
         Arc::new(Fake {
             env: self.env.clone(),
             leads,
@@ -246,7 +246,7 @@ impl Bench {
     }
 
     /// A node of `cluster` that listens; with an owner it holds a replica that knows no leader.
-    async fn node(&mut self, id: u64, cluster: &str, owner: Option<Arc<Fake>>) -> Doors {
+    pub(super) async fn node(&mut self, id: u64, cluster: &str, owner: Option<Arc<Fake>>) -> Doors {
         let owner = owner.map(|owner| (owner.leads, owner as Arc<dyn Door>));
         self.node_with(id, cluster, owner).await
     }
@@ -316,7 +316,7 @@ impl Bench {
     }
 }
 
-fn mark() -> ForwardCall {
+pub(super) fn mark() -> ForwardCall {
     call(forward_call::Request::Mark(MarkRequest::default()))
 }
 

@@ -17,6 +17,8 @@ mod session;
 mod doors_test;
 #[cfg(test)]
 mod hop_test;
+#[cfg(test)]
+mod members_test;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -396,8 +398,17 @@ impl Doors {
 
     /// Waits for news about the leader of `group`, or a short pause. `false` when the deadline
     /// leaves no time for another attempt.
-    async fn again(&self, group: u32, refusal: &Refusal, tries: &mut Tries) -> bool {
+    async fn again(
+        &self,
+        (group, asked): (u32, Route),
+        refusal: &Refusal,
+        tries: &mut Tries,
+    ) -> bool {
         let hinted = refuse::leader_of(refusal);
+        if let (Route::Peer(peer), None) = (asked, hinted) {
+            // It leads no more, or is sick, and knows nobody: another member may.
+            self.shared.routes.forget(group, peer);
+        }
         let news = hinted.is_some_and(|leader| self.shared.routes.learn(group, leader));
         if Instant::now() + RETRY_NEEDS >= tries.deadline {
             return false;
@@ -423,7 +434,7 @@ impl Door for Doors {
                     return Err(refuse::no_such_cell(call.group));
                 }
                 Err(refusal) if may_try_again(&refusal) => {
-                    if !self.again(call.group, &refusal, &mut tries).await {
+                    if !self.again((call.group, route), &refusal, &mut tries).await {
                         return Err(self.shared.routes.named(refusal));
                     }
                 }
@@ -442,7 +453,7 @@ impl Door for Doors {
                     return Err(refuse::no_such_cell(first.group));
                 }
                 Err(refusal) if may_try_again(&refusal) => {
-                    if !self.again(first.group, &refusal, &mut tries).await {
+                    if !self.again((first.group, route), &refusal, &mut tries).await {
                         return Err(self.shared.routes.named(refusal));
                     }
                 }

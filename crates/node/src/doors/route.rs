@@ -144,7 +144,7 @@ impl Routes {
         refuse::with_leader_name(refusal, name.map(ToString::to_string))
     }
 
-    /// `peer` could not be reached: another one is asked next.
+    /// `peer` could not be reached, or knows of no leader: another one is asked next.
     pub(super) fn forget(&self, group: u32, peer: u64) {
         let mut hints = self.hints.lock();
         let Some(hint) = hints.get_mut(&group) else {
