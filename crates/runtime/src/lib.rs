@@ -16,6 +16,7 @@ mod random;
 mod stop;
 mod supervise;
 pub mod trace;
+mod usage;
 
 pub mod memory;
 pub mod real;
@@ -32,6 +33,7 @@ pub use random::Random;
 pub use stop::{Stop, StopSource};
 pub use supervise::supervise;
 pub use trace::Tracer;
+pub use usage::Usage;
 
 /// All that a node may use of the outside. Cheap to clone; handed down from `node`.
 #[derive(Clone)]
@@ -50,6 +52,8 @@ pub struct Env {
     pub network: Arc<dyn Network>,
     /// Files.
     pub disk: Arc<dyn Disk>,
+    /// What the process uses of its machine, to be shown.
+    pub usage: Arc<dyn Usage>,
     /// Makes spans of requests that are traced; off unless the node exports them.
     pub tracer: Tracer,
 }

@@ -31,7 +31,6 @@ use crate::status::{Account, REACHABLE_MS};
 use crate::telemetry::{self, Telemetry};
 
 pub use manual::manual;
-pub(crate) use process::resident_bytes;
 
 /// No disk is waited for longer when it is asked for its free space.
 const DISK_WAIT: Duration = Duration::from_secs(1);
@@ -188,7 +187,7 @@ impl Metrics {
         let (sent, dropped) = self.telemetry.counts();
         page.one(&telemetry::SPANS_SENT, sent);
         page.one(&telemetry::SPANS_DROPPED, dropped);
-        process::write(&mut page);
+        process::write(&mut page, &*account.env.usage);
         page.into_text()
     }
 

@@ -26,7 +26,7 @@ use pb::raft::v1::{
 };
 use ports::{Cure, Group, GroupStatus, Halt, Machine};
 use raft::GroupHandle;
-use runtime::Env;
+use runtime::{Env, Usage};
 use store::{Health, Wal};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -120,7 +120,7 @@ impl OwnAccount for Account {
             version: crate::VERSION.to_owned(),
             up_ms: crate::doors::millis(self.started.elapsed()),
             streams: u32::try_from(self.streams.count()).unwrap_or(u32::MAX),
-            resident_mib: resident_mib(),
+            resident_mib: resident_mib(&*self.env.usage),
             problems: self.problems(),
             archive: self.cells.archive_view(),
             journal: self.wal.journal().map(|kept| journal::view(kept, &control)),
@@ -270,8 +270,8 @@ pub(crate) fn group_view(
 }
 
 /// Resident memory in MiB; 0 where the system does not say.
-fn resident_mib() -> u32 {
-    let bytes = crate::metrics::resident_bytes().unwrap_or(0);
+fn resident_mib(usage: &dyn Usage) -> u32 {
+    let bytes = usage.resident_bytes().unwrap_or(0);
     u32::try_from(bytes / (1024 * 1024)).unwrap_or(u32::MAX)
 }
 

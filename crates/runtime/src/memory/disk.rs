@@ -7,51 +7,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::faults::{Faults, SyncFault, Unsynced};
 use crate::Random;
 use crate::disk::{Commit, Create, Disk, DiskFile, DiskLock, Open, named};
 
 /// What a write can tear into: the sector of a disk.
 const SECTOR_BYTES: u64 = 512;
-
-/// What `crash` does with writes that no sync covered.
-#[derive(Clone)]
-pub enum Unsynced {
-    /// All are lost.
-    Lost,
-    /// All are kept and stay unsynced, as after the kill of a process whose kernel lives on.
-    Kept,
-    /// Each sector of each write is kept or lost by a draw; directory changes are kept up to a draw.
-    Torn(Random),
-}
-
-/// How a sync fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SyncFault {
-    /// The next sync fails and its pages are dropped; later syncs say success although that data
-    /// never becomes durable, as Linux does.
-    Once,
-    /// Every sync from now on fails.
-    Forever,
-}
-
-/// Faults in force. Set through [`MemoryDisk::faults`].
-#[derive(Clone, Debug, Default)]
-pub struct Faults {
-    /// How syncs fail.
-    pub sync: Option<SyncFault>,
-    /// Bytes that all files together may hold; more is `StorageFull`.
-    pub capacity_bytes: Option<u64>,
-    /// Operations that still succeed; then every one fails until `crash`, as after a power cut.
-    pub power_lost_after: Option<u64>,
-    /// What a sync takes, by `tokio::time`.
-    pub sync_delay: Duration,
-}
 
 /// A disk for tests, for `dev` without a data directory and for the simulation; clones share it.
 #[derive(Clone, Default)]
@@ -135,21 +101,32 @@ impl MemoryDisk {
 
     /// Inverts bits: each byte from `offset` is xored with `mask`'s next. Durable at once.
     pub fn damage(&self, path: &Path, offset: u64, mask: &[u8]) {
+        self.hurt(path, |file| {
+            let bytes = file.bytes.iter_mut().skip(offset as usize);
+            bytes.zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+        });
+    }
+
+    /// Cuts a file to `len` bytes. Durable at once.
+    pub fn cut_file(&self, path: &Path, len: u64) {
+        self.hurt(path, |file| {
+            file.writes.clear();
+            file.bytes.truncate(len as usize);
+        });
+    }
+
+    fn hurt(&self, path: &Path, change: impl FnOnce(&mut FileState)) {
         let mut state = self.state.lock();
-        let Some(&file) = state.names.get(path) else {
-            return;
-        };
-        let bytes = state.files[file].bytes.iter_mut().skip(offset as usize);
-        bytes.zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+        if let Some(&file) = state.names.get(path) {
+            change(&mut state.files[file]);
+        }
     }
 
     /// The content of a file as a reader would see it now.
     pub fn content(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.state.lock();
-        state
-            .names
-            .get(path)
-            .map(|&file| state.files[file].bytes.clone())
+        let file = *state.names.get(path)?;
+        Some(state.files[file].bytes.clone())
     }
 
     /// Paths of all files, sorted.

@@ -4,15 +4,19 @@
 
 mod clock;
 mod disk;
+mod faults;
 mod network;
+mod usage;
 
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
 pub use clock::ManualClock;
-pub use disk::{Faults, MemoryDisk, SyncFault, Unsynced};
+pub use disk::MemoryDisk;
+pub use faults::{Faults, SyncFault, Unsynced};
 pub use network::MemoryNetwork;
+pub use usage::SteadyUsage;
 
 use crate::{Compute, Env, Lane, Random, Tracer};
 
@@ -30,6 +34,7 @@ pub fn env(seed: u64) -> Env {
         compute: Compute::inline(),
         network: Arc::new(MemoryNetwork::default()),
         disk: Arc::new(MemoryDisk::default()),
+        usage: Arc::new(SteadyUsage),
         tracer: Tracer::default(),
     }
 }

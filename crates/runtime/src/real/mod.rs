@@ -5,6 +5,7 @@
 mod coalesced;
 mod disk;
 mod tcp;
+mod usage;
 
 use std::future::Future;
 use std::io;
@@ -15,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 
 pub use disk::RealDisk;
 pub use tcp::Tcp;
+pub use usage::ProcessUsage;
 
 use crate::{Compute, Env, Lane, Random, Tracer, WallClock};
 
@@ -81,6 +83,7 @@ impl Env {
             compute: Compute::threads(threads.compute)?,
             network: Arc::new(Tcp),
             disk: Arc::new(RealDisk::start()?),
+            usage: Arc::new(ProcessUsage),
             tracer: Tracer::default(),
         };
         Ok(Production { env, raft, edge })
