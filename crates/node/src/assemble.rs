@@ -10,7 +10,7 @@ use api::metrics::RpcMetrics;
 use api::{Edge, EdgeParts, Health, RoutesError, Streams};
 use domain::ids::{NodeId, SiteId};
 use ports::Group;
-use raft::{Directory, GroupHandle, GroupOptions, GroupSpec, Host, Member, Profile};
+use raft::{Directory, GroupHandle, GroupSpec, Host, Member, Profile};
 use runtime::{Env, Listener, StopSource};
 use store::{GroupId, Identity};
 use tokio::sync::watch;
@@ -95,7 +95,7 @@ async fn start_control(
         name: CONTROL_NAME.into(),
         wal: kept.wal.clone(),
         snapshots: kept.snapshots.clone(),
-        options: GroupOptions::default(),
+        options: kept.group_options.clone(),
     };
     let group = host.start_group(spec, machine).await?;
     if founding.is_some() && !group.is_initialized().await {
@@ -254,6 +254,7 @@ fn cells_of(
         control: control.state.clone(),
         plan: control.plan.clone(),
         interrupted_after_ms: crate::doors::millis(control.profile.election_max()),
+        options: kept.group_options.clone(),
         archive: NodeArchive {
             env: env.clone(),
             node: identity.node_id,

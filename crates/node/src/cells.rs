@@ -58,6 +58,8 @@ pub(crate) struct CellsParts {
     pub(crate) control: StateWatch,
     pub(crate) plan: PlanWatch,
     pub(crate) interrupted_after_ms: u64,
+    /// What the group of each cell may use.
+    pub(crate) options: GroupOptions,
     pub(crate) archive: NodeArchive,
     pub(crate) stop: Stop,
 }
@@ -166,7 +168,7 @@ impl Cells {
             name: cell.name.as_str().into(),
             wal: parts.wal.clone(),
             snapshots: parts.snapshots.clone(),
-            options: GroupOptions::default(),
+            options: parts.options.clone(),
         };
         let handle = parts.host.start_group(spec, replica).await?;
         let archive = CellArchive::start(parts.archive.clone(), id, view.clone(), &handle);

@@ -18,6 +18,7 @@ mod follow;
 mod found;
 mod hands;
 mod homes;
+mod inside;
 mod join;
 mod listener;
 mod marks;
@@ -43,11 +44,12 @@ pub use domain::control::command::Profile;
 pub use error::NodeError;
 pub use found::{InitOptions, init};
 pub use hands::Process;
+pub use inside::Inside;
 pub use metrics::manual as metrics_manual;
 pub use start::{Addresses, Node, run, run_in};
 pub use verify::{
-    Breach, DirectoryProof, GroupProof, JournalBreach, JournalProof, JournalledGroup, VerifyError,
-    verify_directory,
+    Breach, DirectoryProof, GroupProof, JournalBreach, JournalProof, JournalledGroup, Prover,
+    Tally, VerifyError, verify_directory,
 };
 
 /// The program's version, as nodes tell each other.

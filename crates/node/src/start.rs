@@ -11,7 +11,7 @@ use std::time::Duration;
 use api::{Health, Streams};
 use pb::api::v1::NodeView;
 use ports::Group;
-use raft::{GroupHandle, Host};
+use raft::{GroupHandle, GroupOptions, Host};
 use runtime::{Env, Listener, StopSource};
 use store::archive::{Archive, ArchiveOptions};
 use store::{DataDir, Identity, JournalOptions, SnapshotStore, Wal, WalOptions};
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::assemble::{Given, assemble};
 use crate::cells::Cells;
 use crate::cluster::ClusterView;
-use crate::config::{Config, ConfigFault, Layered, Live, Reloaded};
+use crate::config::{Config, ConfigFault, Layered, LimitsConfig, Live, Reloaded};
 use crate::control::ControlMachine;
 use crate::doors::Doors;
 use crate::error::NodeError;
@@ -110,6 +110,12 @@ impl Node {
             .any(|cell| cell.group.leadership().borrow().is_self)
     }
 
+    /// What its replicas have, for whoever runs several nodes in one process and judges them.
+    #[must_use]
+    pub fn inside(&self) -> crate::inside::Inside {
+        crate::inside::Inside::new(self.running.clone())
+    }
+
     /// The cells that have a replica here.
     #[cfg(test)]
     pub(crate) fn cells(&self) -> &crate::cells::Cells {
@@ -182,6 +188,7 @@ pub(crate) struct Kept {
     pub(crate) snapshots: SnapshotStore,
     pub(crate) archive: Archive,
     pub(crate) archive_options: ArchiveOptions,
+    pub(crate) group_options: GroupOptions,
 }
 
 /// Starts a node: a founder after `init`, a member after it joined, or a new one that joins first.
@@ -326,7 +333,16 @@ async fn open(config: &Config, env: &Env, advertised: &Advertised) -> Result<Kep
         snapshots,
         archive,
         archive_options,
+        group_options: group_options(&config.limits),
     })
+}
+
+fn group_options(limits: &LimitsConfig) -> GroupOptions {
+    GroupOptions {
+        snapshot_log_bytes: u64::from(limits.snapshot_log_mib) << 20,
+        keep_entries: u64::from(limits.keep_entries),
+        ..GroupOptions::default()
+    }
 }
 
 fn archive_options(config: &Config) -> ArchiveOptions {

@@ -156,7 +156,7 @@ fn collector(config: &Config, found: &mut Vec<ConfigProblem>) {
 fn bounds(config: &Config, found: &mut Vec<ConfigProblem>) {
     let limits = &config.limits;
     let storage = &config.storage;
-    let each: [(&str, u64, RangeInclusive<u64>); 8] = [
+    let each: [(&str, u64, RangeInclusive<u64>); 10] = [
         (
             "limits.connections",
             u64::from(limits.connections),
@@ -171,6 +171,16 @@ fn bounds(config: &Config, found: &mut Vec<ConfigProblem>) {
             "limits.log_segment_mib",
             u64::from(limits.log_segment_mib),
             1..=1_024,
+        ),
+        (
+            "limits.snapshot_log_mib",
+            u64::from(limits.snapshot_log_mib),
+            1..=65_536,
+        ),
+        (
+            "limits.keep_entries",
+            u64::from(limits.keep_entries),
+            0..=1_000_000,
         ),
         (
             "storage.archive_days",

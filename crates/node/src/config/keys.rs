@@ -30,6 +30,8 @@ pub(super) const KEYS: &[(&str, &str, Kind)] = &[
     ("limits", "connections", Kind::Number),
     ("limits", "connection_age_s", Kind::Number),
     ("limits", "log_segment_mib", Kind::Number),
+    ("limits", "snapshot_log_mib", Kind::Number),
+    ("limits", "keep_entries", Kind::Number),
     ("storage", "archive_days", Kind::Number),
     ("storage", "archive_max_gib", Kind::Number),
     ("storage", "journal_days", Kind::Number),

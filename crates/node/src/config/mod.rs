@@ -146,6 +146,10 @@ pub struct LimitsConfig {
     pub connection_age_s: u64,
     /// MiB of one segment of the log.
     pub log_segment_mib: u32,
+    /// MiB of a group's log since its last snapshot that make a new one due, if they are also twice that snapshot.
+    pub snapshot_log_mib: u32,
+    /// Entries of a group that are kept behind a snapshot for members that are a little late.
+    pub keep_entries: u32,
 }
 
 impl Default for LimitsConfig {
@@ -154,6 +158,8 @@ impl Default for LimitsConfig {
             connections: 4_096,
             connection_age_s: 3_600,
             log_segment_mib: 64,
+            snapshot_log_mib: 256,
+            keep_entries: 10_000,
         }
     }
 }

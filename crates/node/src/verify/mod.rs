@@ -17,6 +17,7 @@ use std::fmt;
 
 pub use directory::{DirectoryProof, VerifyError, verify_directory};
 pub use journal::{JournalBreach, JournalProof, JournalledGroup};
+pub use prover::{Prover, Tally};
 
 /// Names of the rules that are not the machine's own.
 mod rules {

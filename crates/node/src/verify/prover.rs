@@ -30,21 +30,28 @@ pub(crate) const TAG_COMMAND: u8 = 0x0a;
 
 /// What a machine did so far.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tally {
-    pub(crate) entries: u64,
-    pub(crate) commands: u64,
-    pub(crate) messages: u64,
-    pub(crate) checkpoints: u64,
-    pub(crate) first_wall_ms: u64,
-    pub(crate) last_wall_ms: u64,
+pub struct Tally {
+    /// Entries taken, those without a command included.
+    pub entries: u64,
+    /// Commands among them that were not passed over.
+    pub commands: u64,
+    /// Messages that were stored.
+    pub messages: u64,
+    /// Checkpoints that could be compared.
+    pub checkpoints: u64,
+    /// The first leader's wall clock that an entry names, milliseconds since 1970; 0 for none.
+    pub first_wall_ms: u64,
+    /// The last one.
+    pub last_wall_ms: u64,
 }
 
 /// The machine of one group under proof.
-pub(crate) struct Prover {
+pub struct Prover {
     machine: Machine,
     skips: Arc<BTreeSet<u64>>,
     applied: Option<u64>,
-    pub(crate) tally: Tally,
+    /// What it did so far.
+    pub tally: Tally,
 }
 
 enum Machine {
@@ -54,7 +61,7 @@ enum Machine {
 
 impl Prover {
     /// A cell from the state of a snapshot and the chain of its log there, or from nothing.
-    pub(crate) fn cell(
+    pub fn cell(
         id: CellId,
         from: Option<(Cell, u64, Option<Chain>)>,
         skips: Arc<BTreeSet<u64>>,
@@ -80,7 +87,7 @@ impl Prover {
     }
 
     /// The control machine from the state of a snapshot, or from nothing.
-    pub(crate) fn control(from: Option<(Control, u64)>, skips: Arc<BTreeSet<u64>>) -> Self {
+    pub fn control(from: Option<(Control, u64)>, skips: Arc<BTreeSet<u64>>) -> Self {
         let applied = from.as_ref().map(|(_, applied)| *applied);
         let control = from.map_or_else(Control::new, |(control, _)| control);
         Self {
@@ -92,12 +99,12 @@ impl Prover {
     }
 
     /// The last entry taken, or the one that the snapshot holds.
-    pub(crate) fn applied(&self) -> Option<u64> {
+    pub fn applied(&self) -> Option<u64> {
         self.applied
     }
 
     /// The cell, if this is one.
-    pub(crate) fn state(&self) -> Option<&Cell> {
+    pub fn state(&self) -> Option<&Cell> {
         match &self.machine {
             Machine::Cell(prover) => Some(&prover.cell),
             Machine::Control(_) => None,
@@ -105,7 +112,10 @@ impl Prover {
     }
 
     /// Takes the next committed entry; those that the snapshot holds are passed by.
-    pub(crate) fn take(&mut self, record: &Record, chain: Chain) -> Result<(), Breach> {
+    ///
+    /// # Errors
+    /// The first rule that does not hold, and where.
+    pub fn take(&mut self, record: &Record, chain: Chain) -> Result<(), Breach> {
         let index = record.index;
         match self.applied {
             Some(applied) if index <= applied => return Ok(()),
@@ -131,7 +141,10 @@ impl Prover {
     }
 
     /// Looks at the whole state.
-    pub(crate) fn finish(&mut self) -> Result<(), Breach> {
+    ///
+    /// # Errors
+    /// The first rule that does not hold in it.
+    pub fn finish(&mut self) -> Result<(), Breach> {
         let applied = self.applied.unwrap_or(0);
         match &mut self.machine {
             Machine::Cell(prover) => prover.sweep(applied),
