@@ -136,8 +136,14 @@ pub const NAMED_BY: &[NamedBy] = &[
         reason: "the simulation changes what `env` hands in, never the product",
     },
     NamedBy {
+        package: "mad-turmoil",
+        by: &["sim"],
+        sections: Sections::All,
+        reason: "it takes the process's clock and randomness from the machine",
+    },
+    NamedBy {
         package: "anyhow",
-        by: &["cli", "xtask"],
+        by: &["cli", "sim", "xtask"],
         sections: Sections::Product,
         reason: "a caller that must act on an error needs its type",
     },

@@ -1,0 +1,304 @@
+//! What the replicas of each group have, held against each other and against the pure machine.
+//! Promise: one leader in a term; what one node has applied at an index, every node applies there, for ever; a
+//! leader's log reaches as far as what was applied before its term; every state is what the entries make.
+//! Not here: where this is seen (`witness`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use domain::cell::Cell;
+use domain::ids::CellId;
+use node::Prover;
+use store::{Chain, Record};
+
+use super::Violation;
+
+/// Entries of a group that are remembered; a node that was away for longer is compared from there on.
+const KNOWN_MAX: usize = 500_000;
+/// Machine chains that are remembered to compare states with.
+const STATES_MAX: usize = 20_000;
+
+/// All groups.
+#[derive(Default)]
+pub struct Groups {
+    groups: BTreeMap<u32, Known>,
+}
+
+/// One group as all its replicas together show it.
+struct Known {
+    entries: BTreeMap<u64, Entry>,
+    next: u64,
+    leaders: BTreeMap<u64, usize>,
+    prover: Prover,
+    states: BTreeMap<u64, [u8; 16]>,
+    elections: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    term: u64,
+    leader: u64,
+    content: [u8; 16],
+}
+
+impl Known {
+    fn new(group: u32) -> Self {
+        let skips: Arc<BTreeSet<u64>> = Arc::default();
+        let prover = match group {
+            0 => Prover::control(None, skips),
+            cell => Prover::cell(CellId(cell), None, skips),
+        };
+        Self {
+            entries: BTreeMap::new(),
+            next: 0,
+            leaders: BTreeMap::new(),
+            prover,
+            states: BTreeMap::new(),
+            elections: 0,
+        }
+    }
+
+    fn remember(&mut self) {
+        let state = self.prover.state();
+        if let (Some(cell), Some(applied)) = (state, self.prover.applied()) {
+            self.states.insert(applied, cell.state().meta().chain.0);
+        }
+        if self.states.len() > STATES_MAX {
+            self.states.pop_first();
+        }
+        if self.entries.len() > KNOWN_MAX {
+            self.entries.pop_first();
+        }
+    }
+}
+
+fn content(record: &Record) -> [u8; 16] {
+    let mut content = [0; 16];
+    content.copy_from_slice(&blake3::hash(&record.payload).as_bytes()[..16]);
+    content
+}
+
+impl Groups {
+    fn known(&mut self, group: u32) -> &mut Known {
+        self.groups
+            .entry(group)
+            .or_insert_with(|| Known::new(group))
+    }
+
+    /// A node says that it leads a group in a term, with a log up to `last`.
+    ///
+    /// # Errors
+    /// When another one led in that term, or its log is short of what was applied in earlier terms.
+    pub fn leads(
+        &mut self,
+        node: usize,
+        group: u32,
+        term: u64,
+        last: u64,
+    ) -> Result<(), Violation> {
+        let known = self.known(group);
+        let subject = || format!("group {group} in term {term}");
+        match known.leaders.insert(term, node) {
+            Some(other) if other != node => {
+                let seen = format!("node {node} leads, and node {other} did");
+                return Err(Violation::new("election safety", subject(), seen));
+            }
+            Some(_) => return Ok(()),
+            None => known.elections += 1,
+        }
+        let earlier = known
+            .entries
+            .iter()
+            .rev()
+            .find(|(_, entry)| entry.term < term);
+        match earlier {
+            Some((index, _)) if *index > last => {
+                let seen = format!(
+                    "node {node} leads with a log up to {last}; entry {index} was applied before"
+                );
+                Err(Violation::new("leader completeness", subject(), seen))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A node has applied an entry; whether that is news.
+    ///
+    /// # Errors
+    /// When another node has another entry there, or the machine finds a rule broken.
+    pub fn applied(
+        &mut self,
+        node: usize,
+        group: u32,
+        record: &Record,
+        chain: Option<Chain>,
+    ) -> Result<bool, Violation> {
+        let known = self.known(group);
+        let entry = Entry {
+            term: record.term,
+            leader: record.leader_node,
+            content: content(record),
+        };
+        let subject = || format!("entry {} of group {group}", record.index);
+        if let Some(first) = known.entries.get(&record.index) {
+            if *first == entry {
+                return Ok(false);
+            }
+            let seen = format!(
+                "node {node} has one of term {} by node id {}, and one of term {} by node id {} was applied",
+                entry.term, entry.leader, first.term, first.leader
+            );
+            return Err(Violation::new(
+                "committed entries are immutable",
+                subject(),
+                seen,
+            ));
+        }
+        if record.index < known.next {
+            return Ok(false);
+        }
+        if record.index > known.next {
+            let seen = format!("no node showed entry {}", known.next);
+            return Err(Violation::new("the log has no gap", subject(), seen));
+        }
+        known.entries.insert(record.index, entry);
+        known.next += 1;
+        let taken = known.prover.take(record, chain.unwrap_or_default());
+        known.remember();
+        match taken {
+            Ok(()) => Ok(true),
+            Err(breach) => {
+                let mut violation = Violation::new("the rules of the cell", subject(), breach.seen);
+                violation.before.push(format!("rule: {}", breach.rule));
+                Err(violation)
+            }
+        }
+    }
+
+    /// A node's state of a cell holds for an index and has this machine chain.
+    ///
+    /// # Errors
+    /// When the entries make another.
+    pub fn state(
+        &mut self,
+        node: usize,
+        group: u32,
+        index: u64,
+        chain: [u8; 16],
+    ) -> Result<(), Violation> {
+        let known = self.known(group);
+        match known.states.get(&index) {
+            Some(ours) if *ours != chain => Err(Violation::new(
+                "every state is what the entries make",
+                format!("node {node} of group {group}"),
+                format!("its machine chain at entry {index} is another"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks at the whole state of every cell.
+    ///
+    /// # Errors
+    /// The first rule that does not hold.
+    pub fn sweep(&mut self) -> Result<(), Violation> {
+        for (group, known) in &mut self.groups {
+            known.prover.finish().map_err(|breach| {
+                let subject = format!("group {group} at entry {}", breach.index);
+                let mut violation = Violation::new("the rules of the cell", subject, breach.seen);
+                violation.before.push(format!("rule: {}", breach.rule));
+                violation
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The cells that were seen, with the state that their entries make.
+    pub fn cells(&self) -> impl Iterator<Item = (u32, &Cell)> {
+        self.groups
+            .iter()
+            .filter_map(|(group, known)| Some((*group, known.prover.state()?)))
+    }
+
+    /// Entries that were applied, in all groups.
+    pub fn entries(&self) -> u64 {
+        self.groups.values().map(|known| known.next).sum()
+    }
+
+    /// Terms in which somebody led, in all groups.
+    pub fn elections(&self) -> u64 {
+        self.groups.values().map(|known| known.elections).sum()
+    }
+
+    /// The last entry of a group that was seen applied.
+    pub fn last(&self, group: u32) -> Option<u64> {
+        self.groups.get(&group)?.next.checked_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn record(index: u64, term: u64, payload: &'static [u8]) -> Record {
+        Record {
+            term,
+            leader_node: term,
+            index,
+            payload: Bytes::from_static(payload),
+        }
+    }
+
+    #[test]
+    fn two_leaders_in_a_term_are_found() {
+        let mut groups = Groups::default();
+        assert_eq!(groups.leads(0, 1, 5, 0), Ok(()));
+        assert_eq!(groups.leads(0, 1, 5, 9), Ok(()));
+        assert_eq!(groups.leads(1, 2, 5, 0), Ok(()), "another group");
+        let found = groups.leads(1, 1, 5, 0).unwrap_err();
+        assert_eq!(found.rule, "election safety");
+        assert_eq!(groups.elections(), 2);
+    }
+
+    #[test]
+    fn another_entry_at_an_applied_index_is_found() {
+        let mut groups = Groups::default();
+        for index in 0..3 {
+            assert_eq!(groups.applied(0, 1, &record(index, 1, b""), None), Ok(true));
+            assert_eq!(
+                groups.applied(1, 1, &record(index, 1, b""), None),
+                Ok(false)
+            );
+        }
+        let other_term = groups.applied(2, 1, &record(1, 2, b""), None).unwrap_err();
+        assert_eq!(other_term.rule, "committed entries are immutable");
+        let other_content = groups.applied(2, 1, &record(2, 1, b"x"), None).unwrap_err();
+        assert_eq!(other_content.rule, "committed entries are immutable");
+        let gap = groups.applied(2, 1, &record(4, 1, b""), None).unwrap_err();
+        assert_eq!(gap.rule, "the log has no gap");
+    }
+
+    #[test]
+    fn a_leader_with_a_log_that_is_too_short_is_found() {
+        let mut groups = Groups::default();
+        for index in 0..3 {
+            groups.applied(0, 1, &record(index, 1, b""), None).unwrap();
+        }
+        assert_eq!(groups.leads(1, 1, 2, 2), Ok(()));
+        let found = groups.leads(2, 1, 3, 1).unwrap_err();
+        assert_eq!(found.rule, "leader completeness");
+    }
+
+    #[test]
+    fn a_state_that_the_entries_do_not_make_is_found() {
+        let mut groups = Groups::default();
+        groups.applied(0, 1, &record(0, 1, b""), None).unwrap();
+        let made = groups.cells().next().unwrap().1.state().meta().chain.0;
+        assert_eq!(groups.state(0, 1, 0, made), Ok(()));
+        assert_eq!(groups.state(0, 1, 7, [9; 16]), Ok(()), "not comparable");
+        let found = groups.state(0, 1, 0, [9; 16]).unwrap_err();
+        assert_eq!(found.rule, "every state is what the entries make");
+    }
+}

@@ -1,0 +1,84 @@
+//! What clients did, in the form in which any checker can judge it.
+//! Promise: one line for each call, as `reliability.md` of the project gives them; a call whose outcome is unknown has no return.
+//! Not here: judging it (`promises`).
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It was done.
+    Ok,
+    /// It was certainly not done.
+    Refused,
+    /// It may have been done.
+    Unknown,
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Call {
+    /// Its place among all.
+    pub id: u64,
+    /// Who called.
+    pub client: String,
+    /// What was called.
+    pub op: &'static str,
+    /// The conversation, empty where the call is about none.
+    pub conversation: String,
+    /// What it was given.
+    pub args: Value,
+    /// When it was called, nanoseconds on one clock for all clients.
+    pub call_ns: u64,
+    /// When it came back; none for an unknown outcome.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_ns: Option<u64>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What came back.
+    pub value: Value,
+}
+
+/// All calls of a run, in the order in which they ended.
+#[derive(Debug, Default)]
+pub struct History {
+    calls: Vec<Call>,
+}
+
+impl History {
+    /// Adds a call that has ended.
+    pub fn add(&mut self, mut call: Call) {
+        call.id = self.calls.len() as u64 + 1;
+        if call.outcome == Outcome::Unknown {
+            call.return_ns = None;
+        }
+        self.calls.push(call);
+    }
+
+    /// The calls.
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
+    /// How many ended so.
+    pub fn count(&self, op: &str, outcome: Outcome) -> usize {
+        let such = |call: &&Call| call.op == op && call.outcome == outcome;
+        self.calls.iter().filter(such).count()
+    }
+
+    /// Writes one object a line.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        for call in &self.calls {
+            serde_json::to_writer(&mut *to, call)?;
+            to.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+}

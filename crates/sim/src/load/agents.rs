@@ -1,0 +1,239 @@
+//! Agents: they log in, take most of what they are offered, answer, pass on, hold, vanish and come back.
+//! Not here: who writes to them (`customers`).
+
+use std::collections::BTreeMap;
+
+use client::api::{HeldConversation, Intent, Offer, WorkDone};
+use client::{ActFailed, AgentDesk, DeskEvent, DeskHand, DeskLogin, Transfer};
+use serde_json::json;
+
+use super::customers::why;
+use super::{Ctx, QUEUES, outcome_of};
+use crate::judge::history::Outcome;
+
+/// Sits down again and again.
+pub(super) async fn run(ctx: Ctx) {
+    loop {
+        ctx.pause().await;
+        let login = DeskLogin {
+            agent: ctx.name.clone(),
+            device_id: String::new(),
+            session: 0,
+            ready: true,
+        };
+        let desk = ctx.client.agent().desk(login);
+        Seat::new(&ctx, &desk).work(desk).await;
+    }
+}
+
+/// What an agent knows at a desk.
+struct Seat<'c> {
+    ctx: &'c Ctx,
+    hand: DeskHand,
+    /// Conversations that the agent holds, with the epoch in which the agent speaks.
+    held: BTreeMap<String, u64>,
+}
+
+impl<'c> Seat<'c> {
+    fn new(ctx: &'c Ctx, desk: &AgentDesk) -> Self {
+        Self {
+            ctx,
+            hand: desk.hand(),
+            held: BTreeMap::new(),
+        }
+    }
+
+    /// Works until the stream ends or the agent walks away.
+    async fn work(mut self, mut desk: AgentDesk) {
+        loop {
+            let pause = self.ctx.pause();
+            let event = tokio::select! {
+                biased;
+                event = desk.next() => event,
+                () = pause => {
+                    if !self.act().await {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            match event {
+                Some(DeskEvent::Offer(offer)) => self.offered(&offer).await,
+                Some(DeskEvent::Held(held)) => self.holds(&held),
+                Some(DeskEvent::Gone(gone)) => {
+                    self.held.remove(&gone.conversation_id);
+                }
+                Some(DeskEvent::Summary(summary)) => {
+                    if let Some(epoch) = self.held.get_mut(&summary.conversation_id) {
+                        *epoch = summary.owner_epoch;
+                    }
+                }
+                Some(DeskEvent::Ended(_)) | None => return,
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn holds(&mut self, held: &HeldConversation) {
+        let Some(summary) = &held.conversation else {
+            return;
+        };
+        let judged = self.ctx.judge().promises(|promises| {
+            let mut messages = super::customers::messages(&held.items).into_iter();
+            let id = &summary.conversation_id;
+            messages.try_for_each(|(place, message)| promises.seen(id, (place, &message)))
+        });
+        self.ctx.judge().check(judged);
+        self.held
+            .insert(summary.conversation_id.clone(), summary.owner_epoch);
+    }
+
+    async fn offered(&mut self, offer: &Offer) {
+        self.hand.offer_shown(&offer.offer_id);
+        let Some(summary) = &offer.conversation else {
+            return;
+        };
+        let id = summary.conversation_id.clone();
+        let called_us = self.ctx.now_us();
+        match self.ctx.random.below(10) {
+            // Looks away until it lapses.
+            0 if !self.ctx.closing() => {}
+            1 if !self.ctx.closing() => {
+                let done = self.hand.decline(&offer.offer_id, "busy").await;
+                self.told("decline", &id, called_us, done);
+            }
+            _ => {
+                let done = self.hand.accept(offer).await;
+                if let Some(done) = self.told("accept", &id, called_us, done) {
+                    self.held.insert(id, done.owner_epoch);
+                }
+            }
+        }
+    }
+
+    /// Does the next thing; whether the agent stays.
+    async fn act(&mut self) -> bool {
+        let choice = self.ctx.random.below(self.held.len().max(1) as u64) as usize;
+        let Some((id, epoch)) = self
+            .held
+            .iter()
+            .nth(choice)
+            .map(|(id, epoch)| (id.clone(), *epoch))
+        else {
+            return self.idle().await;
+        };
+        let called_us = self.ctx.now_us();
+        let draw = match self.ctx.closing() {
+            true => 0,
+            false => self.ctx.random.below(20),
+        };
+        match draw {
+            0..5 => {
+                let done = self.hand.close(&id, epoch, "done").await;
+                if self.told("close", &id, called_us, done).is_some() {
+                    self.held.remove(&id);
+                    let now_us = self.ctx.now_us();
+                    let judge = self.ctx.judge();
+                    judge.promises(|promises| promises.ended(now_us, &id, &self.ctx.name));
+                }
+            }
+            5 => {
+                let queue = QUEUES[self.ctx.random.below(QUEUES.len() as u64) as usize];
+                let to = Transfer::Queue(queue.to_owned());
+                let done = self.hand.transfer(&id, epoch, to, "please").await;
+                if self.told("transfer", &id, called_us, done).is_some() {
+                    self.held.remove(&id);
+                }
+            }
+            6 => {
+                let done = self.hand.hold(&id, epoch).await;
+                self.told("hold", &id, called_us, done);
+            }
+            7 => {
+                let done = self.hand.resume(&id, epoch).await;
+                if let Some(done) = self.told("resume", &id, called_us, done) {
+                    self.held.insert(id, done.owner_epoch);
+                }
+            }
+            // The browser crashes.
+            8 => return !self.ctx.once_in(4),
+            _ => self.reply(&id, epoch).await,
+        }
+        true
+    }
+
+    async fn reply(&self, id: &str, epoch: u64) {
+        let called_us = self.ctx.now_us();
+        let text = format!("{} at {called_us}", self.ctx.name);
+        let done = self.hand.reply(id, epoch, &text).await;
+        let (now_us, judge) = (self.ctx.now_us(), self.ctx.judge());
+        let judged = match &done {
+            Ok(done) => {
+                let place = (done.sequence, done.request_id.as_str());
+                judge.promises(|promises| promises.acknowledged(now_us, id, place))
+            }
+            Err(failed) if outcome_of(&failed.error) == Outcome::Refused => {
+                let reason = failed.error.reason_name();
+                judge.promises(|promises| promises.refused(now_us, id, &failed.request_id, reason))
+            }
+            Err(_) => Ok(()),
+        };
+        judge.check(judged);
+        self.told("send", id, called_us, done);
+    }
+
+    async fn idle(&self) -> bool {
+        if self.ctx.closing() || !self.ctx.once_in(30) {
+            return true;
+        }
+        let called_us = self.ctx.now_us();
+        match self.ctx.random.below(3) {
+            0 => {
+                let away = Intent {
+                    ready: false,
+                    reason: "break".to_owned(),
+                };
+                let done = self.hand.set_intent(away).await;
+                self.told("capacity", "", called_us, done);
+                self.ctx.pause().await;
+                let back = Intent {
+                    ready: true,
+                    reason: String::new(),
+                };
+                let done = self.hand.set_intent(back).await;
+                self.told("capacity", "", called_us, done);
+                true
+            }
+            1 => {
+                let done = self.hand.log_out().await;
+                self.told("login", "", called_us, done);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn told(
+        &self,
+        op: &'static str,
+        id: &str,
+        called_us: u64,
+        done: Result<WorkDone, ActFailed>,
+    ) -> Option<WorkDone> {
+        match done {
+            Ok(done) => {
+                let value = json!({ "sequence": done.sequence, "epoch": done.owner_epoch });
+                let args = json!({ "id": done.request_id });
+                self.ctx
+                    .ended(op, id, args, called_us, (Outcome::Ok, value));
+                Some(done)
+            }
+            Err(failed) => {
+                let end = (outcome_of(&failed.error), why(&failed.error));
+                let args = json!({ "id": failed.request_id });
+                self.ctx.ended(op, id, args, called_us, end);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Who calls: customers, agents and a supervisor at each site, all through the SDK.
+//! Promise: every call and its end stand in the history, and each acknowledgement, refusal and read is judged at once.
+//! Not here: what is judged (`judge`), faults (`faults`).
+
+mod agents;
+mod customers;
+mod readers;
+mod staff;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use client::{BoxIo, CallError, Client, Kind, Options, Seams};
+use runtime::memory::MemoryDisk;
+use runtime::{Env, Random};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::cluster::Cluster;
+use crate::judge::Judge;
+use crate::judge::history::{Call, Outcome};
+use crate::params::Params;
+use crate::world::{HostId, World};
+
+pub use readers::read_everything;
+
+/// Names of sites, in order.
+pub const SITES: [&str; 5] = ["sha", "fra", "iad", "gru", "syd"];
+/// Agents of each site.
+const AGENTS: usize = 2;
+/// Queues of the floor.
+const QUEUES: [&str; 2] = ["desk", "fast"];
+
+/// What all clients of a run share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The judge.
+    pub judge: Judge,
+    /// No new conversations: what is open is served to its end.
+    pub closing: Arc<AtomicBool>,
+    /// Mean pause between two acts, milliseconds.
+    pace_ms: Arc<AtomicU64>,
+}
+
+impl Shared {
+    /// For clients of this pace.
+    pub fn new(judge: &Judge, params: &Params) -> Self {
+        Self {
+            judge: judge.clone(),
+            closing: Arc::default(),
+            pace_ms: Arc::new(AtomicU64::new(params.pace_ms)),
+        }
+    }
+}
+
+/// One client: its connection to the cluster and its own randomness.
+#[derive(Clone)]
+struct Ctx {
+    random: Random,
+    client: Client,
+    shared: Shared,
+    name: String,
+}
+
+/// The floor that the run begins with.
+pub fn floor(params: &Params) -> String {
+    floor_of(params.sites.len(), 30)
+}
+
+/// A floor of so many sites whose offers last so many seconds.
+pub fn floor_of(sites: usize, offer_s: u64) -> String {
+    let mut plan = String::from(include_str!("floor.toml"));
+    for (at, site) in SITES.iter().take(sites).enumerate() {
+        plan.push_str(&format!(
+            "\n[site.{site}]\nname = \"{site}\"\ntime_zone = \"Europe/Berlin\"\n\n[account.web-{site}]\nchannel = \"web\"\n\
+             site = \"{site}\"\nqueue = \"{}\"\n",
+            QUEUES[at % QUEUES.len()]
+        ));
+        for number in 0..AGENTS {
+            plan.push_str(&format!(
+                "\n[agent.{site}-{number}]\nname = \"{site} {number}\"\nsite = \"{site}\"\ncapacity = {}\n\
+                 skills = {{ help = 3 }}\nlanguages = {{ de = 5 }}\nteam = \"tests\"\n",
+                if number == 0 { 75 } else { 25 }
+            ));
+        }
+    }
+    plan.replace("OFFER", &offer_s.to_string())
+}
+
+/// Starts the clients of every site, each site on a host of its own; the hosts.
+pub fn start(
+    world: &mut World,
+    cluster: &Cluster,
+    params: &Params,
+    shared: &Shared,
+) -> Vec<HostId> {
+    let mut hosts = Vec::new();
+    for (site, site_name) in SITES.iter().enumerate().take(params.sites.len()) {
+        let host = world.add_host(&format!("clients-{}", site_name));
+        let addresses = cluster.api_addresses(site);
+        let (shared, customers) = (shared.clone(), params.customers);
+        let sites = params.sites.len();
+        world.start(host, MemoryDisk::default(), move |env| async move {
+            let spawn = |name: String, run: fn(Ctx, String, usize) -> futures::future::BoxFuture<'static, ()>| {
+                let ctx = Ctx::new(&env, &addresses, &shared, &name);
+                let task = run(ctx, (*site_name).to_owned(), sites);
+                env.edge.spawn("client", task).detach();
+            };
+            for number in 0..customers {
+                spawn(format!("c{site}-{number}"), |ctx, site, _| Box::pin(customers::run(ctx, site)));
+            }
+            for number in 0..AGENTS {
+                spawn(format!("{}-{number}", site_name), |ctx, _, _| Box::pin(agents::run(ctx)));
+            }
+            spawn(format!("staff-{site}"), |ctx, _, sites| Box::pin(staff::run(ctx, sites)));
+            std::future::pending::<()>().await;
+        });
+        hosts.push(host);
+    }
+    hosts
+}
+
+impl Ctx {
+    fn new(env: &Env, addresses: &[String], shared: &Shared, name: &str) -> Self {
+        let random = env.random.fork();
+        let ids = random.fork();
+        let (network, lane) = (env.network.clone(), env.edge.clone());
+        let seams = Seams {
+            dial: Arc::new(move |address: String| {
+                let network = network.clone();
+                async move { Ok(Box::new(network.dial(&address).await?) as BoxIo) }
+            }),
+            source: Arc::new(move || ids.next_u64()),
+            spawn: Arc::new(move |name: &'static str, task| lane.spawn(name, task).detach()),
+        };
+        let client = Client::connect_with(addresses.to_vec(), Options::default(), seams)
+            .expect("addresses of hosts are addresses");
+        Self {
+            random,
+            client,
+            shared: shared.clone(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn judge(&self) -> &Judge {
+        &self.shared.judge
+    }
+
+    fn closing(&self) -> bool {
+        self.shared.closing.load(Ordering::Relaxed)
+    }
+
+    /// Waits for about the pace.
+    async fn pause(&self) {
+        let most = 2 * self.shared.pace_ms.load(Ordering::Relaxed);
+        sleep(Duration::from_millis(self.random.below(most) + 1)).await;
+    }
+
+    /// True once in so many times.
+    fn once_in(&self, times: u64) -> bool {
+        self.random.below(times) == 0
+    }
+
+    fn now_us(&self) -> u64 {
+        self.judge().now_us()
+    }
+
+    /// Notes a call that has ended.
+    fn ended(
+        &self,
+        op: &'static str,
+        conversation: &str,
+        args: Value,
+        called_us: u64,
+        end: (Outcome, Value),
+    ) {
+        let (outcome, value) = end;
+        let now_us = self.now_us();
+        self.judge().note(|| {
+            format!(
+                "{} {op} {conversation} {args} {outcome:?} {value}",
+                self.name
+            )
+        });
+        let call = Call {
+            id: 0,
+            client: self.name.clone(),
+            op,
+            conversation: conversation.to_owned(),
+            args,
+            call_ns: called_us * 1_000,
+            return_ns: Some(now_us * 1_000),
+            outcome,
+            value,
+        };
+        self.judge().history(|history| history.add(call));
+    }
+}
+
+/// What an error says about whether a call was done.
+fn outcome_of(error: &CallError) -> Outcome {
+    match error.kind {
+        Kind::Refused => Outcome::Refused,
+        // Certainly not done by this attempt; an earlier one under the same id may have been.
+        Kind::Later | Kind::Unreachable | Kind::OutcomeUnknown | Kind::TimedOut | Kind::Defect => {
+            Outcome::Unknown
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Reading: whole transcripts, and items of a stream as they come.
+//! Not here: what a read must contain (`judge::promises`).
+
+use client::api::Item;
+use runtime::Env;
+use serde_json::{Value, json};
+
+use super::customers::{messages, why};
+use super::{Ctx, Shared, outcome_of};
+use crate::judge::Violation;
+use crate::judge::history::Outcome;
+
+/// Attempts at a last read.
+const ATTEMPTS_MAX: usize = 6;
+
+/// Reads a whole transcript and has it judged; whether it was read.
+pub(super) async fn read(ctx: &Ctx, id: &str) -> bool {
+    let called_us = ctx.now_us();
+    match ctx.client.customer().transcript(id).await {
+        Ok(transcript) => {
+            let last = transcript.items.last().map_or(0, |item| item.sequence);
+            let found = messages(&transcript.items);
+            let now_us = ctx.now_us();
+            let judged = ctx
+                .judge()
+                .promises(|promises| promises.read((called_us, now_us), id, last, &found));
+            ctx.judge().check(judged);
+            let value = json!({ "last": last, "messages": found });
+            ctx.ended("read", id, Value::Null, called_us, (Outcome::Ok, value));
+            true
+        }
+        Err(error) => {
+            let end = (outcome_of(&error), why(&error));
+            ctx.ended("read", id, Value::Null, called_us, end);
+            false
+        }
+    }
+}
+
+/// An item of a stream that was seen up to `cursor`; the new cursor.
+pub(super) fn item(ctx: &Ctx, id: &str, cursor: u64, item: &Item) -> u64 {
+    if item.sequence != cursor + 1 {
+        let seen = format!("{} got item {} after {cursor}", ctx.name, item.sequence);
+        let subject = format!("conversation {id}");
+        ctx.judge().accuse(Violation::new(
+            "a stream has neither gap nor repeat",
+            subject,
+            seen,
+        ));
+    }
+    for (place, message) in messages(std::slice::from_ref(item)) {
+        let judged = ctx
+            .judge()
+            .promises(|promises| promises.seen(id, (place, &message)));
+        ctx.judge().check(judged);
+    }
+    item.sequence
+}
+
+/// Reads every conversation that anybody was told of at one node, and tells when it has.
+pub async fn read_everything(env: Env, shared: Shared, address: String, done: impl FnOnce(usize)) {
+    let ctx = Ctx::new(&env, &[address], &shared, "reader");
+    let mut missing = 0;
+    for id in ctx.judge().promises(|promises| promises.conversations()) {
+        let mut found = false;
+        for _ in 0..ATTEMPTS_MAX {
+            found = read(&ctx, &id).await;
+            if found {
+                break;
+            }
+            ctx.pause().await;
+        }
+        if !found {
+            missing += 1;
+            let seen = "it cannot be read although all faults are mended".to_owned();
+            let subject = format!("conversation {id}");
+            ctx.judge().accuse(Violation::new(
+                "an acknowledged message is never absent",
+                subject,
+                seen,
+            ));
+        }
+    }
+    done(missing);
+}
