@@ -1,5 +1,5 @@
 //! What clients did, in the form in which any checker can judge it.
-//! Promise: one line for each call, as `reliability.md` of the project gives them; a call whose outcome is unknown has no return.
+//! Promise: one line for each call, in the order in which they ended; a call whose outcome is unknown has no return.
 //! Not here: judging it (`promises`).
 
 use std::io::{self, Write};
