@@ -10,7 +10,15 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 first=${1:?the first seed}
 count=${2:?how many seeds}
-hours=${3:-0.1}
+shift 2
+hours=0.1
+ledger=false
+for word in "$@"; do
+    case $word in
+    --ledger) ledger=true ;;
+    *) hours=$word ;;
+    esac
+done
 jobs=${JOBS:-$(nproc)}
 cd "$here/../.."
 if [ -z "${SIM:-}" ]; then
@@ -30,7 +38,7 @@ seq "$first" $((first + count - 1)) | xargs -P "$jobs" -I{} bash -c '
 failed=$(find "$kept" -name 'failed-*' | wc -l)
 total=$(awk '$1 == "seed" { sum += $4 } END { printf "%.2f", sum }' "$kept/lines")
 echo "$count seeds, $total simulated hours, $failed failed, kept in $kept"
-if [ "${4:-}" = --ledger ] || [ "${3:-}" = --ledger ]; then
+if "$ledger"; then
     commit=$(git rev-parse --short HEAD)
     echo "| $(date -u +%F) | $commit | $first to $((first + count - 1)) | $total | $failed |" >>"$here/LEDGER.md"
 fi

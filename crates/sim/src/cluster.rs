@@ -156,15 +156,6 @@ impl Cluster {
     pub fn failed(&self, at: usize) -> Option<String> {
         self.nodes[at].seen.failed.lock().clone()
     }
-
-    /// The node that leads the cell, as far as it knows itself.
-    pub fn leader(&self, group: u32) -> Option<usize> {
-        let leads = |at: &usize| {
-            let leadership = self.inside(*at).and_then(|inside| inside.leadership(group));
-            leadership.is_some_and(|leadership| leadership.is_self)
-        };
-        (0..self.nodes.len()).find(leads)
-    }
 }
 
 fn config(site: usize, name: &str, host: HostId, first: Option<&NodeHost>) -> Config {

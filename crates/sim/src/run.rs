@@ -218,7 +218,7 @@ impl Run {
             let (shared, left) = (self.shared.clone(), left.clone());
             self.world
                 .start(host, MemoryDisk::default(), move |env| async move {
-                    let done = move |_missing| {
+                    let done = move || {
                         left.fetch_sub(1, Ordering::Relaxed);
                     };
                     load::read_everything(env, shared, address, done).await;
@@ -319,15 +319,7 @@ impl Run {
 
     fn report(self) -> Report {
         let judge = &self.judge;
-        let count = |outcome| {
-            judge.history(|history| {
-                history
-                    .calls()
-                    .iter()
-                    .filter(|call| call.outcome == outcome)
-                    .count()
-            })
-        };
+        let count = |outcome| judge.history(|history| history.count(outcome));
         Report {
             ran_ms: self.world.now_ms(),
             entries: judge.groups(|groups| groups.entries()),

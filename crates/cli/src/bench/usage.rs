@@ -4,15 +4,12 @@
 
 use std::path::Path;
 
-/// The kernel counts processor time in hundredths of a second on every platform that it has.
-const TICKS_PER_S: f64 = 100.0;
-/// Fields of `/proc/PID/stat` after the name: utime and stime.
-const UTIME_AT: usize = 11;
+use runtime::Usage as _;
+use runtime::real::ProcessUsage;
 
 /// Processor seconds that a process has used, in user and kernel mode.
 pub fn cpu_s(pid: u32) -> f64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    ticks(&text).map_or(0.0, |ticks| (ticks as f64) / TICKS_PER_S)
+    ProcessUsage::of(pid).cpu_seconds().unwrap_or(0.0)
 }
 
 /// The most memory that a process has had resident, in MiB.
@@ -39,15 +36,6 @@ pub fn is_on_disk(dir: &Path) -> bool {
     !matches!(file_system(&mounts, &dir), Some("tmpfs" | "ramfs"))
 }
 
-fn ticks(stat: &str) -> Option<u64> {
-    // The name may hold spaces and brackets: fields are counted from the last bracket.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(UTIME_AT);
-    let utime: u64 = fields.next()?.parse().ok()?;
-    let stime: u64 = fields.next()?.parse().ok()?;
-    Some(utime + stime)
-}
-
 fn kib(status: &str, key: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     line.split_whitespace().next()?.parse().ok()
@@ -67,13 +55,6 @@ fn file_system<'a>(mounts: &'a str, dir: &Path) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_with_brackets_does_not_shift_the_fields() {
-        let stat = "7 (a) b) S 1 1 1 0 -1 4194560 10 0 0 0 120 30 0 0 20 0 9 0 55";
-        assert_eq!(ticks(stat), Some(150));
-        assert_eq!(ticks(""), None);
-    }
 
     #[test]
     fn peak_memory_is_read_in_kib() {

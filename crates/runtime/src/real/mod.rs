@@ -83,7 +83,7 @@ impl Env {
             compute: Compute::threads(threads.compute)?,
             network: Arc::new(Tcp),
             disk: Arc::new(RealDisk::start()?),
-            usage: Arc::new(ProcessUsage),
+            usage: Arc::new(ProcessUsage::own()),
             tracer: Tracer::default(),
         };
         Ok(Production { env, raft, edge })

@@ -229,11 +229,6 @@ impl Groups {
     pub fn elections(&self) -> u64 {
         self.groups.values().map(|known| known.elections).sum()
     }
-
-    /// The last entry of a group that was seen applied.
-    pub fn last(&self, group: u32) -> Option<u64> {
-        self.groups.get(&group)?.next.checked_sub(1)
-    }
 }
 
 #[cfg(test)]

@@ -65,8 +65,8 @@ impl History {
     }
 
     /// How many ended so.
-    pub fn count(&self, op: &str, outcome: Outcome) -> usize {
-        let such = |call: &&Call| call.op == op && call.outcome == outcome;
+    pub fn count(&self, outcome: Outcome) -> usize {
+        let such = |call: &&Call| call.outcome == outcome;
         self.calls.iter().filter(such).count()
     }
 

@@ -2,8 +2,7 @@
 //! Promise: checked with each acknowledgement, refusal and read as it comes, and once more at the end.
 //! Not here: what replicas have (`groups`).
 
-use std::collections::BTreeMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Violation;
 
@@ -28,10 +27,9 @@ struct Promised {
     /// When a message was acknowledged, microseconds.
     acknowledged: BTreeMap<String, u64>,
     /// Messages that were refused for good.
-    refused: BTreeMap<String, u64>,
+    refused: BTreeSet<String>,
     /// The highest place that a read saw, and when that read came back.
     reads: Vec<(u64, u64)>,
-    ended: bool,
     events: VecDeque<String>,
 }
 
@@ -65,7 +63,7 @@ impl Promised {
             let seen = format!("message {id} stands at {place} and at {other}");
             return Err(self.broken("a request id is answered once", subject, seen));
         }
-        if self.refused.contains_key(id) {
+        if self.refused.contains(id) {
             let seen = format!("message {id} stands at {place} and was refused for good");
             return Err(self.broken("a refusal is final", subject, seen));
         }
@@ -115,7 +113,7 @@ impl Promises {
             let seen = format!("message {id} was refused ({why}) and stands at {place}");
             return Err(promised.broken("a refusal is final", conversation, seen));
         }
-        promised.refused.insert(id.to_owned(), now_us);
+        promised.refused.insert(id.to_owned());
         Ok(())
     }
 
@@ -179,13 +177,6 @@ impl Promises {
         }
         promised.reads.push((last, now_us));
         Ok(())
-    }
-
-    /// A conversation was said to have ended.
-    pub fn ended(&mut self, now_us: u64, conversation: &str, by: &str) {
-        let promised = self.of(conversation);
-        promised.tell(now_us, || format!("ended by {by}"));
-        promised.ended = true;
     }
 
     /// Something that touched a conversation, for whoever reads of a violation.

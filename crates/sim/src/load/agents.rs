@@ -8,7 +8,7 @@ use client::{ActFailed, AgentDesk, DeskEvent, DeskHand, DeskLogin, Transfer};
 use serde_json::json;
 
 use super::customers::why;
-use super::{Ctx, QUEUES, outcome_of};
+use super::{Ctx, QUEUES, outcome_of, readers};
 use crate::judge::history::Outcome;
 
 /// Sits down again and again.
@@ -78,12 +78,7 @@ impl<'c> Seat<'c> {
         let Some(summary) = &held.conversation else {
             return;
         };
-        let judged = self.ctx.judge().promises(|promises| {
-            let mut messages = super::customers::messages(&held.items).into_iter();
-            let id = &summary.conversation_id;
-            messages.try_for_each(|(place, message)| promises.seen(id, (place, &message)))
-        });
-        self.ctx.judge().check(judged);
+        readers::seen(self.ctx, &summary.conversation_id, &held.items);
         self.held
             .insert(summary.conversation_id.clone(), summary.owner_epoch);
     }
@@ -132,9 +127,7 @@ impl<'c> Seat<'c> {
                 let done = self.hand.close(&id, epoch, "done").await;
                 if self.told("close", &id, called_us, done).is_some() {
                     self.held.remove(&id);
-                    let now_us = self.ctx.now_us();
-                    let judge = self.ctx.judge();
-                    judge.promises(|promises| promises.ended(now_us, &id, &self.ctx.name));
+                    self.ctx.closed(&id);
                 }
             }
             5 => {
@@ -166,19 +159,10 @@ impl<'c> Seat<'c> {
         let called_us = self.ctx.now_us();
         let text = format!("{} at {called_us}", self.ctx.name);
         let done = self.hand.reply(id, epoch, &text).await;
-        let (now_us, judge) = (self.ctx.now_us(), self.ctx.judge());
-        let judged = match &done {
-            Ok(done) => {
-                let place = (done.sequence, done.request_id.as_str());
-                judge.promises(|promises| promises.acknowledged(now_us, id, place))
-            }
-            Err(failed) if outcome_of(&failed.error) == Outcome::Refused => {
-                let reason = failed.error.reason_name();
-                judge.promises(|promises| promises.refused(now_us, id, &failed.request_id, reason))
-            }
-            Err(_) => Ok(()),
-        };
-        judge.check(judged);
+        match &done {
+            Ok(done) => self.ctx.acknowledged(id, done.sequence, &done.request_id),
+            Err(failed) => self.ctx.not_stored(id, &failed.request_id, &failed.error),
+        }
         self.told("send", id, called_us, done);
     }
 

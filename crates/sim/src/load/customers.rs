@@ -47,12 +47,7 @@ async fn open(ctx: &Ctx, site: &str) -> Option<OpenResponse> {
             Ok(opened) => {
                 let id = &opened.conversation_id;
                 if opened.sequence > 0 {
-                    let place = (opened.sequence, request_id.as_str());
-                    let now_us = ctx.now_us();
-                    let promised = ctx
-                        .judge()
-                        .promises(|promises| promises.acknowledged(now_us, id, place));
-                    ctx.judge().check(promised);
+                    ctx.acknowledged(id, opened.sequence, &request_id);
                 }
                 let value = json!({ "sequence": opened.sequence, "existing": opened.existing });
                 ctx.ended("open", id, args, called_us, (Outcome::Ok, value));
@@ -177,12 +172,7 @@ async fn send(ctx: &Ctx, conversation: &mut Conversation, id: &str, cursor: &mut
 }
 
 fn acknowledged(ctx: &Ctx, id: &str, called_us: u64, sent: &SendResponse) {
-    let now_us = ctx.now_us();
-    let place = (sent.sequence, sent.request_id.as_str());
-    let promised = ctx
-        .judge()
-        .promises(|promises| promises.acknowledged(now_us, &sent.conversation_id, place));
-    ctx.judge().check(promised);
+    ctx.acknowledged(&sent.conversation_id, sent.sequence, &sent.request_id);
     let args = json!({ "id": sent.request_id });
     let value = json!({ "sequence": sent.sequence });
     ctx.ended("send", id, args, called_us, (Outcome::Ok, value));
@@ -190,14 +180,7 @@ fn acknowledged(ctx: &Ctx, id: &str, called_us: u64, sent: &SendResponse) {
 
 fn refused(ctx: &Ctx, id: &str, called_us: u64, unsent: &Unsent) -> Sent {
     let (outcome, request_id) = (outcome_of(&unsent.error), unsent.draft.request_id.clone());
-    if outcome == Outcome::Refused {
-        let now_us = ctx.now_us();
-        let reason = unsent.error.reason_name();
-        let final_word = ctx
-            .judge()
-            .promises(|promises| promises.refused(now_us, id, &request_id, reason));
-        ctx.judge().check(final_word);
-    }
+    ctx.not_stored(id, &request_id, &unsent.error);
     let args = json!({ "id": request_id });
     ctx.ended("send", id, args, called_us, (outcome, why(&unsent.error)));
     match outcome {
@@ -235,9 +218,7 @@ async fn close(ctx: &Ctx, id: &str) {
     for attempt in 1..=ATTEMPTS_MAX {
         match ctx.client.customer().close(request.clone()).await {
             Ok(_) => {
-                let now_us = ctx.now_us();
-                ctx.judge()
-                    .promises(|promises| promises.ended(now_us, id, &ctx.name));
+                ctx.closed(id);
                 ctx.ended(
                     "close",
                     id,

@@ -167,6 +167,35 @@ impl Ctx {
         self.judge().now_us()
     }
 
+    /// A message was acknowledged at a place.
+    fn acknowledged(&self, conversation: &str, sequence: u64, request_id: &str) {
+        let now_us = self.now_us();
+        let judged = self.judge().promises(|promises| {
+            promises.acknowledged(now_us, conversation, (sequence, request_id))
+        });
+        self.judge().check(judged);
+    }
+
+    /// A message was not stored, and never will be if the cluster has said no.
+    fn not_stored(&self, conversation: &str, request_id: &str, error: &CallError) {
+        if outcome_of(error) != Outcome::Refused {
+            return;
+        }
+        let (now_us, reason) = (self.now_us(), error.reason_name());
+        let judged = self
+            .judge()
+            .promises(|promises| promises.refused(now_us, conversation, request_id, reason));
+        self.judge().check(judged);
+    }
+
+    /// This client has ended a conversation: whoever reads of a violation is told.
+    fn closed(&self, conversation: &str) {
+        let now_us = self.now_us();
+        self.judge().promises(|promises| {
+            promises.tell(now_us, conversation, || format!("ended by {}", self.name));
+        });
+    }
+
     /// Notes a call that has ended.
     fn ended(
         &self,

@@ -105,11 +105,6 @@ impl World {
         self.net.add_host()
     }
 
-    /// The name of a host.
-    pub fn name(&self, host: HostId) -> &str {
-        &self.hosts[host].name
-    }
-
     /// How many hosts there are.
     pub fn hosts(&self) -> usize {
         self.hosts.len()

@@ -152,12 +152,6 @@ impl Net {
         }
     }
 
-    /// A direction as it is now.
-    pub fn link_now(&self, from: HostId, to: HostId) -> Link {
-        let state = self.state.lock();
-        state.links.get(&(from, to)).copied().unwrap_or_default()
-    }
-
     /// Stalls one of the connections on which a machine speaks to another about consensus, or lets all go on. Each
     /// pair has several, for appends, heartbeats and snapshots.
     pub fn stall(&self, from: HostId, to: HostId, draw: Option<u64>) {

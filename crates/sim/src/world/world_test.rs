@@ -217,16 +217,13 @@ fn one_connection_of_consensus_is_stalled_and_the_others_go_on() {
 #[test]
 fn the_same_seed_gives_the_same_course() {
     let course = |seed| {
-        let trace = Trace::default();
         let mut pair = Pair::new(seed);
         pair.world.net().link(pair.client, pair.server, |link| {
             (link.jitter_us, link.loss) = (20_000, 100_000);
         });
         pair.ask();
         pair.run(20_000);
-        let heard = pair.heard.lock().clone();
-        drop(trace);
-        heard
+        pair.heard.lock().clone()
     };
     assert_eq!(course(7), course(7));
     assert_ne!(course(7), course(8));

@@ -2,8 +2,9 @@
 //! Promise: what was packed comes back equal; bytes that are wrong give nothing, and never a panic.
 //! Not here: where packed items are kept (`items`), the stored form (`wire`).
 //!
-//! An item is a head, that is the kind with four flags, then sequence, times and what the kind says. Numbers are varints of seven bits a byte. Texts of the floor plan and long
-//! names are kept in a table of the transcript and named by their place. What somebody wrote comes last.
+//! An item is a head, that is the kind with four flags, then sequence, times and what the kind says. Numbers are
+//! varints of seven bits a byte. Texts of the floor plan and long names are kept in a table of the transcript and
+//! named by their place. What somebody wrote comes last.
 
 use std::sync::Arc;
 
