@@ -5,10 +5,10 @@
 //! Goal: at most 4 KiB for an open conversation with ten messages of 100 bytes, its customer's entry
 //! and its places in the indexes included.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::cell::Cell;
 use domain::cell::command::{Accept, Actor, Command, Entry, Instance, Intent, LogIn, Open, Send};
@@ -19,6 +19,8 @@ use domain::cell::requests::Remembered;
 use domain::ids::*;
 use domain::plan::*;
 
+use counting::live;
+
 /// Conversations that are measured together: so many that what is bounded for the whole cell, as the
 /// ended offers are, hardly shows.
 const CONVERSATIONS: u64 = 100_000;
@@ -28,38 +30,6 @@ const AGENTS: u64 = 100;
 /// Times of a cell that has run for a month: a large number takes more room than a small one.
 const CELL_AGE_MS: u64 = 30 * 86_400_000;
 const WALL_MS: u64 = 1_790_000_000_000;
-
-/// Counts bytes that are asked for, and those that the common allocator takes for them: 8 for itself,
-/// rounded up to 16.
-struct Counting;
-
-static ASKED: AtomicUsize = AtomicUsize::new(0);
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
-
-fn rounded(size: usize) -> usize {
-    ((size + 8 + 15) & !15).max(32)
-}
-
-#[expect(unsafe_code, reason = "an allocator cannot be written without")]
-// SAFETY: every call is handed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ASKED.fetch_add(layout.size(), Ordering::Relaxed);
-        TAKEN.fetch_add(rounded(layout.size()), Ordering::Relaxed);
-        // SAFETY: as promised by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        ASKED.fetch_sub(layout.size(), Ordering::Relaxed);
-        TAKEN.fetch_sub(rounded(layout.size()), Ordering::Relaxed);
-        // SAFETY: as promised by the caller.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn name<T: std::str::FromStr>(text: &str) -> T {
     text.parse()
@@ -244,11 +214,6 @@ fn instance(customer: u64, counter: u64) -> Instance {
 
 fn body() -> Body {
     Body::clear(&"x".repeat(MESSAGE_BYTES))
-}
-
-/// Bytes asked for and bytes taken.
-fn live() -> (usize, usize) {
-    (ASKED.load(Ordering::Relaxed), TAKEN.load(Ordering::Relaxed))
 }
 
 fn main() {

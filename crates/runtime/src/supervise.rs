@@ -16,13 +16,15 @@ where
     P: FnOnce() + Send + 'static,
 {
     let lane_name = lane.name();
-    lane.spawn(name, async move {
+    // No `async` block: it would hold the future twice, as what it was given and as what it awaits.
+    let supervised = AssertUnwindSafe(future).catch_unwind().map(move |ended| {
         // What it said may be what somebody wrote: it goes no further.
-        if AssertUnwindSafe(future).catch_unwind().await.is_err() {
+        if ended.is_err() {
             tracing::error!(lane = lane_name, task = name, "a supervised task panicked");
             on_panic();
         }
-    })
+    });
+    lane.spawn(name, supervised)
 }
 
 #[cfg(test)]

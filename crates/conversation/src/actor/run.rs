@@ -72,7 +72,8 @@ pub(crate) fn activate(core: &Arc<Core>, id: ConversationId, term: u64) -> Actor
         customer: AtomicBool::new(false),
         woken: Notify::new(),
     });
-    let actor = ConversationActor {
+    // Boxed: a future holds what it is given twice, before and after its first step.
+    let actor = Box::new(ConversationActor {
         id,
         core: core.clone(),
         me: me.clone(),
@@ -86,7 +87,7 @@ pub(crate) fn activate(core: &Arc<Core>, id: ConversationId, term: u64) -> Actor
             term,
             interrupted_ms: None,
         },
-    };
+    });
     let (panicked, failed) = (core.clone(), me.clone());
     let task = supervise(
         &core.env.edge,
@@ -129,7 +130,7 @@ enum Wake {
 }
 
 impl ConversationActor {
-    async fn run(mut self, mut receiver: mailbox::Receiver<ToActor>) {
+    async fn run(mut self: Box<Self>, mut receiver: mailbox::Receiver<ToActor>) {
         let mut check = pin!(sleep(Duration::from_millis(IDLE_MS)));
         while self.serves() {
             let mut again = false;
@@ -158,7 +159,7 @@ impl ConversationActor {
                 }
             }
         }
-        self.close(receiver).await;
+        self.close(&mut receiver).await;
     }
 
     async fn wake(
@@ -470,7 +471,7 @@ impl ConversationActor {
     }
 
     /// Leaves the table, then answers whatever still waits.
-    async fn close(mut self, mut receiver: mailbox::Receiver<ToActor>) {
+    async fn close(&mut self, receiver: &mut mailbox::Receiver<ToActor>) {
         self.core.view.shared.hub.forget(self.id, &self.me);
         receiver.close();
         let leader = match self.core.view.shared.hub.serving() {
