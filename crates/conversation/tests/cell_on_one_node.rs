@@ -10,7 +10,7 @@ mod group;
 use std::time::Duration;
 
 use conversation::{ActError, AttachEvent, DeskEvent, EndReason, MarkFrom};
-use domain::cell::command::{Accept, Command, CustomerPresence, OfferRef};
+use domain::cell::command::{Accept, Actor, Close, Command, CustomerPresence, OfferRef};
 use domain::cell::event::{Event, OfferMade};
 use domain::cell::refusal::Refusal;
 use domain::cell::reply::Done;
@@ -190,6 +190,24 @@ async fn an_idle_actor_is_passivated_and_comes_back_for_the_next_command() {
         .await
         .expect("stored");
     assert_eq!(floor.cell.view().actors(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_actor_of_a_conversation_that_is_over_rests_when_its_customers_limit_has_passed() {
+    let floor = Floor::new().await;
+    let conversation = floor.open("anna").await;
+    let close = Command::Close(Close {
+        conversation,
+        request_id: floor.request(),
+        by: Actor::Customer,
+        reason: String::new(),
+        wrap_up: false,
+    });
+    floor.cell.act(close).await.expect("closed");
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(floor.cell.view().actors(), 1, "the limit's window is open");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(floor.cell.view().actors(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -139,8 +139,7 @@ impl ConversationActor {
                 Wake::Message(Some(message)) => self.message(message),
                 Wake::Message(None) => break,
                 Wake::Timer => {
-                    let next = Instant::now() + Duration::from_millis(IDLE_MS);
-                    check.as_mut().reset(next);
+                    check.as_mut().reset(self.next_look());
                     self.streams.sweep();
                     self.presence.look_again();
                     self.reconcile_presence();
@@ -152,6 +151,9 @@ impl ConversationActor {
             self.read_what_was_missed();
             self.reconcile_presence();
             again |= self.start_proposals().await;
+            if self.next_look() < check.deadline() {
+                check.as_mut().reset(self.next_look());
+            }
             if again {
                 let soon = Instant::now() + PRESENCE_AGAIN;
                 if soon < check.deadline() {
@@ -160,6 +162,11 @@ impl ConversationActor {
             }
         }
         self.close(&mut receiver).await;
+    }
+
+    /// When to look again whether to rest.
+    fn next_look(&self) -> Instant {
+        Instant::now() + Duration::from_millis(self.streams.rests_after_ms())
     }
 
     async fn wake(
@@ -426,8 +433,10 @@ impl ConversationActor {
     }
 
     fn applied(&mut self, event: &Event) {
-        if matches!(event, Event::CustomerPresence { .. }) {
-            self.presence.look_again();
+        match event {
+            Event::CustomerPresence { .. } => self.presence.look_again(),
+            Event::Ended { .. } => self.streams.is_over(self.core.customer_limit().1),
+            _ => {}
         }
         match concern::item(event) {
             Some(item) => {

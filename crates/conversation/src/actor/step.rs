@@ -52,6 +52,8 @@ pub(crate) struct Streams {
     /// The commands of the customer in the present window.
     pub(crate) window: Window,
     idle_since_ms: u64,
+    /// Without work and streams for so long, the actor rests.
+    rests_after_ms: u64,
     marked_ms: [u64; 2],
 }
 
@@ -62,6 +64,7 @@ impl Streams {
             edge: None,
             window: Window::default(),
             idle_since_ms: now_ms,
+            rests_after_ms: IDLE_MS,
             marked_ms: [0; 2],
         }
     }
@@ -178,9 +181,20 @@ impl Streams {
         self.idle_since_ms = now_ms;
     }
 
+    /// The conversation is over, little more is to come: the actor rests as soon as it need not remember any
+    /// more what its customer sent within `window_ms`.
+    pub(crate) fn is_over(&mut self, window_ms: u64) {
+        self.rests_after_ms = window_ms.min(IDLE_MS);
+    }
+
+    /// Without work and streams for so many milliseconds, the actor rests.
+    pub(crate) fn rests_after_ms(&self) -> u64 {
+        self.rests_after_ms
+    }
+
     /// Whether the actor may be passivated at `now_ms`.
     pub(crate) fn may_rest(&self, now_ms: u64) -> bool {
-        self.streams.is_empty() && now_ms.saturating_sub(self.idle_since_ms) >= IDLE_MS
+        self.streams.is_empty() && now_ms.saturating_sub(self.idle_since_ms) >= self.rests_after_ms
     }
 }
 
