@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use domain::cell::Cell;
+use domain::cell::archive::ArchivedUpto;
+use domain::cell::checkpoint::Digest;
 use domain::cell::command::{
     Accept, Actor, Close, Command, Entry, Intent, LogIn, Open, OwnerAct, Send,
 };
@@ -22,6 +24,8 @@ use domain::plan::*;
 
 const OPEN: u64 = 100_000;
 const AGENTS: u64 = 400;
+/// Conversations that end are archived in such steps.
+const ARCHIVED_EVERY: u64 = 256;
 /// Each agent holds this many of the standing conversations.
 const HELD: u32 = 250;
 
@@ -137,6 +141,27 @@ impl Log {
             .apply(index, &entry)
             .reply
             .unwrap_or_else(|no| panic!("{no}"))
+    }
+
+    /// Seals what has rested long enough or is too much, and lets it leave, as a leader does whose archives
+    /// have it.
+    fn archive(&mut self) {
+        // So slowly that no timer of a standing conversation ends within a measurement.
+        self.at += 1;
+        let by = CellTime(self.at);
+        while self.cell.next_deadline().is_some_and(|due| due <= by) {
+            self.apply(Command::tick());
+        }
+        let (state, upto) = (self.cell.state(), self.cell.state().meta().applied);
+        let sealed = state.sealed_between(state.meta().archive.upto, upto, usize::MAX);
+        let count = sealed.len() as u64;
+        self.apply(Command::ArchivedUpto(ArchivedUpto {
+            upto,
+            count,
+            day: 0,
+            digest: Digest([self.index as u8; 16]),
+            keep_from_day: 0,
+        }));
     }
 
     fn open(&mut self, customer: u64) -> Open {
@@ -352,7 +377,6 @@ fn life_cycle(log: &mut Log, customer: u64) -> u32 {
         request_id,
         by: ours,
     }));
-    log.at += 1;
     8
 }
 
@@ -367,6 +391,9 @@ fn bench_life_cycle(criterion: &mut Criterion) {
     group.bench_function("life cycle beside 100,000 open conversations", |bencher| {
         bencher.iter(|| {
             customer += 1;
+            if customer.is_multiple_of(ARCHIVED_EVERY) {
+                log.archive();
+            }
             life_cycle(&mut log, customer)
         });
     });
