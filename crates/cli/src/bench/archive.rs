@@ -69,8 +69,9 @@ pub struct Report {
     pub text_bytes_each: u64,
     /// Conversations opened, written in and ended in a second.
     pub ended_per_s: f64,
-    /// Opens that were refused because the archive was behind, and tried again.
-    pub behind: u64,
+    /// Calls that were refused for a while and made again: opens because the archive was behind, others
+    /// because a quorum or a leader was missing.
+    pub made_again: u64,
     /// Memory by and by.
     pub memory: Vec<Look>,
     /// Seconds from the last end until everything had left at every node.
@@ -106,7 +107,7 @@ async fn measure(
         account,
         texts,
         text_bytes: AtomicU64::new(0),
-        behind: AtomicU64::new(0),
+        made_again: AtomicU64::new(0),
     });
     let count = u64::from(args.conversations);
     let began = Instant::now();
@@ -120,7 +121,7 @@ async fn measure(
         messages_each: MESSAGES,
         text_bytes_each: load.text_bytes.load(Ordering::Relaxed) / count,
         ended_per_s: (count as f64 / took).round(),
-        behind: load.behind.load(Ordering::Relaxed),
+        made_again: load.made_again.load(Ordering::Relaxed),
         memory,
         left_after_s,
         disk_bytes_each,
@@ -133,7 +134,7 @@ struct Load {
     account: String,
     texts: Arc<[String]>,
     text_bytes: AtomicU64,
-    behind: AtomicU64,
+    made_again: AtomicU64,
 }
 
 /// A conversation that ended: its number, which names its customer, and its id.
@@ -189,8 +190,8 @@ impl Load {
             text: text(0),
             ..Default::default()
         };
-        let opened = timeout(CALL_TIMEOUT, self.open(&mut stub, open)).await;
-        let conversation_id = opened.context("an open was not taken")??;
+        let opened = self.call(&mut stub, open, async |stub, open| stub.open(open).await);
+        let conversation_id = opened.await?.conversation_id;
         for at in 1..MESSAGES {
             let send = api::SendRequest {
                 conversation_id: conversation_id.clone(),
@@ -198,30 +199,51 @@ impl Load {
                 text: text(at),
                 ..Default::default()
             };
-            stub.send(send).await?;
+            self.call(&mut stub, send, async |stub, send| stub.send(send).await)
+                .await?;
         }
         let close = api::CloseRequest {
             conversation_id: conversation_id.clone(),
             request_id: request_id(MESSAGES),
             ..Default::default()
         };
-        stub.close(close).await?;
+        self.call(&mut stub, close, async |stub, close| {
+            stub.close(close).await
+        })
+        .await?;
         Ok(conversation_id)
     }
 
-    /// Opens, and again while the archive is behind: that is how it holds the load back.
-    async fn open(&self, stub: &mut Stub, open: api::OpenRequest) -> anyhow::Result<String> {
-        loop {
-            match stub.open(open.clone()).await {
-                Ok(opened) => return Ok(opened.into_inner().conversation_id),
-                Err(no) if no.code() == tonic::Code::ResourceExhausted => {
-                    self.behind.fetch_add(1, Ordering::Relaxed);
-                    sleep(AGAIN_AFTER).await;
+    /// Makes a call, and again while it is refused for a while: that is how the archive holds the load back.
+    async fn call<R: Clone, T>(
+        &self,
+        stub: &mut Stub,
+        request: R,
+        call: impl AsyncFn(&mut Stub, R) -> Result<tonic::Response<T>, tonic::Status>,
+    ) -> anyhow::Result<T> {
+        let patient = async {
+            loop {
+                match call(stub, request.clone()).await {
+                    Ok(done) => return Ok(done.into_inner()),
+                    Err(no) if is_for_a_while(&no) => {
+                        self.made_again.fetch_add(1, Ordering::Relaxed);
+                        sleep(AGAIN_AFTER).await;
+                    }
+                    Err(no) => return Err(no.into()),
                 }
-                Err(no) => return Err(no.into()),
             }
-        }
+        };
+        timeout(CALL_TIMEOUT, patient)
+            .await
+            .context("a call was refused for a minute")?
     }
+}
+
+fn is_for_a_while(no: &tonic::Status) -> bool {
+    matches!(
+        no.code(),
+        tonic::Code::ResourceExhausted | tonic::Code::Unavailable
+    )
 }
 
 fn customer(number: u64) -> String {

@@ -145,13 +145,13 @@ fn streams_lines(report: &streams::Report) -> Vec<String> {
 
 fn archive_lines(report: &archive::Report) -> Vec<String> {
     let mut lines = vec![format!(
-        "{} conversations, {} messages and {} bytes of text each: {:.0} ended in a second, {} opens \
-         held back",
+        "{} conversations, {} messages and {} bytes of text each: {:.0} ended in a second, {} calls \
+         made again",
         report.conversations,
         report.messages_each,
         report.text_bytes_each,
         report.ended_per_s,
-        report.behind
+        report.made_again
     )];
     lines.extend(report.memory.iter().map(|look| {
         format!(

@@ -7,6 +7,10 @@ use std::collections::BTreeSet;
 
 use store::archive::{Hash16, chain_step};
 
+/// Rounds in which a range that is safe waits for voters who answer and have not written it: three seconds,
+/// thirty times what a batch takes.
+pub(super) const LAGGARD_ROUNDS: u32 = 6;
+
 /// What is in a range: as the state has it, or as an archive was read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Held {
@@ -51,6 +55,18 @@ pub(super) fn is_safe(expected: Held, words: &[Word]) -> bool {
     let same = words.iter().filter(|word| word.held == Some(expected));
     let sites: BTreeSet<&str> = same.clone().map(|word| word.site.as_str()).collect();
     same.count() >= majority && sites.len() >= all_sites.len().min(2)
+}
+
+/// Whether a range may leave that was asked for in so many rounds: it is safe, and whoever answers and has not
+/// written it yet was waited for. What leaves before a voter has written it must be mended there from a peer,
+/// which costs both more than the wait.
+pub(super) fn may_leave(expected: Held, words: &[Word], rounds: u32) -> bool {
+    let answers = |word: &&Word| word.day.is_some();
+    let all = words
+        .iter()
+        .filter(answers)
+        .all(|word| word.held == Some(expected));
+    is_safe(expected, words) && (all || rounds >= LAGGARD_ROUNDS)
 }
 
 /// The last day that a majority of all voters have reached, each by its own clock; `None` while no
@@ -148,6 +164,24 @@ mod tests {
         ];
         assert!(!is_safe(EXPECTED, &words));
         assert!(!is_safe(EXPECTED, &[]));
+    }
+
+    #[test]
+    fn whoever_answers_and_has_not_written_yet_is_waited_for_and_not_for_ever() {
+        let mut words = [
+            word("fra", Some((1, 5))),
+            word("iad", Some((1, 5))),
+            word("sha", None),
+        ];
+        assert!(may_leave(EXPECTED, &words, 1), "one that is down is not");
+        words[2].day = Some(20_000);
+        assert!(!may_leave(EXPECTED, &words, LAGGARD_ROUNDS - 1));
+        assert!(may_leave(EXPECTED, &words, LAGGARD_ROUNDS));
+        words[1].held = None;
+        assert!(!may_leave(EXPECTED, &words, LAGGARD_ROUNDS), "not safe");
+        words[1].held = Some(EXPECTED);
+        words[2].held = Some(EXPECTED);
+        assert!(may_leave(EXPECTED, &words, 1));
     }
 
     #[test]

@@ -66,9 +66,8 @@ impl Checked {
         }
     }
 
-    /// A range was read back with another hash.
+    /// A range was read back with another hash: what it has grown by since it was read back last.
     pub(super) fn found_differing(&mut self, range: &ArchivedRange) {
-        self.folded.remove(&range.after.0);
         if self.written.after < range.upto.0 {
             self.written.after = self.written.upto.min(range.upto.0);
         }
@@ -91,6 +90,11 @@ impl Checked {
         let (upto, _) = self.folded_upto(range);
         let grown = self.written.after <= upto && range.upto.0 <= self.written.upto;
         self.is_folded(range) || grown
+    }
+
+    /// A range differs although what it has grown by is whole: it is read back from its beginning.
+    pub(super) fn forget(&mut self, range: &ArchivedRange) {
+        self.folded.remove(&range.after.0);
     }
 
     /// Forgets ranges that are kept no longer.
@@ -163,6 +167,19 @@ mod tests {
         assert!(!checked.has(&range(0, 10, 1)));
         assert!(checked.has(&range(10, 30, 2)), "another range");
         assert_eq!(checked.written().upto, 30, "nothing is written twice by it");
+    }
+
+    #[test]
+    fn a_range_whose_end_differs_is_read_on_from_where_it_was_whole() {
+        let mut checked = Checked::default();
+        checked.found_whole(&range(0, 10, 1), 0);
+        checked.wrote(stretch(0, 30));
+        let grown = range(0, 20, 2);
+        checked.found_differing(&grown);
+        assert!(!checked.has(&grown));
+        assert_eq!(checked.folded_upto(&grown), (10, [1; 16]));
+        checked.forget(&grown);
+        assert_eq!(checked.folded_upto(&grown), (0, [0; 16]));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use store::archive::{ArchiveError, ChainError, Hash16, Sealing};
 use tokio::time::sleep;
 
 use super::CellArchive;
-use super::agree::{Held, Word, day_reached, fold, is_safe};
+use super::agree::{Held, Word, day_reached, fold, may_leave};
 use super::record::hash_of;
 
 /// How often the voters are asked.
@@ -34,6 +34,8 @@ pub(crate) struct Collector {
     archive: CellArchive,
     group: raft::GroupHandle<CellReplica>,
     leaving: Option<Leaving>,
+    /// How often it was asked for.
+    rounds: u32,
 }
 
 /// A range that is to leave, as the leader's state has it.
@@ -63,6 +65,7 @@ impl Collector {
             archive,
             group,
             leaving: None,
+            rounds: 0,
         }
     }
 
@@ -95,6 +98,7 @@ impl Collector {
             return None;
         }
         let words = self.ask(&leaving).await;
+        self.rounds = self.rounds.saturating_add(1);
         let day = day_reached(&words)?;
         let keep_from_day = day.saturating_sub(self.archive.shared.of.options.archive_days);
         let record = self.archive.record();
@@ -103,7 +107,7 @@ impl Collector {
         }
         let next = match leaving.hashes.is_empty() {
             true => forgetting(&record, leaving.upto, keep_from_day)?,
-            false if is_safe(leaving.held, &words) => {
+            false if may_leave(leaving.held, &words, self.rounds) => {
                 leaves(&record, &leaving, (day, keep_from_day))
             }
             false => return None,
@@ -138,6 +142,7 @@ impl Collector {
         let sealed: Vec<_> = sealed.map(|(_, conversation)| conversation).collect();
         let leaving = Leaving::new(after, upto, self.archive.hashes(sealed).await);
         self.leaving = (!leaving.hashes.is_empty()).then(|| leaving.clone());
+        self.rounds = 0;
         leaving
     }
 

@@ -49,9 +49,10 @@ struct Walk {
 }
 
 impl Walk {
-    fn new() -> Self {
+    /// A walk of what goes on from a hash.
+    fn new(start: Hash16) -> Self {
         Self {
-            digest: [0; 16],
+            digest: start,
             count: 0,
             found: Differences::default(),
             in_surplus: false,
@@ -133,10 +134,12 @@ impl CellArchive {
         })
     }
 
-    /// What differs here from what a peer has, which is what the cell agreed on.
+    /// What differs here from what a peer has, which is what the cell agreed on: behind the part that was read
+    /// back with its hash.
     async fn compare(&self, range: &ArchivedRange, peer: u64) -> Result<Differences, String> {
-        let mut walk = Walk::new();
-        let begin = Some(Sealing::last_of(range.after.0));
+        let (after, start) = self.shared.checked.lock().folded_upto(range);
+        let mut walk = Walk::new(start);
+        let begin = Some(Sealing::last_of(after));
         let (mut theirs, mut their_next) = (VecDeque::new(), begin);
         let (mut ours, mut our_next) = (VecDeque::new(), begin);
         loop {
@@ -164,7 +167,8 @@ impl CellArchive {
                 break;
             }
         }
-        match walk.digest == range.digest.0 && walk.count == range.count {
+        let counts = after != range.after.0 || walk.count == range.count;
+        match walk.digest == range.digest.0 && counts {
             true => Ok(walk.found),
             false => Err("the peer has another range than was agreed on".to_owned()),
         }
@@ -268,7 +272,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_damaged_is_wanted_and_what_differs_gives_way() {
-        let mut walk = Walk::new();
+        let mut walk = Walk::new([0; 16]);
         walk.step(theirs(1, 1), ours(1, Some(1)));
         walk.step(theirs(2, 2), None);
         walk.step(theirs(3, 3), ours(3, None));
@@ -286,7 +290,7 @@ mod tests {
 
     #[test]
     fn neighbours_that_give_way_are_one_stretch_and_what_stays_parts_them() {
-        let mut walk = Walk::new();
+        let mut walk = Walk::new([0; 16]);
         walk.step(None, ours(1, Some(1)));
         walk.step(theirs(2, 2), ours(2, Some(9)));
         walk.step(theirs(3, 3), ours(3, Some(3)));
