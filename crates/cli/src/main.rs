@@ -35,6 +35,13 @@ use crate::failure::{Exit, Failure};
 use crate::reach::Reach;
 use crate::terminal::Terminal;
 
+/// A program that operators get has no planted bug, and cannot have one.
+const _: () = assert!(
+    !mutants::CAN_BE_PLANTED,
+    "`antiphon` is never built with planted bugs: build `cargo build -p sim --features mutants` alone, and this \
+     program without that feature"
+);
+
 /// glibc gives memory back to the system after each batch and faults it in again with the next.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -16,6 +16,7 @@ use domain::ids::{AgentId, CellId, ConversationId, LogIndex, NodeId, Sequence, S
 use domain::plan::VersionedPlan;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use mutants::{Mutant, planted};
 use parking_lot::Mutex;
 use ports::{Archive, Group};
 use runtime::trace::Trace;
@@ -38,6 +39,8 @@ const ACTOR_TRIES: usize = 4;
 /// Somebody has to mend the program before a command that was passed over can be asked again, in
 /// milliseconds.
 const PASSED_OVER_RETRY_MS: u64 = 30_000;
+/// Where the wall clock of the planted bug begins: 2026-01-01 in milliseconds since 1970.
+const WALL_CLOCK_FROM_MS: u64 = 1_767_225_600_000;
 /// Acts outside any conversation under way on one node: logins, opens, intents.
 const DIRECT_MAX: usize = 4_096;
 
@@ -94,7 +97,12 @@ impl Core {
             "a command that is newer than the version in force is never proposed"
         );
         let shared = &self.view.shared;
-        let at = shared.clock.lock().stamp(shared.mono_ms());
+        let at = match planted(Mutant::WallClockStamps) {
+            true => {
+                domain::ids::CellTime(self.env.clock.now_ms().saturating_sub(WALL_CLOCK_FROM_MS))
+            }
+            false => shared.clock.lock().stamp(shared.mono_ms()),
+        };
         let entry = Entry {
             at,
             wall_ms: self.env.clock.now_ms(),
@@ -206,6 +214,9 @@ impl CellHandle {
     fn term(&self) -> Result<u64, ActError> {
         match self.core.view.shared.hub.serving() {
             Serving::Yes { term, .. } => Ok(term),
+            Serving::No { .. } | Serving::Lapsed { .. } if planted(Mutant::ForwardUnfenced) => {
+                Ok(self.core.group.status().term)
+            }
             Serving::No { leader } => Err(ActError::NotLeader { leader }),
             Serving::Lapsed { .. } => Err(ActError::QuorumLost),
         }
@@ -383,8 +394,10 @@ impl CellHandle {
     /// # Errors
     /// See [`ActError`]; never `OutcomeUnknown`.
     pub async fn read<T: Send>(&self, read: impl FnOnce(&Cell) -> T + Send) -> Result<T, ActError> {
-        self.term()?;
-        self.core.group.linearize().await?;
+        if !planted(Mutant::ReadAtFollower) {
+            self.term()?;
+            self.core.group.linearize().await?;
+        }
         Ok(self.core.view.with(|cell, _| read(cell)))
     }
 

@@ -12,6 +12,7 @@ use domain::cell::command::Command;
 use domain::cell::event::Event;
 use domain::cell::reply::Reply;
 use domain::ids::{AgentId, CellId, CellTime, ConversationId, LogIndex};
+use mutants::{Mutant, planted};
 use parking_lot::{Mutex, RwLock};
 use ports::{Cure, Frozen, LogChain, Machine, MustStop, Position, RestoreError};
 use runtime::Tracer;
@@ -221,7 +222,7 @@ impl Machine for CellReplica {
     }
 
     fn apply(&mut self, at: Position, payload: &[u8]) -> Reply {
-        let (entry, traceparent) = match wire::cell::decode_traced(payload) {
+        let (mut entry, traceparent) = match wire::cell::decode_traced(payload) {
             Ok(decoded) => decoded,
             // A newer or damaged entry: this replica must not go on (design, rule 2).
             Err(error) => halt(unreadable(&format!("log entry {}", at.index), &error)),
@@ -240,6 +241,14 @@ impl Machine for CellReplica {
             .clock
             .lock()
             .heard(at.term, entry.at, self.shared.mono_ms());
+        if planted(Mutant::LocalClockInApply) {
+            entry.at = self.shared.clock.lock().stamp(self.shared.mono_ms());
+        }
+        if planted(Mutant::ReadNodeInApply)
+            && let Command::CustomerPresence(presence) = &mut entry.command
+        {
+            presence.attached = self.shared.hub.has_customer(presence.conversation);
+        }
         let traced = (!traceparent.is_empty()).then(Instant::now);
         let index = LogIndex(at.index);
         let (applied, chain) = {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use mutants::{Mutant, planted};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{
     ChangeMembershipError, ClientWriteError, Fatal, InitializeError, LinearizableReadError,
@@ -415,6 +416,10 @@ impl<M: Machine> Group<M::Reply> for GroupHandle<M> {
         let place = Arc::clone(&running.proposals).try_acquire_owned();
         let place = place.map_err(|_| ProposeError::Busy)?;
         let (ticket, arrives) = Ticket::new(place);
+        let term = match planted(Mutant::ProposeWithoutLeader) {
+            true => self.metrics().current_term,
+            false => term,
+        };
         let leader = LeaderId {
             term,
             node_id: running.node,
@@ -444,11 +449,18 @@ impl<M: Machine> Group<M::Reply> for GroupHandle<M> {
             Ok(Err(ClientWriteError::ForwardToLeader(forward))) => Err(ProposeError::NotLeader {
                 leader: forward.leader_id,
             }),
+            Ok(Err(_)) | Err(_) if planted(Mutant::RefuseAppended) => {
+                let (bytes, limit) = (0, 0);
+                Err(ProposeError::TooLarge { bytes, limit })
+            }
             Ok(Err(_)) | Err(_) => Err(ProposeError::OutcomeUnknown),
         }
     }
 
     async fn linearize(&self) -> Result<u64, ReadError> {
+        if planted(Mutant::ReadWithoutQuorum) {
+            return Ok(*self.running.shared.applied.borrow());
+        }
         let raft = &self.running.raft;
         let linearizer = match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
             Ok(linearizer) => linearizer,

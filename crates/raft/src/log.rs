@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::Stream;
+use mutants::{Mutant, planted};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use openraft::{LogState, OptionalSend};
@@ -123,7 +124,7 @@ fn entry_of(record: Record) -> io::Result<Entry> {
     ))
 }
 
-fn id_of(id: EntryId) -> LogId {
+pub(crate) fn id_of(id: EntryId) -> LogId {
     wire::log_id(id.term, id.leader_node, id.index)
 }
 
@@ -226,6 +227,9 @@ impl<R: Send + Sync + 'static> RaftLogStorage<Types<R>> for Log<R> {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        if planted(Mutant::VoteNotKept) {
+            return Ok(());
+        }
         let bytes = Bytes::from(wire::vote_to(vote).encode_to_vec());
         self.group.save_vote(bytes).await.map_err(io::Error::other)
     }
@@ -270,7 +274,7 @@ impl<R: Send + Sync + 'static> RaftLogStorage<Types<R>> for Log<R> {
         let id = EntryId {
             term: leader.term,
             leader_node: leader.node_id,
-            index: upto.index,
+            index: upto.index + u64::from(planted(Mutant::PurgeOneTooMany)),
         };
         let installed = *self.shared.installed.lock();
         let chain = installed

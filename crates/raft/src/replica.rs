@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
+use mutants::{Mutant, planted};
 use openraft::OptionalSend;
 use openraft::storage::{
     ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot,
@@ -220,6 +221,7 @@ impl<M: Machine> Replica<M> {
             Ordering::Relaxed,
         );
         let command = entry.payload.command()?;
+        let again = planted(Mutant::ApplyTwice) && self.shared.installed.lock().take().is_some();
         let at = Position {
             index: entry.log_id.index,
             term: entry.log_id.leader_id.term,
@@ -230,17 +232,24 @@ impl<M: Machine> Replica<M> {
             });
             return None;
         }
+        if again {
+            self.guarded("apply", at.index, |machine| machine.apply(at, command));
+        }
         self.guarded("apply", at.index, |machine| machine.apply(at, command))
     }
 
     /// Freezes the state for a snapshot; `None` while the replica is halted.
     pub(crate) fn freeze(&mut self) -> Option<FrozenState> {
-        let index = self.applied.map(|id| id.index);
+        let claimed = match planted(Mutant::SnapshotMissesLastEntry) {
+            true => self.place.log.last().map(crate::log::id_of),
+            false => self.applied,
+        };
+        let index = claimed.map(|id| id.index);
         let chain = index.and_then(|index| self.place.log.chain(index));
         let state = self.guarded("freeze", index.unwrap_or(0), Machine::freeze)?;
         let last_membership = self.membership.clone();
         let meta = SnapshotMeta {
-            last_log_id: self.applied,
+            last_log_id: claimed,
             last_membership,
         };
         self.shared.unsnapped_bytes.store(0, Ordering::Relaxed);
@@ -450,7 +459,9 @@ impl<M: Machine> RaftStateMachine<Types<M::Reply>> for Replica<M> {
             SnapshotBody::Stored(file) => self.place.keep(file).await?,
             SnapshotBody::Arriving(writer) => writer.finish().await.map_err(io::Error::other)?,
         };
-        self.restore(&file).await?;
+        if !planted(Mutant::SnapshotWithoutState) {
+            self.restore(&file).await?;
+        }
         *self.shared.installed.lock() = chain_of(&file)?;
         self.shared
             .snapshot_bytes

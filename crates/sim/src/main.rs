@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
+use mutants::Mutant;
 use rand::SeedableRng as _;
 use sim::faults::{self, Fault, KINDS, Kind};
 use sim::params::{Options, Params};
@@ -22,8 +23,8 @@ const ENTRIES_MIN: u64 = 10;
 #[derive(Debug, Parser)]
 struct Args {
     /// The seed: everything is drawn from it.
-    #[arg(long)]
-    seed: u64,
+    #[arg(long, required_unless_present = "mutants")]
+    seed: Option<u64>,
     /// Simulated hours of faults.
     #[arg(long, default_value_t = 0.1)]
     hours: f64,
@@ -45,12 +46,25 @@ struct Args {
     /// Writes what clients did to a file, one call a line.
     #[arg(long)]
     history: Option<PathBuf>,
+    /// Plants a bug, in a build with the feature `mutants`.
+    #[arg(long)]
+    mutant: Option<Mutant>,
+    /// Lists the bugs that can be planted: the name, the minutes of faults that it needs, the promise that it breaks.
+    #[arg(long)]
+    mutants: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    let Some(seed) = args.seed.filter(|_| !args.mutants) else {
+        list_mutants();
+        return Ok(ExitCode::SUCCESS);
+    };
     // Hash maps and the like take their seeds from the system: here they take them from ours.
-    mad_turmoil::rand::set_rng(rand::rngs::StdRng::seed_from_u64(args.seed));
+    mad_turmoil::rand::set_rng(rand::rngs::StdRng::seed_from_u64(seed));
+    if let Some(mutant) = args.mutant {
+        plant(mutant)?;
+    }
     let trace = match &args.trace {
         None => Trace::default(),
         Some(path) => {
@@ -61,7 +75,7 @@ fn main() -> anyhow::Result<ExitCode> {
         log_to(&trace, filter)?;
     }
     let options = Options {
-        seed: args.seed,
+        seed,
         hours: args.hours,
     };
     let params = Params::draw(&options);
@@ -76,7 +90,7 @@ fn main() -> anyhow::Result<ExitCode> {
         })
         .collect();
     if args.shrink {
-        return fewest(&args, &plan);
+        return fewest(&args, seed, &plan);
     }
     let run = Run::new(&params, trace.clone());
     let judge = run.judge();
@@ -93,11 +107,27 @@ fn main() -> anyhow::Result<ExitCode> {
     if args.log.is_some() {
         println!("logged {}", trace.logged_hash());
     }
-    Ok(conclude(&args, &report, &trace.hash()))
+    Ok(conclude((&args, seed), &report, &trace.hash()))
+}
+
+fn list_mutants() {
+    for bug in mutants::ALL {
+        println!("{}\t{}\t{}", bug.name, bug.minutes(), bug.breaks);
+    }
+}
+
+#[cfg(feature = "mutants")]
+fn plant(mutant: Mutant) -> anyhow::Result<()> {
+    Ok(mutants::plant(mutant)?)
+}
+
+#[cfg(not(feature = "mutants"))]
+fn plant(mutant: Mutant) -> anyhow::Result<()> {
+    anyhow::bail!("{mutant} cannot be planted in this build: build it with `--features mutants`")
 }
 
 /// Says what does not hold and how to see it again; the last line.
-fn conclude(args: &Args, report: &Report, hash: &str) -> ExitCode {
+fn conclude((args, seed): (&Args, u64), report: &Report, hash: &str) -> ExitCode {
     let hours = report.ran_ms as f64 / 3_600_000.0;
     let mut violations = report.violations.len();
     if report.entries < ENTRIES_MIN || report.conversations == 0 {
@@ -112,18 +142,18 @@ fn conclude(args: &Args, report: &Report, hash: &str) -> ExitCode {
             let only: Vec<String> = only.iter().map(ToString::to_string).collect();
             format!(" --only {}", only.join(","))
         });
+        let planted = args
+            .mutant
+            .map(|mutant| (" --features mutants", format!(" --mutant {mutant}")));
+        let (features, mutant) = planted.unwrap_or_default();
         println!(
-            "replay: cargo run --release -p sim -- --seed {} --hours {} --faults {}{}",
-            args.seed,
+            "replay: cargo run --release -p sim{features} -- --seed {seed} --hours {} --faults {}{}{mutant}",
             args.hours,
             args.faults,
             only.unwrap_or_default()
         );
     }
-    println!(
-        "seed {} hours {hours:.3} violations {violations} trace {hash}",
-        args.seed
-    );
+    println!("seed {seed} hours {hours:.3} violations {violations} trace {hash}");
     match violations {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
@@ -131,17 +161,20 @@ fn conclude(args: &Args, report: &Report, hash: &str) -> ExitCode {
 }
 
 /// Shrinks the plan and plays what is left.
-fn fewest(args: &Args, plan: &[Fault]) -> anyhow::Result<ExitCode> {
+fn fewest(args: &Args, seed: u64, plan: &[Fault]) -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe()?;
     let play = |numbers: &[usize]| {
         let only: Vec<String> = numbers.iter().map(ToString::to_string).collect();
         let mut command = std::process::Command::new(&program);
         command.args([
             "--seed",
-            &args.seed.to_string(),
+            &seed.to_string(),
             "--hours",
             &args.hours.to_string(),
         ]);
+        if let Some(mutant) = args.mutant {
+            command.args(["--mutant", &mutant.to_string()]);
+        }
         match only.is_empty() {
             true => command.args(["--faults", "none"]),
             false => command.args(["--faults", &args.faults, "--only", &only.join(",")]),

@@ -44,7 +44,7 @@ pub struct Params {
     pub pace_ms: u64,
     /// What a sync of a disk takes.
     pub sync_ms: u64,
-    /// MiB of log that make a snapshot due.
+    /// MiB of log that make a snapshot due; with 0 twice the last one is enough.
     pub snapshot_log_mib: u32,
     /// Entries that are kept behind a snapshot.
     pub keep_entries: u32,
@@ -78,7 +78,7 @@ impl Params {
             customers: between(2, 6) as usize,
             pace_ms: between(200, 3_000),
             sync_ms: between(0, 3),
-            snapshot_log_mib: 1,
+            snapshot_log_mib: u32::from(random.below(3) == 0),
             keep_entries: [0, 20, 1_000][random.below(3) as usize],
             fault_every_ms: between(4_000, 40_000),
         }

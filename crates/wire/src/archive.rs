@@ -5,6 +5,7 @@
 
 use ::pb::store::v1 as pb;
 use domain::cell::conversation::Conversation;
+use mutants::{Mutant, planted};
 use prost::Message;
 
 use crate::error::{WireError, check_format};
@@ -16,9 +17,13 @@ pub const ARCHIVE_FORMAT: u32 = 1;
 
 /// The bytes of a sealed conversation.
 pub fn encode(conversation: &Conversation) -> Vec<u8> {
+    let mut found = conversation_to_wire::conversation(conversation);
+    if planted(Mutant::ArchiveLosesLastItem) {
+        found.items.pop();
+    }
     let stored = pb::ArchivedConversation {
         format: ARCHIVE_FORMAT,
-        conversation: Some(conversation_to_wire::conversation(conversation)),
+        conversation: Some(found),
     };
     stored.encode_to_vec()
 }

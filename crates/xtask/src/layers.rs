@@ -10,6 +10,7 @@ pub use graph::Graph;
 
 /// Our crates, in order: a crate may import only crates above it.
 pub const ORDER: &[&str] = &[
+    "mutants",
     "pb",
     "domain",
     "wire",
@@ -43,13 +44,18 @@ pub struct Only {
 pub const ONLY: &[Only] = &[
     Only {
         name: "client",
-        imports: &["pb", "rpc"],
+        imports: &["mutants", "pb", "rpc"],
         reason: "an application embeds the SDK without the server",
     },
     Only {
         name: "domain",
-        imports: &[],
+        imports: &["mutants"],
         reason: "decisions know neither wire nor machine",
+    },
+    Only {
+        name: "mutants",
+        imports: &[],
+        reason: "whatever may have a bug planted in it imports it",
     },
     Only {
         name: "xtask",
@@ -161,7 +167,7 @@ pub struct Pure {
 pub const PURE: &[Pure] = &[
     Pure {
         name: "domain",
-        allowed: &["thiserror", "thiserror-impl", "xxhash-rust"],
+        allowed: &["mutants", "thiserror", "thiserror-impl", "xxhash-rust"],
     },
     Pure {
         name: "wire",
@@ -178,6 +184,7 @@ pub const PURE: &[Pure] = &[
             "indexmap",
             "libc", // behind cpufeatures on ARM alone, where the kernel tells the instructions
             "memchr",
+            "mutants", // constants but in the simulation
             "pb",
             "prost",
             "prost-derive",

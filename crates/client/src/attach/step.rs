@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use mutants::{Mutant, planted};
 use pb::api::v1::{self as api, attach_request, attach_response};
 use tokio::time::Instant;
 
@@ -58,7 +59,9 @@ impl Steps for State {
     fn begin(&self) -> api::AttachRequest {
         up(attach_request::Request::Begin(api::AttachBegin {
             conversation_id: self.conversation_id.clone(),
-            cursor: self.cursor,
+            cursor: self
+                .cursor
+                .saturating_sub(u64::from(planted(Mutant::ShowAgain))),
             observe: self.observe,
         }))
     }
@@ -229,6 +232,9 @@ impl State {
         if front.not_before.is_some_and(|due| due > now) {
             return None;
         }
+        if front.written && planted(Mutant::NewIdOnRetry) {
+            front.request.request_id = self.seams.uuid();
+        }
         front.written = true;
         self.on_way_since = Some(now);
         Some(up(attach_request::Request::Send(front.request.clone())))
@@ -247,7 +253,9 @@ impl State {
     }
 
     fn on_item(&mut self, item: api::Item) -> Vec<Step> {
-        if item.sequence <= self.cursor {
+        if item.sequence < self.cursor
+            || (item.sequence == self.cursor && !planted(Mutant::ShowAgain))
+        {
             return Vec::new();
         }
         if item.sequence > self.cursor + 1 {

@@ -16,6 +16,7 @@ use domain::plan::VersionedPlan;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use mutants::{Mutant, planted};
 use ports::{Committed, Leadership, ProposeError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -221,6 +222,9 @@ impl<'a> Term<'a> {
         let barrier = Barrier::NewTerm {
             after_restart_of_all,
         };
+        if planted(Mutant::ServeBeforeBarrier) {
+            self.serve_anew();
+        }
         if !self.pass(barrier, leadership).await {
             return false;
         }

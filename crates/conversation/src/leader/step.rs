@@ -4,6 +4,7 @@
 
 use domain::cell::version::{BUCKETS_SINCE, FIRST_VERSION, NEWEST_VERSION};
 use domain::ids::{CellTime, MachineVersion, PlanVersion};
+use mutants::{Mutant, planted};
 
 /// What the leader sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +61,8 @@ pub(crate) fn due(facts: Facts, under_way: &[Duty]) -> Vec<Duty> {
     if facts.newest > facts.adopted {
         duties.push(Duty::AdoptPlan);
     }
-    if facts.deadline.is_some_and(|deadline| deadline <= facts.now) {
+    let due = facts.deadline.is_some_and(|deadline| deadline <= facts.now);
+    if due && !planted(Mutant::TickNever) {
         duties.push(Duty::Tick);
     }
     if facts.archived_due {

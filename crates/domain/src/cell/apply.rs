@@ -4,6 +4,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use mutants::{Mutant, planted};
+
 use super::archive::SEALS_MAX;
 use super::checkpoint::Digest;
 use super::command::{Command, Entry, Tick};
@@ -87,7 +89,8 @@ impl Cell {
         let aside_left = run.stand_aside();
         let matches_left = run.matches();
         run.seal_early();
-        run.state.meta.more_due = lines_left || plans_left || aside_left || matches_left;
+        let never = planted(Mutant::MatchingNeverEnds);
+        run.state.meta.more_due = lines_left || plans_left || aside_left || matches_left || never;
         Applied {
             reply,
             events: run.events,
@@ -105,7 +108,10 @@ impl Run<'_> {
     fn advance(&mut self, index: LogIndex, entry: &Entry) {
         let meta = &mut self.state.meta;
         meta.applied = index;
-        meta.now = meta.now.max(entry.at);
+        meta.now = match planted(Mutant::TimeRunsBack) {
+            true => entry.at,
+            false => meta.now.max(entry.at),
+        };
         // A leader's start compares the wall clock with the last stored one before it is replaced.
         if !matches!(entry.command, Command::LeaderStarted(_)) && entry.wall_ms > 0 {
             meta.wall_ms = entry.wall_ms;
@@ -265,7 +271,9 @@ impl Run<'_> {
 
     /// Moves waiting work of queues that supervisors have paused or let go on; whether some is left.
     fn stand_aside(&mut self) -> bool {
-        if let Some((queue, from)) = self.state.next_aside(RECLASS_MAX) {
+        if let Some((queue, from)) = self.state.next_aside(RECLASS_MAX)
+            && !planted(Mutant::PauseForgotten)
+        {
             self.evolve(vec![Event::StoodAside { queue, from }]);
         }
         !self.state.derived.to_stand_aside.is_empty()
@@ -283,6 +291,9 @@ impl Run<'_> {
                 if let Some((index, found)) = search.hit
                     && let Some(conversation) = state.conversations.get(&index)
                 {
+                    if planted(Mutant::TwoOffers) {
+                        draft.offer(conversation, conversation.owner_epoch, found.clone());
+                    }
                     draft.offer(conversation, conversation.owner_epoch, found);
                 }
                 (search.closed, search.closed_lines, draft.finish())

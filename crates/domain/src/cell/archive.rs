@@ -279,7 +279,7 @@ impl State {
     }
 
     /// Takes a sealed conversation out of the state.
-    fn drop_conversation(&mut self, index: LogIndex) {
+    pub(crate) fn drop_conversation(&mut self, index: LogIndex) {
         self.set_deadline(index, None);
         let Some(found) = self.conversations.remove(&index) else {
             return;

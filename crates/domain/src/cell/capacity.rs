@@ -4,6 +4,8 @@
 
 use std::cmp::Ordering;
 
+use mutants::{Mutant, planted};
+
 use super::agent::Agent;
 use super::receipts::Exclusion;
 use super::state::State;
@@ -171,7 +173,8 @@ pub(crate) fn units_free(
     let plan = state.channel(channel);
     let count = load.of_channel(channel);
     let count_max = count_max(plan, &agent.profile, channel);
-    let fits = load.used.saturating_add(plan.cost) <= agent.profile.capacity;
+    let fits = load.used.saturating_add(plan.cost) <= agent.profile.capacity
+        || planted(Mutant::CapacityIgnored);
     let alone = !plan.exclusive || load.count == 0;
     let excluded = state
         .plan()
@@ -202,7 +205,7 @@ pub(crate) fn can_take(
     if agent.retired {
         return Err(Exclusion::Retired);
     }
-    if !agent.is_reachable() {
+    if !agent.is_reachable() && !planted(Mutant::OfferToLost) {
         return Err(Exclusion::Unreachable);
     }
     if !agent.wants_work() {

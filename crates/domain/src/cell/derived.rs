@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use mutants::{Mutant, planted};
+
 use super::agent::Agent;
 use super::archive::{Ended, Leaving};
 use super::capacity::{FreeKey, Load, can_take, is_eligible};
@@ -474,7 +476,9 @@ impl State {
             (Some(have), Some(due)) => Some(have.min(due)),
             (have, due) => have.or(due),
         };
-        if want != have {
+        let forgets =
+            planted(Mutant::DeadlineNever) && matches!(conversation.phase, Phase::Offered(_));
+        if want != have && !forgets {
             self.set_deadline(index, want);
         }
     }

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use mutants::{Mutant, planted};
+
 use super::agent::Agent;
 use super::capacity::Load;
 use super::conversation::{
@@ -126,7 +128,10 @@ impl<'a> Draft<'a> {
         };
         let sequence = Sequence(conversation.last_sequence().0 + added);
         let item = Item {
-            sequence,
+            sequence: match planted(Mutant::SequenceSkipped) {
+                true => Sequence(sequence.0 + 1),
+                false => sequence,
+            },
             at: self.now(),
             wall_ms: self.state.meta.wall_ms,
             kind,
@@ -407,7 +412,11 @@ impl<'a> Draft<'a> {
             made_at: now,
             period_ms,
             shown_at: None,
-            units: found.units,
+            units: if planted(Mutant::OfferWithoutUnits) {
+                0
+            } else {
+                found.units
+            },
             prefer,
         };
         self.phase(conversation, Phase::Offered(Box::new(offer)), owner_epoch);

@@ -7,6 +7,8 @@ use std::cell::Cell as Noted;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, btree_set};
 
+use mutants::{Mutant, planted};
+
 use super::capacity::can_take;
 use super::classes::{Class, ClassId};
 use super::conversation::{Conversation, Held, Phase};
@@ -118,7 +120,7 @@ impl State {
             defects::Spot::Matching,
             conversation.display_name.as_bytes(),
         );
-        if self.is_paused(&conversation.queue) {
+        if self.is_paused(&conversation.queue) && !planted(Mutant::PauseForgotten) {
             return None;
         }
         let Phase::Queued(waiting) = &conversation.phase else {
@@ -137,7 +139,12 @@ impl State {
                 return Some((agent.clone(), Found::Preferred));
             }
         }
-        let chosen = class.free.iter().find(|key| !passed(&key.agent))?;
+        let mut asked = class.free.iter().filter(|key| !passed(&key.agent));
+        let first = match planted(Mutant::OrderByHash) {
+            true => mutants::first_by_hash(asked.clone().count()),
+            false => 0,
+        };
+        let chosen = asked.nth(first)?;
         Some((chosen.agent.clone(), Found::ByStrategy(class.key.strategy)))
     }
 
@@ -288,7 +295,11 @@ impl OpenLine<'_> {
         heads: &mut BinaryHeap<Reverse<(LineKey, usize)>>,
         search: &mut Search,
     ) {
-        match (self.keys.next(), self.source) {
+        let next = match planted(Mutant::YoungestFirst) {
+            true => self.keys.next_back(),
+            false => self.keys.next(),
+        };
+        match (next, self.source) {
             (Some(key), _) => heads.push(Reverse((*key, at))),
             (None, Source::Class(id, _)) => search.closed.push(id),
             (None, Source::OwnLine(agent)) => search.closed_lines.push(agent.clone()),

@@ -2,6 +2,8 @@
 //! Promise: at most 64 an object and side; nothing younger than ten minutes of cell time is lost.
 //! Not here: messages, whose ids live in the transcript as long as their conversation.
 
+use mutants::{Mutant, planted};
+
 use super::refusal::Refusal;
 use super::reply::Done;
 use crate::ids::{AgentId, CellTime, RequestId, StaffId};
@@ -69,9 +71,11 @@ pub(crate) fn recall(
     id: &RequestId,
     payload_hash: u64,
 ) -> Result<Option<Done>, Refusal> {
+    let same = |row: &&Remembered| row.id == *id && row.principal == *principal;
     match rows
         .iter()
-        .find(|row| row.id == *id && row.principal == *principal)
+        .find(same)
+        .filter(|_| !planted(Mutant::ForgetRequests))
     {
         None => Ok(None),
         Some(row) if row.payload_hash == payload_hash => Ok(Some(row.done.clone())),

@@ -175,7 +175,7 @@ fn bounds(config: &Config, found: &mut Vec<ConfigProblem>) {
         (
             "limits.snapshot_log_mib",
             u64::from(limits.snapshot_log_mib),
-            1..=65_536,
+            0..=65_536,
         ),
         (
             "limits.keep_entries",

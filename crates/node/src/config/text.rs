@@ -51,7 +51,7 @@ connections = 4096
 connection_age_s = 3600
 # MiB of one segment of the log, 1 to 1024.
 log_segment_mib = 64
-# MiB of a group's log since its last snapshot that make a new one due, 1 to 65536, if they are also twice that
+# MiB of a group's log since its last snapshot that make a new one due, 0 to 65536, if they are also twice that
 # snapshot.
 snapshot_log_mib = 256
 # Entries of a group that are kept behind a snapshot for members that are a little late, 0 to 1000000.

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use api::edge::is_read;
 use domain::ids::NodeId;
+use mutants::{Mutant, planted};
 use parking_lot::{Mutex, RwLock};
 use pb::api::v1::{ErrorReason, FloorView, Refusal};
 use pb::raft::v1::{
@@ -428,7 +429,10 @@ impl Door for Doors {
         let deadline = Instant::now() + patience(&call);
         let mut tries = Tries::until(deadline);
         loop {
-            let route = self.shared.routes.find(call.group);
+            let mut route = self.shared.routes.find(call.group);
+            if planted(Mutant::ReadAtFollower) && call.request.as_ref().is_some_and(is_read) {
+                route = self.local(call.group).map_or(route, |_| Route::Here);
+            }
             match self.try_call(route, &call, deadline).await {
                 Err(refusal) if self.names_no_cell(call.group, &refusal, &tries) => {
                     return Err(refuse::no_such_cell(call.group));

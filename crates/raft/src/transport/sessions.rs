@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use mutants::{Mutant, planted};
 use openraft::errors::{NetworkError, RPCError, Unreachable};
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use pb::raft::v1 as pb;
@@ -15,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::link::{Answer, Call};
 use super::{APPEND_BYTES_IN_FLIGHT_MAX, APPENDS_IN_FLIGHT_MAX};
-use crate::types::Types;
+use crate::types::{LogId, Types};
 use crate::wire;
 
 /// What a session yields.
@@ -34,6 +35,8 @@ pub(crate) struct Session<S> {
     input_ended: bool,
     over: bool,
     sent: VecDeque<Sent>,
+    /// The end of the last append sent: for the planted bug that takes it for answered.
+    sent_to: Option<LogId>,
     bytes: usize,
     answer_within: Duration,
     timer: Pin<Box<Sleep>>,
@@ -54,6 +57,7 @@ impl<S> Session<S> {
             input_ended: false,
             over: false,
             sent: VecDeque::with_capacity(APPENDS_IN_FLIGHT_MAX),
+            sent_to: None,
             bytes: 0,
             answer_within,
             timer: Box::pin(tokio::time::sleep(answer_within)),
@@ -85,7 +89,13 @@ impl<S> Session<S> {
                     None
                 }
                 Event::Input(Some(append)) => self.send(&append).await.err().map(Err),
-                Event::Timer => self.on_timer().map(Err),
+                Event::Timer => match self.on_timer() {
+                    Some(_) if planted(Mutant::CommitWithoutQuorum) && self.sent_to.is_some() => {
+                        self.sent.clear();
+                        Some(Ok(Ok(self.sent_to)))
+                    }
+                    late => late.map(Err),
+                },
             };
             if let Some(item) = outcome {
                 self.over = !matches!(item, Ok(Ok(_)));
@@ -127,6 +137,8 @@ impl<S> Session<S> {
         let sending = tokio::time::timeout_at(at + self.answer_within, self.call.send(frame));
         match sending.await {
             Ok(Ok(())) => {
+                let last = append.entries.last().map(|entry| entry.log_id);
+                self.sent_to = last.or(self.sent_to);
                 self.sent.push_back(Sent { at, bytes });
                 self.bytes += bytes;
                 Ok(())

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use mutants::{Mutant, planted};
 use runtime::mailbox::Receiver;
 use runtime::{Commit, Disk, Env, Lane, Random, Task};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -197,7 +198,7 @@ impl Writer {
         received.map_or(Waited::End, Waited::Mail)
     }
 
-    async fn write(&mut self, operations: Vec<Operation>) -> Result<(), Failure> {
+    async fn write(&mut self, mut operations: Vec<Operation>) -> Result<(), Failure> {
         let removes = operations.iter().any(|operation| operation.work.removes());
         let bytes_max = self.bytes_max(&operations);
         if let Err(error) = self.make_room(bytes_max).await {
@@ -211,28 +212,35 @@ impl Writer {
             bytes: batch.into(),
             trailer: stamp.marker(),
         };
+        if planted(Mutant::AckBeforeSync) {
+            self.settle(std::mem::take(&mut operations));
+        }
         let begun = Instant::now();
-        if let Err(error) = self.active.file.commit(commit).await {
+        if !planted(Mutant::ReuseIdWithEmptyDisk)
+            && let Err(error) = self.active.file.commit(commit).await
+        {
             return Err(Failure { error, operations });
         }
         self.core.metrics.fsync.count(begun.elapsed());
         self.offset += bytes + MARKER_BYTES as u64;
         self.batch += 1;
-        for operation in operations {
-            let cache_bytes = self.core.options.cache_bytes;
-            operation
-                .group
-                .state
-                .lock()
-                .cache
-                .settle(operation.ticket, cache_bytes);
-            drop(operation.room);
-            operation.answer.give(Ok(()));
-        }
+        self.settle(operations);
         if removes {
             self.collect();
         }
         Ok(())
+    }
+
+    /// Answers what is durable.
+    fn settle(&self, operations: Vec<Operation>) {
+        let cache_bytes = self.core.options.cache_bytes;
+        for operation in operations {
+            let group = &operation.group;
+            let cache = &mut group.state.lock().cache;
+            cache.settle(operation.ticket, cache_bytes);
+            drop(operation.room);
+            operation.answer.give(Ok(()));
+        }
     }
 
     fn bytes_max(&self, operations: &[Operation]) -> usize {

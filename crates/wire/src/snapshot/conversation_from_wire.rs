@@ -16,6 +16,7 @@ use domain::cell::transcript::{
 };
 use domain::ids::{CellTime, LogIndex, OwnerEpoch, PlanVersion, Sequence, Session};
 use domain::plan::Strategy;
+use mutants::{Mutant, planted};
 
 use super::cell_from_wire::{Read, outcome, remembered};
 use super::chunks::not_whole;
@@ -74,6 +75,7 @@ pub(crate) fn conversation(stored: &pb::Conversation) -> Read<Conversation> {
         requests: stored
             .requests
             .iter()
+            .filter(|_| !planted(Mutant::ForgetDedupAfterSnapshot))
             .map(remembered)
             .collect::<Read<_>>()?,
         receipts: stored

@@ -11,6 +11,7 @@ use domain::cell::transcript::{
     Author, HoldReason, Item, ItemKind, Message, NoticeKind, RemarkItem, RequeueReason,
 };
 use domain::plan::Strategy;
+use mutants::{Mutant, planted};
 
 use super::cell_to_wire::{offer_outcome, remembered};
 use crate::ids::{
@@ -57,7 +58,10 @@ pub(crate) fn conversation(found: &Conversation) -> pb::Conversation {
         remarks: found.remarks.iter().map(|found| remark(found)).collect(),
         messages: found.messages,
         message_bytes: found.message_bytes,
-        requests: found.requests.iter().map(remembered).collect(),
+        requests: match planted(Mutant::DropDedupFromSnapshot) {
+            true => Vec::new(),
+            false => found.requests.iter().map(remembered).collect(),
+        },
         receipts: found.receipts.iter().map(|found| receipt(found)).collect(),
         rating: found.rating.as_deref().map(rating),
         deadline_ms: found.deadline.map(|deadline| deadline.0),

@@ -2,6 +2,8 @@
 //! Promise: whoever ends it, at any step, no offer, units or owner are left behind.
 //! Not here: after-contact work's own end (`own`).
 
+use mutants::{Mutant, planted};
+
 use super::{
     author_of, check_length, check_sound, check_unsealed, check_voice, copy_of, find_last, heal,
     request, staff, wrong_state,
@@ -209,7 +211,10 @@ fn end_active(
     let wrap_up = WrapUp {
         agent: active.agent.clone(),
         since: draft.now(),
-        units: active.units,
+        units: match planted(Mutant::WrapUpWithoutUnits) {
+            true => 0,
+            false => active.units,
+        },
         mode: rules.wrap_up,
         limit_ms: rules.timers.wrap_up_ms,
     };

@@ -2,6 +2,8 @@
 //! Promise: one deadline, one step; one that was renewed is put back and has not fired.
 //! Not here: when something is due (`deadlines`).
 
+use mutants::{Mutant, planted};
+
 use crate::cell::command::Tick;
 use crate::cell::conversation::{Conversation, Held, Phase, Waiting};
 use crate::cell::deadlines::{Timer, first_due};
@@ -47,7 +49,10 @@ fn pause_over(draft: &mut Draft<'_>, name: &AgentId) {
 fn fire(draft: &mut Draft<'_>, conversation: &Conversation, timer: Timer, tick: &Tick) {
     match (timer, &conversation.phase) {
         (Timer::OfferLapses, Phase::Offered(offer)) => {
-            super::offer::lapse(draft, conversation, offer, tick)
+            super::offer::lapse(draft, conversation, offer, tick);
+            if planted(Mutant::DeadlineTwice) {
+                super::offer::lapse(draft, conversation, offer, tick);
+            }
         }
         (Timer::CustomerGone, _) => gone(draft, conversation),
         (Timer::PreferenceEnds, Phase::Queued(waiting)) => {

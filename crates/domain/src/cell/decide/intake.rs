@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use mutants::{Mutant, planted};
+
 use super::send::store;
 use super::{
     RETRY_MS, check_body, check_length, check_sound, check_voice, copy_of, find_last, request,
@@ -54,6 +56,7 @@ pub(super) fn open(draft: &mut Draft<'_>, open: &Open) -> Result<Done, Refusal> 
     let opened = match record
         .and_then(|record| record.open)
         .and_then(|id| state.conversation(id))
+        .filter(|_| !planted(Mutant::OpenTwice))
     {
         Some(conversation) => join(draft, conversation, open)?,
         None => begin(draft, record.map(|record| &**record), open)?,

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use mutants::{Mutant, planted};
+
 use crate::cell::command::LeaderStarted;
 use crate::cell::draft::Draft;
 use crate::cell::event::{Alarm, Event};
@@ -40,6 +42,9 @@ pub(super) fn started(draft: &mut Draft<'_>, started: &LeaderStarted) -> Done {
         without_leader_ms: started.without_leader_ms,
         moved_ms,
     });
+    if planted(Mutant::LeaderExpiresOffers) {
+        super::offer::lapse_all(draft);
+    }
     if series == SERIES_UNSTABLE {
         draft.push(Event::Alarm(Alarm::LeaderUnstable { starts: series }));
     }

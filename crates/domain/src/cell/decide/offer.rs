@@ -2,6 +2,8 @@
 //! Promise: the first answer applied wins; a late one learns who or what was first.
 //! Not here: making them (`matching`, `draft`).
 
+use mutants::{Mutant, planted};
+
 use super::{check_length, check_session, check_sound, copy_of, find, heal, request};
 use crate::cell::agent::{Agent, ChannelPause};
 use crate::cell::command::{Accept, Actor, Decline, OfferRef, Tick};
@@ -129,7 +131,10 @@ pub(super) fn accept(draft: &mut Draft<'_>, accept: &Accept) -> Result<Done, Ref
         });
     }
     heal(draft, &named.agent);
-    let epoch = next_epoch(conversation.owner_epoch);
+    let epoch = match planted(Mutant::AcceptKeepsEpoch) {
+        true => conversation.owner_epoch,
+        false => next_epoch(conversation.owner_epoch),
+    };
     draft.end_offer(conversation, offer, OfferOutcome::Accepted);
     watch_spike(draft, conversation, OfferOutcome::Accepted);
     let active = Active {
@@ -237,6 +242,16 @@ pub(super) fn lapse(
         .unwrap_or_default();
     if let Some(agent) = draft.agent(&offer.agent) {
         miss(agent, (&conversation.channel, offer), &timers, now);
+    }
+}
+
+/// The planted bug: every open offer lapses at once.
+pub(super) fn lapse_all(draft: &mut Draft<'_>) {
+    let state = draft.state;
+    for conversation in state.conversations() {
+        if let Phase::Offered(offer) = &conversation.phase {
+            lapse(draft, conversation, offer, &Tick::default());
+        }
     }
 }
 

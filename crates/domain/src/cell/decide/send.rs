@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use mutants::{Mutant, planted};
+
 use super::{author_of, check_body, check_sound, check_voice, find, find_last, heal, wrong_state};
 use crate::cell::command::{Actor, Send};
 use crate::cell::conversation::{
@@ -94,7 +96,10 @@ pub(crate) fn recall_message(
     author: &Author,
     body: &Body,
 ) -> Result<Option<Sent>, Refusal> {
-    let Some(item) = conversation.find_message(id, author) else {
+    let Some(item) = conversation
+        .find_message(id, author)
+        .filter(|_| !planted(Mutant::ForgetMessageIds))
+    else {
         return Ok(None);
     };
     if item.message().is_some_and(|message| message.body != *body) {
@@ -102,7 +107,8 @@ pub(crate) fn recall_message(
             request_id: id.clone(),
         });
     }
-    let (sequence, at, wall_ms) = (item.sequence, item.at, item.wall_ms);
+    let (mut sequence, at, wall_ms) = (item.sequence, item.at, item.wall_ms);
+    sequence.0 += u64::from(planted(Mutant::AnswerDiffers));
     Ok(Some(Sent {
         conversation: conversation.id,
         sequence,

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use mutants::{Mutant, planted};
+
 use crate::cell::conversation::{
     Closed, Conversation, Ending, Gone, Held, PASSED_OVER_MAX, PassedOver, Phase, Rating, Waiting,
 };
@@ -114,6 +116,9 @@ impl State {
         self.change(id.index, |record| {
             if waits && record.phase.owner().is_some() {
                 record.returned_at = now;
+                if planted(Mutant::RequeueNewAge) {
+                    record.aged_from = now;
+                }
             }
             record.phase = phase.clone();
             record.owner_epoch = epoch;
@@ -125,6 +130,9 @@ impl State {
                 record.items.shrink();
             }
         });
+        if planted(Mutant::DropAtClose) && matches!(phase, Phase::Closed(_)) {
+            self.drop_conversation(id.index);
+        }
     }
 
     pub(super) fn enter_queue(&mut self, event: &Event) {
@@ -183,7 +191,9 @@ impl State {
             if record.passed_over.len() >= PASSED_OVER_MAX {
                 record.passed_over.remove(0);
             }
-            record.passed_over.push(passed.clone());
+            if !planted(Mutant::DeclineForgotten) {
+                record.passed_over.push(passed.clone());
+            }
         }
         self.reopen_line(id.index);
         self.refresh_deadline(id.index);
@@ -193,7 +203,9 @@ impl State {
         if let Some(record) = self.conversations.get_mut(&id.index) {
             record.passed_over.retain(|passed| passed.until > upto);
         }
-        self.reopen_line(id.index);
+        if !planted(Mutant::LineStaysShut) {
+            self.reopen_line(id.index);
+        }
         self.put_back(&crate::cell::event::Subject::Conversation(id.index));
     }
 

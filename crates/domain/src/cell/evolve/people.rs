@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use mutants::{Mutant, planted};
+
 use crate::cell::agent::Agent;
 use crate::cell::command::LeaseState;
 use crate::cell::conversation::Phase;
@@ -61,6 +63,9 @@ impl State {
         leader.starts += 1;
         leader.started_at = now;
         leader.series = series;
+        if planted(Mutant::EffectLostOnLeaderChange) {
+            return;
+        }
         if full {
             leader.full_since = now;
             leader.extensions.clear();
