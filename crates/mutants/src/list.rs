@@ -77,12 +77,9 @@ mutants! {
     /// After a snapshot was installed its last entry is applied once more.
     ApplyTwice = "apply-twice"
         breaks "each entry is applied once";
-    /// A leader proposes before its first entry is applied.
+    /// A leader serves without a first entry of its own.
     ServeBeforeBarrier = "serve-before-barrier"
         breaks "nothing is served before the leader's first entry is applied";
-    /// A proposal goes into whatever term this node leads by then.
-    ProposeWithoutLeader = "propose-without-leader"
-        breaks "a proposal is fenced by the term in which its caller knew this node to lead";
     /// A read is answered without asking a quorum.
     ReadWithoutQuorum = "read-without-quorum"
         breaks "a read sees everything that was acknowledged before it";
@@ -110,11 +107,8 @@ mutants! {
     /// The tables of remembered requests are not looked into.
     ForgetRequests = "forget-requests"
         breaks "a request id is answered once";
-    /// A stream goes on one item after its cursor.
-    ResumeOffByOne = "resume-off-by-one"
-        breaks "a stream has neither gap nor repeat";
     /// The SDK resumes a stream from one item too early and shows that one again.
-    ShowAgain = "show-again"
+    ResumeOffByOne = "resume-off-by-one"
         breaks "a stream has neither gap nor repeat";
     /// A leader's start gives no lease and no offer its full period again.
     EffectLostOnLeaderChange = "effect-lost-on-leader-change"
@@ -143,8 +137,8 @@ mutants! {
     /// What goes back to its line is as old as that moment.
     RequeueNewAge = "requeue-new-age"
         breaks "no fault moves a place in line back";
-    /// A line is not looked at again when a pass has ended.
-    LineStaysShut = "line-stays-shut"
+    /// Nobody looks for work for an agent who has come back.
+    IdleBesideWork = "idle-beside-work"
         breaks "no free eligible agent beside offerable work";
     /// More matching is due for ever.
     MatchingNeverEnds = "matching-never-ends"
@@ -179,9 +173,6 @@ mutants! {
     /// A conversation leaves the state when it closes.
     DropAtClose = "drop-at-close"
         breaks "an acknowledged message is never absent, closed ones included";
-    /// Cell time follows each entry, back as well.
-    TimeRunsBack = "time-runs-back"
-        breaks "cell time never runs back";
     /// A leader stamps its wall clock.
     WallClockStamps = "wall-clock-stamps"
         breaks "no wall clock decides anything but displayed times";

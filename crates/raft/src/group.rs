@@ -416,10 +416,6 @@ impl<M: Machine> Group<M::Reply> for GroupHandle<M> {
         let place = Arc::clone(&running.proposals).try_acquire_owned();
         let place = place.map_err(|_| ProposeError::Busy)?;
         let (ticket, arrives) = Ticket::new(place);
-        let term = match planted(Mutant::ProposeWithoutLeader) {
-            true => self.metrics().current_term,
-            false => term,
-        };
         let leader = LeaderId {
             term,
             node_id: running.node,

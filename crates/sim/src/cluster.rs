@@ -128,6 +128,9 @@ impl Cluster {
         let node = &mut self.nodes[at];
         world.end(node.host, end);
         node.disk = node.disk.crash(unsynced);
+        if !matches!(unsynced, Unsynced::Kept) {
+            self.judge.groups(|groups| groups.lost_power(at));
+        }
         *node.seen.inside.lock() = None;
         *node.seen.ready.lock() = false;
     }

@@ -29,7 +29,7 @@ pub enum Kind {
     Restart,
     /// A process stands still and wakes later.
     Freeze,
-    /// Nothing passes between a node and all others, clients included.
+    /// Nothing passes between a node and all others; every second time clients still reach it.
     Isolate,
     /// Nothing passes between two nodes.
     Cut,
@@ -397,7 +397,10 @@ fn damage(cluster: &Cluster, at: usize, draw: u64) -> bool {
         return false;
     }
     let path = &paths[(draw % paths.len() as u64) as usize];
-    let len = disk.content(path).map_or(1, |content| content.len() as u64);
+    // A segment is mostly zeros that nothing reads.
+    let content = disk.content(path).unwrap_or_default();
+    let last = content.iter().rposition(|byte| *byte != 0);
+    let len = last.map_or(1, |last| last as u64 + 1);
     disk.damage(path, (draw / 7) % len, &[1 << (draw % 8)]);
     true
 }
@@ -425,6 +428,14 @@ fn change_links(world: &World, cluster: &Cluster, fault: &Fault, begin: bool) {
     let pairs: Vec<(HostId, HostId)> = match fault.kind {
         Kind::Cut => vec![(host, other), (other, host)],
         Kind::OneWay | Kind::Stall => vec![(host, other)],
+        // Clients may still reach it, and it must not tell them what has passed.
+        Kind::Isolate if fault.draw.is_multiple_of(2) => cluster
+            .nodes()
+            .iter()
+            .map(|node| node.host)
+            .filter(|at| *at != host)
+            .flat_map(|at| [(host, at), (at, host)])
+            .collect(),
         _ => (0..world.hosts())
             .filter(|at| *at != host)
             .flat_map(|at| [(host, at), (at, host)])

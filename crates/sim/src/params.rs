@@ -77,7 +77,11 @@ impl Params {
             window: 1 << between(14, 19),
             customers: between(2, 6) as usize,
             pace_ms: between(200, 3_000),
-            sync_ms: between(0, 3),
+            sync_ms: if random.below(4) == 0 {
+                between(10, 60)
+            } else {
+                between(0, 3)
+            },
             snapshot_log_mib: u32::from(random.below(3) == 0),
             keep_entries: [0, 20, 1_000][random.below(3) as usize],
             fault_every_ms: between(4_000, 40_000),

@@ -4,7 +4,6 @@
 
 use conversation::ActError;
 use domain::cell::refusal::Refusal as Domain;
-use mutants::{Mutant, planted};
 use pb::api::v1::{ErrorReason as R, Refusal};
 
 use super::{RefusalWith, not_leader, outcome_unknown, quorum_lost, refusal};
@@ -21,9 +20,6 @@ pub fn act_error(error: &ActError) -> Refusal {
             not_leader(node.as_deref())
         }
         ActError::QuorumLost => quorum_lost(),
-        ActError::OutcomeUnknown if planted(Mutant::UnknownToldAsRefused) => {
-            refusal(R::NotAllowed, "it was not done")
-        }
         ActError::OutcomeUnknown => outcome_unknown(),
         ActError::Exhausted { retry_after_ms } => {
             refusal(R::ResourceExhausted, "too much is under way").retry((*retry_after_ms).max(1))

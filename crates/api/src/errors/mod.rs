@@ -8,6 +8,7 @@ mod codes;
 
 use std::time::Duration;
 
+use mutants::{Mutant, planted};
 use pb::api::v1::{ErrorReason, Refusal};
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt};
@@ -138,6 +139,9 @@ pub fn quorum_lost() -> Refusal {
 
 /// May have been done.
 pub fn outcome_unknown() -> Refusal {
+    if planted(Mutant::UnknownToldAsRefused) {
+        return refusal(ErrorReason::NotAllowed, "it was not done");
+    }
     refusal(
         ErrorReason::OutcomeUnknown,
         "the outcome is unknown: ask again with the same request id",

@@ -61,7 +61,7 @@ impl Steps for State {
             conversation_id: self.conversation_id.clone(),
             cursor: self
                 .cursor
-                .saturating_sub(u64::from(planted(Mutant::ShowAgain))),
+                .saturating_sub(u64::from(planted(Mutant::ResumeOffByOne))),
             observe: self.observe,
         }))
     }
@@ -254,7 +254,7 @@ impl State {
 
     fn on_item(&mut self, item: api::Item) -> Vec<Step> {
         if item.sequence < self.cursor
-            || (item.sequence == self.cursor && !planted(Mutant::ShowAgain))
+            || (item.sequence == self.cursor && !planted(Mutant::ResumeOffByOne))
         {
             return Vec::new();
         }

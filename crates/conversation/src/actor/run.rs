@@ -19,7 +19,6 @@ use domain::ids::{ConversationId, Sequence};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use mutants::{Mutant, planted};
 use ports::{Committed, ProposeError};
 use runtime::trace::Trace;
 use runtime::{mailbox, supervise};
@@ -379,9 +378,7 @@ impl ConversationActor {
             return;
         }
         let key = self.core.view.shared.hub.next_key();
-        let mut last = read.last;
-        last.0 -= u64::from(planted(Mutant::ResumeOffByOne) && last > cursor);
-        let reader = self.streams.attach(key, new, last);
+        let reader = self.streams.attach(key, new, read.last);
         let leave = Leave {
             actor: self.me.clone(),
             key,

@@ -224,6 +224,7 @@ impl<'a> Term<'a> {
         };
         if planted(Mutant::ServeBeforeBarrier) {
             self.serve_anew();
+            return true;
         }
         if !self.pass(barrier, leadership).await {
             return false;

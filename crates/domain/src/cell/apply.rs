@@ -87,7 +87,8 @@ impl Cell {
         let lines_left = run.reclass();
         let plans_left = run.repin();
         let aside_left = run.stand_aside();
-        let matches_left = run.matches();
+        let came = matches!(entry.command, Command::LogIn(_) | Command::SetIntent(_));
+        let matches_left = !(came && planted(Mutant::IdleBesideWork)) && run.matches();
         run.seal_early();
         let never = planted(Mutant::MatchingNeverEnds);
         run.state.meta.more_due = lines_left || plans_left || aside_left || matches_left || never;
@@ -108,10 +109,7 @@ impl Run<'_> {
     fn advance(&mut self, index: LogIndex, entry: &Entry) {
         let meta = &mut self.state.meta;
         meta.applied = index;
-        meta.now = match planted(Mutant::TimeRunsBack) {
-            true => entry.at,
-            false => meta.now.max(entry.at),
-        };
+        meta.now = meta.now.max(entry.at);
         // A leader's start compares the wall clock with the last stored one before it is replaced.
         if !matches!(entry.command, Command::LeaderStarted(_)) && entry.wall_ms > 0 {
             meta.wall_ms = entry.wall_ms;

@@ -6,6 +6,7 @@ mod leaving;
 pub(crate) mod plain;
 mod rules;
 mod steer;
+mod taken;
 mod watch;
 #[cfg(test)]
 mod watch_test;

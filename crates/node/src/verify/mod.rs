@@ -27,6 +27,7 @@ mod rules {
     pub(super) const VERSION: &str = "no entry is newer than the machine version in force";
     pub(super) const GOES_ON: &str = "the machine goes on";
     pub(super) const NO_GAP: &str = "the log has no gap";
+    pub(super) const BARRIER: &str = "a leader's start comes before all else in its term";
     pub(super) const SERVED: &str = "what the replica serves is what its log makes";
     pub(super) const SNAPSHOT: &str = "the snapshot is what the log makes";
 }

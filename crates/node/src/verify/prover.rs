@@ -135,7 +135,9 @@ impl Prover {
         }
         self.tally.commands += 1;
         match &mut self.machine {
-            Machine::Cell(prover) => prover.take(index, command, chain, &mut self.tally),
+            Machine::Cell(prover) => {
+                prover.take((index, record.term), command, chain, &mut self.tally)
+            }
             Machine::Control(control) => take_control(control, index, command),
         }
     }
@@ -179,6 +181,8 @@ struct CellProver {
     watch: Watch,
     marks: VecDeque<Mark>,
     since_sweep: u64,
+    /// The term of the last command, once there was one.
+    term: Option<u64>,
 }
 
 impl CellProver {
@@ -189,12 +193,13 @@ impl CellProver {
             applier: Applier::default(),
             marks: VecDeque::new(),
             since_sweep: 0,
+            term: None,
         }
     }
 
     fn take(
         &mut self,
-        index: u64,
+        (index, term): (u64, u64),
         command: &[u8],
         chain: Chain,
         tally: &mut Tally,
@@ -204,6 +209,11 @@ impl CellProver {
         self.cell
             .check_version(&entry.command)
             .map_err(|error| Breach::new(index, rules::VERSION, error.to_string()))?;
+        let begins = self.term.replace(term).is_some_and(|last| last < term);
+        if begins && !matches!(entry.command, Command::LeaderStarted(_)) {
+            let seen = format!("the first command of term {term} is another");
+            return Err(Breach::new(index, rules::BARRIER, seen));
+        }
         if let Command::Checkpoint(mark) = &entry.command {
             tally.checkpoints += u64::from(self.compare(index, mark)?);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::cell::Cell;
 use domain::cell::checkpoint::{Digest, Mark};
-use domain::cell::command::{Command, Entry};
+use domain::cell::command::{Command, Entry, LeaderStarted};
 use domain::cell::version::CHAIN_SINCE;
 use domain::ids::{CellId, CellTime, LogIndex};
 use store::{Chain, Record};
@@ -77,4 +77,30 @@ fn a_word_about_what_this_replay_does_not_know_counts_as_no_proof() {
     let mut prover = Prover::cell(CellId(1), Some((cell, 1, None)), Arc::default());
     prover.take(&word(Digest([9; 16])), LOG).unwrap();
     assert_eq!(prover.tally.checkpoints, 0);
+}
+
+#[test]
+fn a_term_that_does_not_begin_with_its_leaders_start_is_found() {
+    let of_term = |index, term, command| Record {
+        term,
+        ..record(index, command)
+    };
+    let start = |wall_ms| {
+        Command::LeaderStarted(LeaderStarted {
+            wall_ms,
+            without_leader_ms: 0,
+            after_restart_of_all: false,
+        })
+    };
+    let mut prover = Prover::cell(CellId(1), None, Arc::default());
+    prover.take(&of_term(0, 1, start(1)), LOG).unwrap();
+    prover
+        .take(&of_term(1, 1, Command::MatchMore), LOG)
+        .unwrap();
+    prover.take(&of_term(2, 2, start(2)), LOG).unwrap();
+    prover
+        .take(&of_term(3, 2, Command::MatchMore), LOG)
+        .unwrap();
+    let breach = prover.take(&of_term(4, 3, Command::MatchMore), LOG);
+    assert_eq!(breach.unwrap_err().rule, rules::BARRIER);
 }

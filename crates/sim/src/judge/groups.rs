@@ -15,6 +15,9 @@ use super::Violation;
 
 /// Entries of a group that are remembered; a node that was away for longer is compared from there on.
 const KNOWN_MAX: usize = 500_000;
+/// How far cell time may be ahead of the world's under one leader: a leader's start may be seen late, by as much as all
+/// nodes that have it stand still or are down, which two faults after each other make 40 s.
+const CLOCK_AHEAD_MS: u64 = 60_000;
 /// Machine chains that are remembered to compare states with.
 const STATES_MAX: usize = 20_000;
 
@@ -22,6 +25,8 @@ const STATES_MAX: usize = 20_000;
 #[derive(Default)]
 pub struct Groups {
     groups: BTreeMap<u32, Known>,
+    /// What each node had applied of each group when it was last seen, unless its disk has lost something since.
+    had: BTreeMap<(usize, u32), u64>,
 }
 
 /// One group as all its replicas together show it.
@@ -32,6 +37,8 @@ struct Known {
     prover: Prover,
     states: BTreeMap<u64, [u8; 16]>,
     elections: u64,
+    /// Leaders' starts so far; when the last one was seen: cell time, milliseconds of the world.
+    began: (u64, u64, u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +62,7 @@ impl Known {
             prover,
             states: BTreeMap::new(),
             elections: 0,
+            began: (0, 0, 0),
         }
     }
 
@@ -197,6 +205,87 @@ impl Groups {
         }
     }
 
+    /// A node's whole state of a cell, at the index up to which it has applied; whether it could be compared.
+    ///
+    /// # Errors
+    /// When the entries make another.
+    pub fn whole(
+        &self,
+        node: usize,
+        group: u32,
+        (cell, index): (&Cell, u64),
+    ) -> Result<bool, Violation> {
+        let known = self
+            .groups
+            .get(&group)
+            .filter(|known| known.next == index + 1);
+        let Some(ours) = known.and_then(|known| known.prover.state()) else {
+            return Ok(false);
+        };
+        if ours == cell {
+            return Ok(true);
+        }
+        Err(Violation::new(
+            "every state is what the entries make",
+            format!("node {node} of group {group}"),
+            format!("its state at entry {index} is another, under the same chain"),
+        ))
+    }
+
+    /// The clock of a cell, looked at when the world's stands at `now_ms`.
+    ///
+    /// # Errors
+    /// When it ran faster than the world's under one leader, by more than a host stands still or is out of reach.
+    pub fn clock(&mut self, group: u32, now_ms: u64) -> Result<(), Violation> {
+        let Some(known) = self.groups.get_mut(&group) else {
+            return Ok(());
+        };
+        let Some(cell) = known.prover.state() else {
+            return Ok(());
+        };
+        let (starts, at) = (cell.state().meta().leader.starts, cell.now().0);
+        if starts != known.began.0 {
+            known.began = (starts, at, now_ms);
+        }
+        let (_, at_first, began_ms) = known.began;
+        let (ran, may) = (at - at_first, now_ms - began_ms + CLOCK_AHEAD_MS);
+        if ran <= may {
+            return Ok(());
+        }
+        let seen = format!("under one leader it ran {ran} ms and the world at most {may}");
+        let subject = format!("group {group}");
+        Err(Violation::new(
+            "no wall clock moves cell time",
+            subject,
+            seen,
+        ))
+    }
+
+    /// A node has a log up to `last_log` and has applied up to `applied`.
+    ///
+    /// # Errors
+    /// When its log ends before what it had applied in an earlier life.
+    pub fn holds(
+        &mut self,
+        node: usize,
+        group: u32,
+        (applied, last_log): (u64, u64),
+    ) -> Result<(), Violation> {
+        let had = self.had.entry((node, group)).or_default();
+        if last_log < *had {
+            let seen = format!("its log ends at {last_log}, and it had applied entry {had}");
+            let subject = format!("node {node} of group {group}");
+            return Err(Violation::new("a node keeps what it had", subject, seen));
+        }
+        *had = (*had).max(applied);
+        Ok(())
+    }
+
+    /// The disk of a node has lost what was not synced: what others committed may be among it.
+    pub fn lost_power(&mut self, node: usize) {
+        self.had.retain(|(of, _), _| *of != node);
+    }
+
     /// Looks at the whole state of every cell.
     ///
     /// # Errors
@@ -284,6 +373,31 @@ mod tests {
         assert_eq!(groups.leads(1, 1, 2, 2), Ok(()));
         let found = groups.leads(2, 1, 3, 1).unwrap_err();
         assert_eq!(found.rule, "leader completeness");
+    }
+
+    #[test]
+    fn a_node_that_comes_back_with_less_is_found_unless_it_lost_its_power() {
+        let mut groups = Groups::default();
+        assert_eq!(groups.holds(0, 1, (7, 9)), Ok(()));
+        assert_eq!(groups.holds(0, 2, (0, 3)), Ok(()), "another group");
+        assert_eq!(groups.holds(0, 1, (2, 7)), Ok(()));
+        let found = groups.holds(0, 1, (2, 6)).unwrap_err();
+        assert_eq!(found.rule, "a node keeps what it had");
+        groups.lost_power(0);
+        assert_eq!(groups.holds(0, 1, (2, 6)), Ok(()));
+    }
+
+    #[test]
+    fn a_whole_state_that_differs_under_the_same_chain_is_found() {
+        let mut groups = Groups::default();
+        groups.applied(0, 1, &record(0, 1, b""), None).unwrap();
+        let same = groups.cells().next().unwrap().1.clone();
+        assert_eq!(groups.whole(0, 1, (&same, 0)), Ok(true));
+        assert_eq!(groups.whole(0, 1, (&same, 5)), Ok(false), "not comparable");
+        let mut other = same.clone();
+        other.set_chain(domain::cell::checkpoint::Digest([3; 16]));
+        let found = groups.whole(0, 1, (&other, 0)).unwrap_err();
+        assert_eq!(found.rule, "every state is what the entries make");
     }
 
     #[test]

@@ -18,7 +18,12 @@ pub struct Witness {
     node: usize,
     /// The next entry of each group.
     next: BTreeMap<u32, u64>,
+    /// When the whole state of each cell was last compared, milliseconds.
+    compared_ms: BTreeMap<u32, u64>,
 }
+
+/// The whole state of a replica is compared about this often, and first when its process has begun.
+const COMPARE_MS: u64 = 2_000;
 
 impl Witness {
     pub(super) fn new(judge: Judge, node: usize) -> Self {
@@ -26,6 +31,7 @@ impl Witness {
             judge,
             node,
             next: BTreeMap::new(),
+            compared_ms: BTreeMap::new(),
         }
     }
 
@@ -46,8 +52,15 @@ impl Witness {
                     .groups(|groups| groups.leads(node, group, leadership.term, last));
                 self.judge.check(led);
             }
+            let holds = (status.applied, status.last_log);
+            let held = self.judge.groups(|groups| groups.holds(node, group, holds));
+            self.judge.check(held);
             self.entries(inside, group, status.applied).await;
+            let now_ms = self.judge.now_us() / 1_000;
+            let clock = self.judge.groups(|groups| groups.clock(group, now_ms));
+            self.judge.check(clock);
             self.state(inside, group);
+            self.whole(inside, group, now_ms);
         }
     }
 
@@ -77,6 +90,23 @@ impl Witness {
                     Err(violation) => self.judge.accuse(violation),
                 }
             }
+        }
+    }
+
+    /// Compares the whole state of a cell where that is due and the judge stands at the same entry.
+    fn whole(&mut self, inside: &Inside, group: u32, now_ms: u64) {
+        let last = self.compared_ms.get(&group);
+        if last.is_some_and(|last| now_ms < last + COMPARE_MS) {
+            return;
+        }
+        let (judge, node) = (&self.judge, self.node);
+        let compared = inside.with_cell(CellId(group), |cell, index| {
+            judge.groups(|groups| groups.whole(node, group, (cell, index.0)))
+        });
+        match compared {
+            Some(Ok(true)) => drop(self.compared_ms.insert(group, now_ms)),
+            Some(Ok(false)) | None => {}
+            Some(Err(violation)) => judge.accuse(violation),
         }
     }
 

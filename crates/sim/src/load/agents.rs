@@ -2,14 +2,20 @@
 //! Not here: who writes to them (`customers`).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use client::api::{HeldConversation, Intent, Offer, WorkDone};
 use client::{ActFailed, AgentDesk, DeskEvent, DeskHand, DeskLogin, Transfer};
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::customers::why;
 use super::{Ctx, QUEUES, outcome_of, readers};
+use crate::judge::Violation;
 use crate::judge::history::Outcome;
+
+/// How long an agent who has left stays away at most: three times what makes a lease doubtful.
+const AWAY_MS_MAX: u64 = 45_000;
 
 /// Sits down again and again.
 pub(super) async fn run(ctx: Ctx) {
@@ -23,6 +29,10 @@ pub(super) async fn run(ctx: Ctx) {
         };
         let desk = ctx.client.agent().desk(login);
         Seat::new(&ctx, &desk).work(desk).await;
+        if ctx.once_in(3) && !ctx.closing() {
+            // Long enough that the lease of a session that was not ended is doubted.
+            sleep(Duration::from_millis(ctx.random.below(AWAY_MS_MAX))).await;
+        }
     }
 }
 
@@ -148,8 +158,10 @@ impl<'c> Seat<'c> {
                     self.held.insert(id, done.owner_epoch);
                 }
             }
+            // A word from a window that was left open since an earlier owner epoch.
+            8 if epoch > 0 => self.late_reply(&id, epoch - 1).await,
             // The browser crashes.
-            8 => return !self.ctx.once_in(4),
+            9 => return !self.ctx.once_in(4),
             _ => self.reply(&id, epoch).await,
         }
         true
@@ -164,6 +176,19 @@ impl<'c> Seat<'c> {
             Err(failed) => self.ctx.not_stored(id, &failed.request_id, &failed.error),
         }
         self.told("send", id, called_us, done);
+    }
+
+    async fn late_reply(&self, id: &str, epoch: u64) {
+        let called_us = self.ctx.now_us();
+        let text = format!("late {} at {called_us}", self.ctx.name);
+        let done = self.hand.reply(id, epoch, &text).await;
+        if done.is_ok() {
+            let seen = format!("{} spoke in epoch {epoch}, which has passed", self.ctx.name);
+            let rule = "late acts of an earlier owner are fenced";
+            let subject = format!("conversation {id}");
+            self.ctx.judge().accuse(Violation::new(rule, subject, seen));
+        }
+        self.told("late", id, called_us, done);
     }
 
     async fn idle(&self) -> bool {

@@ -7,6 +7,7 @@ use client::{CallError, Conversation, Event, Kind, Unsent};
 use serde_json::{Value, json};
 
 use super::{Ctx, outcome_of, readers};
+use crate::judge::Violation;
 use crate::judge::history::Outcome;
 
 /// Attempts at one call, each with the SDK's own retries, before the customer gives it up.
@@ -226,6 +227,9 @@ async fn close(ctx: &Ctx, id: &str) {
                     called_us,
                     (Outcome::Ok, Value::Null),
                 );
+                if ctx.once_in(3) {
+                    close_again(ctx, request).await;
+                }
                 return;
             }
             Err(error) if may_ask_again(&error) && attempt < ATTEMPTS_MAX => ctx.pause().await,
@@ -235,6 +239,26 @@ async fn close(ctx: &Ctx, id: &str) {
             }
         }
     }
+}
+
+/// Asks the same again under the same id, as a client does that lost the answer: it must be told the same.
+async fn close_again(ctx: &Ctx, request: CloseRequest) {
+    let id = request.conversation_id.clone();
+    let called_us = ctx.now_us();
+    let again = ctx.client.customer().close(request).await;
+    let Err(error) = again else { return };
+    if outcome_of(&error) == Outcome::Refused {
+        let seen = format!(
+            "a close was done, and its copy was refused: {}",
+            error.message
+        );
+        let rule = "a request id is answered once";
+        let subject = format!("conversation {id}");
+        ctx.judge().accuse(Violation::new(rule, subject, seen));
+    }
+    // A refusal of the copy says nothing about the first one.
+    let end = (Outcome::Unknown, why(&error));
+    ctx.ended("close", &id, Value::Null, called_us, end);
 }
 
 fn may_ask_again(error: &CallError) -> bool {

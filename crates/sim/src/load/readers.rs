@@ -2,6 +2,7 @@
 //! Not here: what a read must contain (`judge::promises`).
 
 use client::api::Item;
+use client::api::item::Content;
 use runtime::Env;
 use serde_json::{Value, json};
 
@@ -25,6 +26,7 @@ pub(super) async fn read(ctx: &Ctx, id: &str) -> bool {
                 .judge()
                 .promises(|promises| promises.read((called_us, now_us), id, last, &found));
             ctx.judge().check(judged);
+            said_once(ctx, id, &transcript.items);
             let value = json!({ "last": last, "messages": found });
             ctx.ended("read", id, Value::Null, called_us, (Outcome::Ok, value));
             true
@@ -33,6 +35,23 @@ pub(super) async fn read(ctx: &Ctx, id: &str) -> bool {
             let end = (outcome_of(&error), why(&error));
             ctx.ended("read", id, Value::Null, called_us, end);
             false
+        }
+    }
+}
+
+/// What anybody says has the moment in it: two messages with one text are one that was said once.
+fn said_once(ctx: &Ctx, id: &str, items: &[Item]) {
+    let mut texts = std::collections::BTreeSet::new();
+    let said = items.iter().filter_map(|item| match &item.content {
+        Some(Content::Message(message)) if message.text.contains(" at ") => Some(&message.text),
+        _ => None,
+    });
+    for text in said {
+        if !texts.insert(text) {
+            let seen = format!("it stands twice under two request ids: {text}");
+            let subject = format!("conversation {id}");
+            let rule = "what was said once stands once";
+            ctx.judge().accuse(Violation::new(rule, subject, seen));
         }
     }
 }

@@ -203,9 +203,7 @@ impl State {
         if let Some(record) = self.conversations.get_mut(&id.index) {
             record.passed_over.retain(|passed| passed.until > upto);
         }
-        if !planted(Mutant::LineStaysShut) {
-            self.reopen_line(id.index);
-        }
+        self.reopen_line(id.index);
         self.put_back(&crate::cell::event::Subject::Conversation(id.index));
     }
 

@@ -39,6 +39,8 @@ pub enum Rule {
     IndexesFollow,
     /// A queue that a supervisor has paused offers nothing.
     PausedOffersNothing,
+    /// Whoever declined is passed over for a while.
+    PassesHold,
     /// What was sealed never changes and leaves only for archives that have it.
     SealedStays,
 }
@@ -61,6 +63,7 @@ impl fmt::Display for Rule {
             Self::TimeNeverRunsBack => "cell time never runs back",
             Self::IndexesFollow => "indexes follow the records",
             Self::PausedOffersNothing => "a paused queue offers nothing",
+            Self::PassesHold => "whoever declined is passed over for a while",
             Self::SealedStays => "a sealed conversation never changes and leaves whole",
         })
     }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plain::{self, Work};
+use super::taken::{self, Passes, Periods};
 use super::{Rule, Violation};
 use crate::cell::Applied;
 use crate::cell::apply::RECLASS_MAX;
@@ -40,6 +41,9 @@ struct Seen {
     taken: Option<(AgentId, ChannelId, u32)>,
     /// The open offer with the epoch that it named.
     offer: Option<(OfferId, OwnerEpoch)>,
+    /// When that was made, and for how many milliseconds.
+    offered: Option<(CellTime, u64)>,
+    aged_from: CellTime,
     deadline: Option<CellTime>,
 }
 
@@ -53,6 +57,8 @@ pub struct Watch {
     more: Option<(u64, u64)>,
     /// Units of agents before they took more in the present entry.
     had: BTreeMap<AgentId, u64>,
+    passes: Passes,
+    periods: Periods,
 }
 
 fn place_of(found: &Conversation) -> Option<Place> {
@@ -70,10 +76,11 @@ fn taken_of(found: &Conversation) -> Option<(AgentId, ChannelId, u32)> {
 
 impl Seen {
     fn of(found: &Conversation) -> Self {
-        let offer = match &found.phase {
-            Phase::Offered(offer) => Some((offer.id, found.owner_epoch)),
+        let open = match &found.phase {
+            Phase::Offered(offer) => Some(offer),
             _ => None,
         };
+        let offer = open.map(|offer| (offer.id, found.owner_epoch));
         Self {
             epoch: found.owner_epoch,
             owner: found.phase.owner().cloned(),
@@ -84,6 +91,8 @@ impl Seen {
             place: place_of(found),
             taken: taken_of(found),
             offer,
+            offered: open.map(|offer| (offer.made_at, offer.period_ms)),
+            aged_from: found.aged_from,
             deadline: found.deadline,
         }
     }
@@ -99,6 +108,10 @@ impl Watch {
             now: state.now(),
             more: None,
             had: BTreeMap::new(),
+            passes: Passes::default(),
+            periods: Periods {
+                full_since: state.meta.leader.full_since,
+            },
         };
         for found in state.conversations() {
             watch.put(found.id.index, Seen::of(found));
@@ -209,7 +222,9 @@ impl Watch {
 
     /// Follows one event, so that the next one is judged by what holds at that moment.
     fn follow(&mut self, state: &State, event: &Event) -> Result<(), Violation> {
+        self.passes.follow(event);
         match event {
+            Event::LeaderStarted { full: true, .. } => self.periods.full_since = self.now,
             Event::Opened { conversation } => {
                 self.put(conversation.id.index, Seen::of(conversation));
             }
@@ -219,7 +234,12 @@ impl Watch {
                 conversation,
                 phase,
                 ..
-            } => self.phase_changed(state, *conversation, phase),
+            } => {
+                let seen = self.seen.get(&conversation.index);
+                let taken = seen.and_then(|seen| seen.taken.as_ref());
+                taken::check_units(state, *conversation, taken, phase)?;
+                self.phase_changed(state, *conversation, phase);
+            }
             Event::Remembered { object, row } => return remembered_once(state, object, row),
             // Set aside, it stands in no line for what follows in the same entry.
             Event::Quarantined { conversation, .. } => self.stand(conversation.index, None, None),
@@ -252,7 +272,8 @@ impl Watch {
     }
 
     fn offered(&mut self, state: &State, made: &OfferMade) -> Result<(), Violation> {
-        let index = made.conversation.index;
+        self.passes.check(made)?;
+        let (now, index) = (self.now, made.conversation.index);
         let Some(seen) = self.seen.get_mut(&index) else {
             let what = format!(
                 "offer {} is for {}, which is unknown",
@@ -267,6 +288,7 @@ impl Watch {
             );
             return Err(broken(Rule::OneState, what));
         }
+        seen.offered = Some((now, made.expires_at.since_ms(now)));
         if made.receipt.found == Found::Named {
             return Ok(());
         }
@@ -332,7 +354,12 @@ impl Watch {
             let what = format!("offer {offer} of {conversation} lapsed before its deadline");
             return Err(broken(Rule::DeadlinesFireOnce, what));
         }
-        Ok(())
+        match (outcome, seen.offered.take()) {
+            (OfferOutcome::Expired, Some(offered)) => {
+                self.periods.check(now, *conversation, offered)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Compares a record with what was known of it before the entry.
@@ -358,6 +385,9 @@ impl Watch {
         if was.waiting && is.is_waiting() && is.queue == was.queue && is.rank() > was.rank {
             let what = format!("{id} lost its place in {}", is.queue);
             return Err(broken(Rule::PlacesStay, what));
+        }
+        if was.waiting || was.owner.is_some() {
+            taken::check_age(was.aged_from, is)?;
         }
         self.check_offer(state, is, was)
     }

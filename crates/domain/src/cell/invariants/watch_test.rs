@@ -282,3 +282,37 @@ fn matching_that_never_ends_is_seen() {
         "one for the line and four for lines and plans that move"
     );
 }
+
+#[test]
+fn units_that_are_not_what_the_channel_costs_or_shrink_with_the_same_agent_are_seen() {
+    let (floor, ann, _) = busy();
+    let found = floor.state().conversation(ann).unwrap();
+    let Phase::Active(active) = &found.phase else {
+        panic!("ana has it")
+    };
+    let changed = |agent: AgentId, units| Event::PhaseChanged {
+        conversation: ann,
+        phase: Phase::Active(Active {
+            agent,
+            units,
+            ..active.clone()
+        }),
+        owner_epoch: found.owner_epoch,
+    };
+    let mut made = Made::of(&floor);
+    made.events = vec![changed(active.agent.clone(), 0)];
+    assert_eq!(made.breaks(), Rule::CapacityHolds, "ana held more");
+    let mut made = Made::of(&floor);
+    made.events = vec![changed(agent("ben"), 1)];
+    assert_eq!(made.breaks(), Rule::CapacityHolds, "web costs 25");
+}
+
+#[test]
+fn owned_work_that_gets_younger_is_seen() {
+    let (floor, ann, _) = busy();
+    let mut made = Made::of(&floor);
+    made.touch(ann);
+    let found = made.after.conversations.get_mut(&ann.index).unwrap();
+    found.aged_from = CellTime(found.aged_from.0 + 1);
+    assert_eq!(made.breaks(), Rule::PlacesStay);
+}
