@@ -412,11 +412,7 @@ impl<'a> Draft<'a> {
             made_at: now,
             period_ms,
             shown_at: None,
-            units: if planted(Mutant::OfferWithoutUnits) {
-                0
-            } else {
-                found.units
-            },
+            units: found.units,
             prefer,
         };
         self.phase(conversation, Phase::Offered(Box::new(offer)), owner_epoch);

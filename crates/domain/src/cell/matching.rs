@@ -195,7 +195,7 @@ impl State {
         Some(Match {
             session: agent.session?,
             agent: chosen,
-            units: plan.cost,
+            units: plan.cost * u32::from(!planted(Mutant::OfferWithoutUnits)),
             found,
             candidates,
             excluded,
