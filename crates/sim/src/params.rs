@@ -62,6 +62,8 @@ impl Params {
         let sites = between(3, 4 + u64::from(random.below(4) == 0)) as usize;
         let nodes = (0..sites).map(|_| 1 + usize::from(random.below(4) == 0));
         let sites: Vec<usize> = nodes.collect();
+        let snapshot_log_mib = u32::from(random.below(3) == 0);
+        let keep_entries = [0, 20, 1_000][random.below(3) as usize];
         Self {
             seed: options.seed,
             safety_ms: (options.hours * HOUR_MS) as u64,
@@ -82,8 +84,9 @@ impl Params {
             } else {
                 between(0, 3)
             },
-            snapshot_log_mib: u32::from(random.below(3) == 0),
-            keep_entries: [0, 20, 1_000][random.below(3) as usize],
+            snapshot_log_mib,
+            // With frequent snapshots and nothing kept, an entry is purged before any witness has seen it.
+            keep_entries: keep_entries.max(if snapshot_log_mib == 0 { 100 } else { 0 }),
             fault_every_ms: between(4_000, 40_000),
         }
     }
