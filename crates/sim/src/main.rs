@@ -3,7 +3,7 @@
 //! Not here: what is run (`sim::run`).
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -11,6 +11,8 @@ use clap::Parser;
 use mutants::Mutant;
 use rand::SeedableRng as _;
 use sim::faults::{self, Fault, KINDS, Kind};
+use sim::judge::conversation::{self, Extent, Judgement};
+use sim::judge::history::History;
 use sim::params::{Options, Params};
 use sim::run::{Report, Run};
 use sim::shrink::shrink;
@@ -23,7 +25,7 @@ const ENTRIES_MIN: u64 = 10;
 #[derive(Debug, Parser)]
 struct Args {
     /// The seed: everything is drawn from it.
-    #[arg(long, required_unless_present = "mutants")]
+    #[arg(long, required_unless_present_any = ["mutants", "check"])]
     seed: Option<u64>,
     /// Simulated hours of faults.
     #[arg(long, default_value_t = 0.1)]
@@ -52,10 +54,16 @@ struct Args {
     /// Lists the bugs that can be planted: the name, the minutes of faults that it needs, the promise that it breaks.
     #[arg(long)]
     mutants: bool,
+    /// Runs nothing, and judges the order of the calls in a file of this form.
+    #[arg(long, conflicts_with_all = ["seed", "shrink", "trace", "history"])]
+    check: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    if let Some(path) = &args.check {
+        return check(path);
+    }
     let Some(seed) = args.seed.filter(|_| !args.mutants) else {
         list_mutants();
         return Ok(ExitCode::SUCCESS);
@@ -124,6 +132,41 @@ fn plant(mutant: Mutant) -> anyhow::Result<()> {
 #[cfg(not(feature = "mutants"))]
 fn plant(mutant: Mutant) -> anyhow::Result<()> {
     anyhow::bail!("{mutant} cannot be planted in this build: build it with `--features mutants`")
+}
+
+/// Judges the calls that a file tells of.
+fn check(path: &Path) -> anyhow::Result<ExitCode> {
+    let file = std::fs::File::open(path);
+    let read = file.and_then(|file| History::read(std::io::BufReader::new(file)));
+    let history = read.with_context(|| format!("cannot read {}", path.display()))?;
+    let judged = conversation::judge(history.calls(), Extent::Whole);
+    for violation in &judged.violations {
+        print!("{violation}");
+    }
+    tell_order(&judged);
+    println!(
+        "history {} calls {} violations {}",
+        path.display(),
+        history.calls().len(),
+        judged.violations.len()
+    );
+    match judged.violations.len() {
+        0 => Ok(ExitCode::SUCCESS),
+        _ => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn tell_order(judged: &Judgement) {
+    println!(
+        "order: {} calls to {} conversations judged, {} calls beside others, {} conversations not decided",
+        judged.calls,
+        judged.conversations,
+        judged.side_by_side,
+        judged.not_decided.len()
+    );
+    for id in &judged.not_decided {
+        println!("not decided: the order of calls to conversation {id}");
+    }
 }
 
 /// Says what does not hold and how to see it again; the last line.
@@ -230,6 +273,7 @@ fn tell(report: &Report, took_s: f64) {
     );
     let [done, refused, unknown] = report.calls;
     println!("calls: {done} done, {refused} refused, {unknown} unknown");
+    tell_order(&report.judged);
     let carried = report.carried;
     println!(
         "network: {} pieces, {} MiB, {} sent again, {} connections",

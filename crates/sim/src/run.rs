@@ -10,6 +10,7 @@ use runtime::memory::{MemoryDisk, Unsynced};
 
 use crate::cluster::Cluster;
 use crate::faults::{Fault, Faults, Kind};
+use crate::judge::conversation::Judgement;
 use crate::judge::history::Outcome;
 use crate::judge::{Judge, Violation};
 use crate::load::{self, Shared};
@@ -23,6 +24,8 @@ const FORMS_MS: u64 = 180_000;
 const SERVES_MS: u64 = 120_000;
 /// Then everything that is open has been served within this.
 const DRAINS_MS: u64 = 3_600_000;
+/// Then every call that stores a message has ended within this: six attempts of 15 s each with pauses between them.
+const ENDS_MS: u64 = 180_000;
 /// Then every node has read everything within this.
 const READS_MS: u64 = 1_200_000;
 /// How often the whole state of a cell is looked at.
@@ -51,6 +54,8 @@ pub struct Report {
     pub calls: [usize; 3],
     /// What the network carried.
     pub carried: Carried,
+    /// What the order of calls was judged by.
+    pub judged: Judgement,
     /// What does not hold.
     pub violations: Vec<Violation>,
 }
@@ -104,6 +109,9 @@ impl Run {
         self.safety(plan)?;
         self.mend_all();
         self.liveness()?;
+        self.until(ENDS_MS, "every message is answered", |run| {
+            run.shared.is_told()
+        })?;
         self.last_reads()
     }
 
@@ -319,6 +327,7 @@ impl Run {
 
     fn report(self) -> Report {
         let judge = &self.judge;
+        let judged = judge.conclude();
         let count = |outcome| judge.history(|history| history.count(outcome));
         Report {
             ran_ms: self.world.now_ms(),
@@ -334,6 +343,7 @@ impl Run {
                 count(Outcome::Unknown),
             ],
             carried: self.world.net().carried(),
+            judged,
             violations: judge.violations(),
         }
     }

@@ -3,8 +3,14 @@
 //! judged knows of it.
 //! Not here: the rules inside one cell's state (`domain::cell::invariants`, played by `node::Prover`).
 
+pub mod conversation;
+#[cfg(test)]
+mod conversation_test;
 pub mod groups;
 pub mod history;
+pub mod linear;
+#[cfg(test)]
+mod linear_test;
 pub mod promises;
 mod witness;
 
@@ -15,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::trace::Trace;
+use conversation::{Extent, Judgement};
 use groups::Groups;
 use history::History;
 use promises::Promises;
@@ -138,6 +145,20 @@ impl Judge {
         if let Err(violation) = found {
             self.accuse(violation);
         }
+    }
+
+    /// Judges the history by conversation, once the run is over. A run that a violation has ended lacks the calls that
+    /// were under way.
+    pub fn conclude(&self) -> Judgement {
+        let extent = match self.is_violated() {
+            true => Extent::Cut,
+            false => Extent::Whole,
+        };
+        let judgement = self.history(|history| conversation::judge(history.calls(), extent));
+        for violation in &judgement.violations {
+            self.accuse(violation.clone());
+        }
+        judgement
     }
 
     /// The violations so far.

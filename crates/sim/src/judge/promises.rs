@@ -8,6 +8,8 @@ use super::Violation;
 
 /// The last things that are remembered of a conversation.
 const EVENTS_MAX: usize = 12;
+/// Conversations that readers choose from: about as many as are open at a time, so that they read beside writers.
+const RECENT_MAX: usize = 12;
 
 /// One message as somebody sees it: its place and its id.
 pub type Seen = (u64, String);
@@ -16,6 +18,8 @@ pub type Seen = (u64, String);
 #[derive(Debug, Default)]
 pub struct Promises {
     conversations: BTreeMap<String, Promised>,
+    /// Those that somebody was told of last.
+    recent: VecDeque<String>,
 }
 
 #[derive(Debug, Default)]
@@ -75,9 +79,21 @@ impl Promised {
 
 impl Promises {
     fn of(&mut self, conversation: &str) -> &mut Promised {
+        if !self.conversations.contains_key(conversation) {
+            if self.recent.len() == RECENT_MAX {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(conversation.to_owned());
+        }
         self.conversations
             .entry(conversation.to_owned())
             .or_default()
+    }
+
+    /// One of the conversations that somebody was told of last, as a draw has it.
+    pub fn recent(&self, draw: u64) -> Option<String> {
+        let at = draw % self.recent.len().max(1) as u64;
+        self.recent.get(at as usize).cloned()
     }
 
     /// A message was acknowledged at a place.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use client::api::{HeldConversation, Intent, Offer, WorkDone};
 use client::{ActFailed, AgentDesk, DeskEvent, DeskHand, DeskLogin, Transfer};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::customers::why;
@@ -135,7 +135,7 @@ impl<'c> Seat<'c> {
         match draw {
             0..5 => {
                 let done = self.hand.close(&id, epoch, "done").await;
-                if self.told("close", &id, called_us, done).is_some() {
+                if self.acted("close", (&id, epoch), called_us, done).is_some() {
                     self.held.remove(&id);
                     self.ctx.closed(&id);
                 }
@@ -144,17 +144,20 @@ impl<'c> Seat<'c> {
                 let queue = QUEUES[self.ctx.random.below(QUEUES.len() as u64) as usize];
                 let to = Transfer::Queue(queue.to_owned());
                 let done = self.hand.transfer(&id, epoch, to, "please").await;
-                if self.told("transfer", &id, called_us, done).is_some() {
+                if self
+                    .acted("transfer", (&id, epoch), called_us, done)
+                    .is_some()
+                {
                     self.held.remove(&id);
                 }
             }
             6 => {
                 let done = self.hand.hold(&id, epoch).await;
-                self.told("hold", &id, called_us, done);
+                self.acted("hold", (&id, epoch), called_us, done);
             }
             7 => {
                 let done = self.hand.resume(&id, epoch).await;
-                if let Some(done) = self.told("resume", &id, called_us, done) {
+                if let Some(done) = self.acted("resume", (&id, epoch), called_us, done) {
                     self.held.insert(id, done.owner_epoch);
                 }
             }
@@ -168,6 +171,7 @@ impl<'c> Seat<'c> {
     }
 
     async fn reply(&self, id: &str, epoch: u64) {
+        let _storing = self.ctx.storing();
         let called_us = self.ctx.now_us();
         let text = format!("{} at {called_us}", self.ctx.name);
         let done = self.hand.reply(id, epoch, &text).await;
@@ -175,7 +179,7 @@ impl<'c> Seat<'c> {
             Ok(done) => self.ctx.acknowledged(id, done.sequence, &done.request_id),
             Err(failed) => self.ctx.not_stored(id, &failed.request_id, &failed.error),
         }
-        self.told("send", id, called_us, done);
+        self.acted("send", (id, epoch), called_us, done);
     }
 
     async fn late_reply(&self, id: &str, epoch: u64) {
@@ -229,17 +233,38 @@ impl<'c> Seat<'c> {
         called_us: u64,
         done: Result<WorkDone, ActFailed>,
     ) -> Option<WorkDone> {
+        self.noted(op, (id, Value::Null), called_us, done)
+    }
+
+    /// An act in an owner epoch.
+    fn acted(
+        &self,
+        op: &'static str,
+        (id, epoch): (&str, u64),
+        called_us: u64,
+        done: Result<WorkDone, ActFailed>,
+    ) -> Option<WorkDone> {
+        self.noted(op, (id, epoch.into()), called_us, done)
+    }
+
+    fn noted(
+        &self,
+        op: &'static str,
+        (id, epoch): (&str, Value),
+        called_us: u64,
+        done: Result<WorkDone, ActFailed>,
+    ) -> Option<WorkDone> {
         match done {
             Ok(done) => {
                 let value = json!({ "sequence": done.sequence, "epoch": done.owner_epoch });
-                let args = json!({ "id": done.request_id });
+                let args = json!({ "id": done.request_id, "epoch": epoch });
                 self.ctx
                     .ended(op, id, args, called_us, (Outcome::Ok, value));
                 Some(done)
             }
             Err(failed) => {
                 let end = (outcome_of(&failed.error), why(&failed.error));
-                let args = json!({ "id": failed.request_id });
+                let args = json!({ "id": failed.request_id, "epoch": epoch });
                 self.ctx.ended(op, id, args, called_us, end);
                 None
             }

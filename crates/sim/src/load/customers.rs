@@ -30,6 +30,7 @@ pub(super) async fn run(ctx: Ctx, site: String) {
 }
 
 async fn open(ctx: &Ctx, site: &str) -> Option<OpenResponse> {
+    let _storing = ctx.storing();
     let request_id = ctx.client.request_id();
     let text = format!("hello of {}", ctx.name);
     let request = OpenRequest {
@@ -136,6 +137,7 @@ enum Sent {
 }
 
 async fn send(ctx: &Ctx, conversation: &mut Conversation, id: &str, cursor: &mut u64) -> Sent {
+    let _storing = ctx.storing();
     let writer = conversation.writer();
     let called_us = ctx.now_us();
     let text = format!("{} at {called_us}", ctx.name);
@@ -174,9 +176,10 @@ async fn send(ctx: &Ctx, conversation: &mut Conversation, id: &str, cursor: &mut
 
 fn acknowledged(ctx: &Ctx, id: &str, called_us: u64, sent: &SendResponse) {
     ctx.acknowledged(&sent.conversation_id, sent.sequence, &sent.request_id);
-    let args = json!({ "id": sent.request_id });
+    let args = json!({ "id": sent.request_id, "to": id });
     let value = json!({ "sequence": sent.sequence });
-    ctx.ended("send", id, args, called_us, (Outcome::Ok, value));
+    let end = (Outcome::Ok, value);
+    ctx.ended("send", &sent.conversation_id, args, called_us, end);
 }
 
 fn refused(ctx: &Ctx, id: &str, called_us: u64, unsent: &Unsent) -> Sent {

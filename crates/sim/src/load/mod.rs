@@ -8,7 +8,7 @@ mod readers;
 mod staff;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use client::{BoxIo, CallError, Client, Kind, Options, Seams};
@@ -41,6 +41,17 @@ pub struct Shared {
     pub closing: Arc<AtomicBool>,
     /// Mean pause between two acts, milliseconds.
     pace_ms: Arc<AtomicU64>,
+    /// Calls that store a message and have not ended.
+    storing: Arc<AtomicUsize>,
+}
+
+/// A call that stores a message, until it is dropped: what it stored may be read before the history has it.
+struct Storing(Arc<AtomicUsize>);
+
+impl Drop for Storing {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Shared {
@@ -50,7 +61,13 @@ impl Shared {
             judge: judge.clone(),
             closing: Arc::default(),
             pace_ms: Arc::new(AtomicU64::new(params.pace_ms)),
+            storing: Arc::default(),
         }
+    }
+
+    /// Whether every call that stores a message stands in the history.
+    pub fn is_told(&self) -> bool {
+        self.storing.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -113,6 +130,7 @@ pub fn start(
             for number in 0..AGENTS {
                 spawn(format!("{}-{number}", site_name), |ctx, _, _| Box::pin(agents::run(ctx)));
             }
+            spawn(format!("reader-{site}"), |ctx, _, _| Box::pin(readers::run(ctx)));
             spawn(format!("staff-{site}"), |ctx, _, sites| Box::pin(staff::run(ctx, sites)));
             std::future::pending::<()>().await;
         });
@@ -150,6 +168,12 @@ impl Ctx {
 
     fn closing(&self) -> bool {
         self.shared.closing.load(Ordering::Relaxed)
+    }
+
+    /// Says that a message is under way, until the guard is dropped.
+    fn storing(&self) -> Storing {
+        self.shared.storing.fetch_add(1, Ordering::Relaxed);
+        Storing(self.shared.storing.clone())
     }
 
     /// Waits for about the pace.
@@ -216,7 +240,7 @@ impl Ctx {
         let call = Call {
             id: 0,
             client: self.name.clone(),
-            op,
+            op: op.into(),
             conversation: conversation.to_owned(),
             args,
             call_ns: called_us * 1_000,

@@ -1,8 +1,9 @@
 //! Reading: whole transcripts, and items of a stream as they come.
 //! Not here: what a read must contain (`judge::promises`).
 
-use client::api::Item;
+use client::Transcript;
 use client::api::item::Content;
+use client::api::{ConversationState, Item, change};
 use runtime::Env;
 use serde_json::{Value, json};
 
@@ -13,6 +14,36 @@ use crate::judge::history::Outcome;
 
 /// Attempts at a last read.
 const ATTEMPTS_MAX: usize = 6;
+
+/// Reads conversations that others write to, at the reader's own site.
+pub(super) async fn run(ctx: Ctx) {
+    loop {
+        ctx.pause().await;
+        if ctx.closing() {
+            continue;
+        }
+        let draw = ctx.random.next_u64();
+        if let Some(id) = ctx.judge().promises(|promises| promises.recent(draw)) {
+            read(&ctx, &id).await;
+        }
+    }
+}
+
+/// What a transcript says of its conversation, for the history.
+fn value_of(transcript: &Transcript, last: u64, found: &[(u64, String)]) -> Value {
+    let summary = &transcript.conversation;
+    let ended = matches!(
+        summary.state(),
+        ConversationState::WrapUp | ConversationState::Closed | ConversationState::Abandoned
+    );
+    let goes_on = transcript.items.iter().any(|item| {
+        let Some(Content::Change(changed)) = &item.content else {
+            return false;
+        };
+        changed.kind() == change::Kind::Continued
+    });
+    json!({ "last": last, "messages": found, "ended": ended, "goes_on": goes_on, "epoch": summary.owner_epoch })
+}
 
 /// Reads a whole transcript and has it judged; whether it was read.
 pub(super) async fn read(ctx: &Ctx, id: &str) -> bool {
@@ -27,7 +58,7 @@ pub(super) async fn read(ctx: &Ctx, id: &str) -> bool {
                 .promises(|promises| promises.read((called_us, now_us), id, last, &found));
             ctx.judge().check(judged);
             said_once(ctx, id, &transcript.items);
-            let value = json!({ "last": last, "messages": found });
+            let value = value_of(&transcript, last, &found);
             ctx.ended("read", id, Value::Null, called_us, (Outcome::Ok, value));
             true
         }
