@@ -235,9 +235,13 @@ impl Writer {
     fn settle(&self, operations: Vec<Operation>) {
         let cache_bytes = self.core.options.cache_bytes;
         for operation in operations {
-            let group = &operation.group;
-            let cache = &mut group.state.lock().cache;
-            cache.settle(operation.ticket, cache_bytes);
+            // The lock ends with this statement: whoever is answered may take it at once.
+            operation
+                .group
+                .state
+                .lock()
+                .cache
+                .settle(operation.ticket, cache_bytes);
             drop(operation.room);
             operation.answer.give(Ok(()));
         }
