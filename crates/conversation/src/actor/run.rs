@@ -59,6 +59,8 @@ struct ConversationActor {
     proposals: FuturesUnordered<Proposal>,
     /// A proposal was made that the set has not polled.
     fresh: bool,
+    /// The conversation was seen to end, and the next look is not yet sooner.
+    ended: bool,
     /// What this actor last knew of serving.
     serving: Serving,
 }
@@ -83,6 +85,7 @@ pub(crate) fn activate(core: &Arc<Core>, id: ConversationId, term: u64) -> Actor
         presence: PresenceWatch::default(),
         proposals: FuturesUnordered::new(),
         fresh: false,
+        ended: false,
         serving: Serving::Yes {
             term,
             interrupted_ms: None,
@@ -139,7 +142,7 @@ impl ConversationActor {
                 Wake::Message(Some(message)) => self.message(message),
                 Wake::Message(None) => break,
                 Wake::Timer => {
-                    check.as_mut().reset(self.next_look());
+                    check.as_mut().reset(Instant::now() + self.rests_after());
                     self.streams.sweep();
                     self.presence.look_again();
                     self.reconcile_presence();
@@ -151,22 +154,22 @@ impl ConversationActor {
             self.read_what_was_missed();
             self.reconcile_presence();
             again |= self.start_proposals().await;
-            if self.next_look() < check.deadline() {
-                check.as_mut().reset(self.next_look());
-            }
-            if again {
-                let soon = Instant::now() + PRESENCE_AGAIN;
-                if soon < check.deadline() {
-                    check.as_mut().reset(soon);
-                }
+            let ended = std::mem::take(&mut self.ended);
+            let sooner = match again {
+                true => Some(PRESENCE_AGAIN),
+                false => ended.then(|| self.rests_after()),
+            };
+            if let Some(soon) = sooner.map(|within| Instant::now() + within)
+                && soon < check.deadline()
+            {
+                check.as_mut().reset(soon);
             }
         }
         self.close(&mut receiver).await;
     }
 
-    /// When to look again whether to rest.
-    fn next_look(&self) -> Instant {
-        Instant::now() + Duration::from_millis(self.streams.rests_after_ms())
+    fn rests_after(&self) -> Duration {
+        Duration::from_millis(self.streams.rests_after_ms())
     }
 
     async fn wake(
@@ -435,7 +438,10 @@ impl ConversationActor {
     fn applied(&mut self, event: &Event) {
         match event {
             Event::CustomerPresence { .. } => self.presence.look_again(),
-            Event::Ended { .. } => self.streams.is_over(self.core.customer_limit().1),
+            Event::Ended { .. } => {
+                self.streams.is_over(self.core.customer_limit().1);
+                self.ended = true;
+            }
             _ => {}
         }
         match concern::item(event) {
