@@ -10,7 +10,7 @@ use store::archive::{Hash16, chain_step};
 
 /// Rounds in which a range that is safe waits for voters who answer and have not written it: three seconds,
 /// thirty times what a batch takes.
-pub(super) const LAGGARD_ROUNDS: u32 = 6;
+const LAGGARD_ROUNDS: u32 = 6;
 
 /// What is in a range: as the state has it, or as an archive was read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

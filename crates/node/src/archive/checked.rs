@@ -17,11 +17,41 @@ pub(super) struct Stretch {
     pub(super) upto: u64,
 }
 
+/// The beginning of a range that was read back with the agreed hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Folded {
+    /// Up to and with this entry.
+    pub(super) upto: u64,
+    /// The hash over it.
+    pub(super) digest: Hash16,
+    /// How many conversations.
+    pub(super) count: u64,
+}
+
+impl Folded {
+    /// Nothing of a range that begins after this entry.
+    pub(super) fn none(after: u64) -> Self {
+        Self {
+            upto: after,
+            digest: [0; 16],
+            count: 0,
+        }
+    }
+
+    fn all(range: &ArchivedRange) -> Self {
+        Self {
+            upto: range.upto.0,
+            digest: range.digest.0,
+            count: range.count,
+        }
+    }
+}
+
 /// What is known.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
-    /// By the beginning of each range: up to where it was read back with the agreed hash, and that hash.
-    folded: BTreeMap<u64, (u64, Hash16)>,
+    /// By the beginning of each range.
+    folded: BTreeMap<u64, Folded>,
     /// Everything that was sealed in here was appended by this process.
     written: Stretch,
     /// How often everything became doubtful.
@@ -61,8 +91,7 @@ impl Checked {
     /// A range was read back with its hash; the reading began when there were so many doubts.
     pub(super) fn found_whole(&mut self, range: &ArchivedRange, doubts: u64) {
         if doubts == self.doubts {
-            let here = (range.upto.0, range.digest.0);
-            self.folded.insert(range.after.0, here);
+            self.folded.insert(range.after.0, Folded::all(range));
         }
     }
 
@@ -73,21 +102,24 @@ impl Checked {
         }
     }
 
-    /// Up to where a range was read back, and the hash there.
-    pub(super) fn folded_upto(&self, range: &ArchivedRange) -> (u64, Hash16) {
+    /// How much of a range was read back; another hash at the same end is another range.
+    pub(super) fn folded_upto(&self, range: &ArchivedRange) -> Folded {
+        let all = Folded::all(range);
         let before = self.folded.get(&range.after.0);
-        let before = before.filter(|(upto, _)| *upto <= range.upto.0);
-        before.copied().unwrap_or((range.after.0, [0; 16]))
+        let before = before.filter(|before| before.upto < all.upto || **before == all);
+        before
+            .copied()
+            .unwrap_or_else(|| Folded::none(range.after.0))
     }
 
     /// Whether a range was read back to its end with its hash.
     pub(super) fn is_folded(&self, range: &ArchivedRange) -> bool {
-        self.folded.get(&range.after.0) == Some(&(range.upto.0, range.digest.0))
+        self.folded.get(&range.after.0) == Some(&Folded::all(range))
     }
 
     /// Whether a range is known to be here: read back, but for what this process has appended since.
     pub(super) fn has(&self, range: &ArchivedRange) -> bool {
-        let (upto, _) = self.folded_upto(range);
+        let upto = self.folded_upto(range).upto;
         let grown = self.written.after <= upto && range.upto.0 <= self.written.upto;
         self.is_folded(range) || grown
     }
@@ -177,9 +209,9 @@ mod tests {
         let grown = range(0, 20, 2);
         checked.found_differing(&grown);
         assert!(!checked.has(&grown));
-        assert_eq!(checked.folded_upto(&grown), (10, [1; 16]));
+        assert_eq!(checked.folded_upto(&grown), Folded::all(&range(0, 10, 1)));
         checked.forget(&grown);
-        assert_eq!(checked.folded_upto(&grown), (0, [0; 16]));
+        assert_eq!(checked.folded_upto(&grown), Folded::none(0));
     }
 
     #[test]
@@ -187,5 +219,6 @@ mod tests {
         let mut checked = Checked::default();
         checked.found_whole(&range(0, 10, 1), 0);
         assert!(!checked.has(&range(0, 10, 2)));
+        assert_eq!(checked.folded_upto(&range(0, 10, 2)), Folded::none(0));
     }
 }

@@ -12,6 +12,7 @@ use pb::raft::v1::{ArchiveCopyRequest, ArchiveHashesRequest, forward_answer, for
 use store::archive::{HASHES_MAX, Hash16, Hashed, Hashes, Record, Sealing, chain_step};
 
 use super::CellArchive;
+use super::checked::Folded;
 use super::record::of_bytes;
 
 /// One page of a peer's is waited for no longer.
@@ -49,11 +50,11 @@ struct Walk {
 }
 
 impl Walk {
-    /// A walk of what goes on from a hash.
-    fn new(start: Hash16) -> Self {
+    /// A walk that goes on behind a part that is whole.
+    fn new(before: Folded) -> Self {
         Self {
-            digest: start,
-            count: 0,
+            digest: before.digest,
+            count: before.count,
             found: Differences::default(),
             in_surplus: false,
         }
@@ -137,9 +138,9 @@ impl CellArchive {
     /// What differs here from what a peer has, which is what the cell agreed on: behind the part that was read
     /// back with its hash.
     async fn compare(&self, range: &ArchivedRange, peer: u64) -> Result<Differences, String> {
-        let (after, start) = self.shared.checked.lock().folded_upto(range);
-        let mut walk = Walk::new(start);
-        let begin = Some(Sealing::last_of(after));
+        let before = self.shared.checked.lock().folded_upto(range);
+        let mut walk = Walk::new(before);
+        let begin = Some(Sealing::last_of(before.upto));
         let (mut theirs, mut their_next) = (VecDeque::new(), begin);
         let (mut ours, mut our_next) = (VecDeque::new(), begin);
         loop {
@@ -167,8 +168,7 @@ impl CellArchive {
                 break;
             }
         }
-        let counts = after != range.after.0 || walk.count == range.count;
-        match walk.digest == range.digest.0 && counts {
+        match walk.digest == range.digest.0 && walk.count == range.count {
             true => Ok(walk.found),
             false => Err("the peer has another range than was agreed on".to_owned()),
         }
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_damaged_is_wanted_and_what_differs_gives_way() {
-        let mut walk = Walk::new([0; 16]);
+        let mut walk = Walk::new(Folded::none(0));
         walk.step(theirs(1, 1), ours(1, Some(1)));
         walk.step(theirs(2, 2), None);
         walk.step(theirs(3, 3), ours(3, None));
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn neighbours_that_give_way_are_one_stretch_and_what_stays_parts_them() {
-        let mut walk = Walk::new([0; 16]);
+        let mut walk = Walk::new(Folded::none(0));
         walk.step(None, ours(1, Some(1)));
         walk.step(theirs(2, 2), ours(2, Some(9)));
         walk.step(theirs(3, 3), ours(3, Some(3)));

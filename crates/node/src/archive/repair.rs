@@ -12,6 +12,7 @@ use store::archive::ChainError;
 use tokio::time::{Instant, sleep};
 
 use super::CellArchive;
+use super::checked::Folded;
 use super::mend::Mended;
 
 /// How often it is looked whether ranges have grown.
@@ -128,9 +129,10 @@ impl CellArchive {
         found
     }
 
-    async fn fold(&self, range: &ArchivedRange, (after, start): (u64, [u8; 16])) -> Look {
+    async fn fold(&self, range: &ArchivedRange, before: Folded) -> Look {
         let (cell, store) = (self.shared.cell.0, &self.shared.of.store);
-        match store.chain(cell, after, range.upto.0, start).await {
+        let chained = store.chain(cell, before.upto, range.upto.0, before.digest);
+        match chained.await {
             Ok(chained) if chained.digest == range.digest.0 => Look::Whole,
             Ok(_) | Err(ChainError::Missing { .. }) => Look::Differs,
             Err(ChainError::Archive(error)) => {
