@@ -13,7 +13,7 @@ use domain::ids::{
     AccountId, AgentId, Body, CellId, ConversationId, CustomerKey, DeviceId, NodeId, PlanVersion,
     RequestId, Session, SiteId,
 };
-use domain::plan::VersionedPlan;
+use domain::plan::{FloorPlan, VersionedPlan};
 use parking_lot::Mutex;
 use runtime::StopSource;
 use tokio::sync::watch;
@@ -55,7 +55,12 @@ pub struct Floor {
 
 impl Floor {
     pub async fn new() -> Self {
-        let floor = Self::before_any_leader(|_| {});
+        Self::with_plan(|_| {}).await
+    }
+
+    /// A cell that has the sample's plan with these changes.
+    pub async fn with_plan(change: impl FnOnce(&mut FloorPlan)) -> Self {
+        let floor = Self::begun(|_| {}, conversation::Archives::none(), change);
         floor.group.lead(1);
         floor.has_a_plan().await;
         floor
@@ -72,23 +77,28 @@ impl Floor {
 
     /// A process that begins on what `disk` leaves in the group.
     pub fn before_any_leader(disk: impl FnOnce(&LocalGroup)) -> Self {
-        Self::begun(disk, conversation::Archives::none())
+        Self::begun(disk, conversation::Archives::none(), |_| {})
     }
 
     /// A cell that has a plan, and from which conversations leave into these archives.
     pub async fn with_archives(archives: conversation::Archives) -> Self {
-        let floor = Self::begun(|_| {}, archives);
+        let floor = Self::begun(|_| {}, archives, |_| {});
         floor.group.lead(1);
         floor.has_a_plan().await;
         floor
     }
 
-    fn begun(disk: impl FnOnce(&LocalGroup), archives: conversation::Archives) -> Self {
+    fn begun(
+        disk: impl FnOnce(&LocalGroup),
+        archives: conversation::Archives,
+        change: impl FnOnce(&mut FloorPlan),
+    ) -> Self {
         let (replica, view) = conversation::replica(CellId(1));
         let group = Arc::new(LocalGroup::new(replica));
         disk(&group);
         let mut plan = wire::floor::parse(wire::floor::SAMPLE).expect("the sample has no fault");
         plan.policy.customer_commands_max = 16;
+        change(&mut plan);
         let (plan, newest) = watch::channel(Some(VersionedPlan {
             version: PlanVersion(1),
             plan: Arc::new(plan),
