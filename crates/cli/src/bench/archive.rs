@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use client::CallError;
 use client::api::{self, item};
 use futures::{StreamExt as _, TryStreamExt as _};
 use rpc::api::v1::floor_service_client::FloorServiceClient;
@@ -225,7 +226,7 @@ impl Load {
             loop {
                 match call(stub, request.clone()).await {
                     Ok(done) => return Ok(done.into_inner()),
-                    Err(no) if is_for_a_while(&no) => {
+                    Err(no) if CallError::from_status(&no).is_retryable() => {
                         self.made_again.fetch_add(1, Ordering::Relaxed);
                         sleep(AGAIN_AFTER).await;
                     }
@@ -237,13 +238,6 @@ impl Load {
             .await
             .context("a call was refused for a minute")?
     }
-}
-
-fn is_for_a_while(no: &tonic::Status) -> bool {
-    matches!(
-        no.code(),
-        tonic::Code::ResourceExhausted | tonic::Code::Unavailable
-    )
 }
 
 fn customer(number: u64) -> String {

@@ -137,8 +137,10 @@ impl<S> Session<S> {
         let sending = tokio::time::timeout_at(at + self.answer_within, self.call.send(frame));
         match sending.await {
             Ok(Ok(())) => {
-                let last = append.entries.last().map(|entry| entry.log_id);
-                self.sent_to = last.or(self.sent_to);
+                if planted(Mutant::CommitWithoutQuorum) {
+                    let last = append.entries.last().map(|entry| entry.log_id);
+                    self.sent_to = last.or(self.sent_to);
+                }
                 self.sent.push_back(Sent { at, bytes });
                 self.bytes += bytes;
                 Ok(())

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use client::api::{HeldConversation, Intent, Offer, WorkDone};
 use client::{ActFailed, AgentDesk, DeskEvent, DeskHand, DeskLogin, Transfer};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::sleep;
 
 use super::customers::why;
 use super::{Ctx, QUEUES, outcome_of, readers};
-use crate::judge::Violation;
 use crate::judge::history::Outcome;
 
 /// How long an agent who has left stays away at most: three times what makes a lease doubtful.
@@ -105,11 +104,11 @@ impl<'c> Seat<'c> {
             0 if !self.ctx.closing() => {}
             1 if !self.ctx.closing() => {
                 let done = self.hand.decline(&offer.offer_id, "busy").await;
-                self.told("decline", &id, called_us, done);
+                self.told("decline", (&id, None), called_us, done);
             }
             _ => {
                 let done = self.hand.accept(offer).await;
-                if let Some(done) = self.told("accept", &id, called_us, done) {
+                if let Some(done) = self.told("accept", (&id, None), called_us, done) {
                     self.held.insert(id, done.owner_epoch);
                 }
             }
@@ -135,7 +134,10 @@ impl<'c> Seat<'c> {
         match draw {
             0..5 => {
                 let done = self.hand.close(&id, epoch, "done").await;
-                if self.acted("close", (&id, epoch), called_us, done).is_some() {
+                if self
+                    .told("close", (&id, Some(epoch)), called_us, done)
+                    .is_some()
+                {
                     self.held.remove(&id);
                     self.ctx.closed(&id);
                 }
@@ -145,7 +147,7 @@ impl<'c> Seat<'c> {
                 let to = Transfer::Queue(queue.to_owned());
                 let done = self.hand.transfer(&id, epoch, to, "please").await;
                 if self
-                    .acted("transfer", (&id, epoch), called_us, done)
+                    .told("transfer", (&id, Some(epoch)), called_us, done)
                     .is_some()
                 {
                     self.held.remove(&id);
@@ -153,11 +155,11 @@ impl<'c> Seat<'c> {
             }
             6 => {
                 let done = self.hand.hold(&id, epoch).await;
-                self.acted("hold", (&id, epoch), called_us, done);
+                self.told("hold", (&id, Some(epoch)), called_us, done);
             }
             7 => {
                 let done = self.hand.resume(&id, epoch).await;
-                if let Some(done) = self.acted("resume", (&id, epoch), called_us, done) {
+                if let Some(done) = self.told("resume", (&id, Some(epoch)), called_us, done) {
                     self.held.insert(id, done.owner_epoch);
                 }
             }
@@ -179,7 +181,7 @@ impl<'c> Seat<'c> {
             Ok(done) => self.ctx.acknowledged(id, done.sequence, &done.request_id),
             Err(failed) => self.ctx.not_stored(id, &failed.request_id, &failed.error),
         }
-        self.acted("send", (id, epoch), called_us, done);
+        self.told("send", (id, Some(epoch)), called_us, done);
     }
 
     async fn late_reply(&self, id: &str, epoch: u64) {
@@ -188,11 +190,10 @@ impl<'c> Seat<'c> {
         let done = self.hand.reply(id, epoch, &text).await;
         if done.is_ok() {
             let seen = format!("{} spoke in epoch {epoch}, which has passed", self.ctx.name);
-            let rule = "late acts of an earlier owner are fenced";
-            let subject = format!("conversation {id}");
-            self.ctx.judge().accuse(Violation::new(rule, subject, seen));
+            self.ctx
+                .accuse("late acts of an earlier owner are fenced", id, seen);
         }
-        self.told("late", id, called_us, done);
+        self.told("late", (id, None), called_us, done);
     }
 
     async fn idle(&self) -> bool {
@@ -207,50 +208,30 @@ impl<'c> Seat<'c> {
                     reason: "break".to_owned(),
                 };
                 let done = self.hand.set_intent(away).await;
-                self.told("capacity", "", called_us, done);
+                self.told("capacity", ("", None), called_us, done);
                 self.ctx.pause().await;
                 let back = Intent {
                     ready: true,
                     reason: String::new(),
                 };
                 let done = self.hand.set_intent(back).await;
-                self.told("capacity", "", called_us, done);
+                self.told("capacity", ("", None), called_us, done);
                 true
             }
             1 => {
                 let done = self.hand.log_out().await;
-                self.told("login", "", called_us, done);
+                self.told("login", ("", None), called_us, done);
                 false
             }
             _ => false,
         }
     }
 
+    /// Notes an act, and the owner epoch in which it was done if there was one.
     fn told(
         &self,
         op: &'static str,
-        id: &str,
-        called_us: u64,
-        done: Result<WorkDone, ActFailed>,
-    ) -> Option<WorkDone> {
-        self.noted(op, (id, Value::Null), called_us, done)
-    }
-
-    /// An act in an owner epoch.
-    fn acted(
-        &self,
-        op: &'static str,
-        (id, epoch): (&str, u64),
-        called_us: u64,
-        done: Result<WorkDone, ActFailed>,
-    ) -> Option<WorkDone> {
-        self.noted(op, (id, epoch.into()), called_us, done)
-    }
-
-    fn noted(
-        &self,
-        op: &'static str,
-        (id, epoch): (&str, Value),
+        (id, epoch): (&str, Option<u64>),
         called_us: u64,
         done: Result<WorkDone, ActFailed>,
     ) -> Option<WorkDone> {

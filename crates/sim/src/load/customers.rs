@@ -7,7 +7,6 @@ use client::{CallError, Conversation, Event, Kind, Unsent};
 use serde_json::{Value, json};
 
 use super::{Ctx, outcome_of, readers};
-use crate::judge::Violation;
 use crate::judge::history::Outcome;
 
 /// Attempts at one call, each with the SDK's own retries, before the customer gives it up.
@@ -255,9 +254,7 @@ async fn close_again(ctx: &Ctx, request: CloseRequest) {
             "a close was done, and its copy was refused: {}",
             error.message
         );
-        let rule = "a request id is answered once";
-        let subject = format!("conversation {id}");
-        ctx.judge().accuse(Violation::new(rule, subject, seen));
+        ctx.accuse("a request id is answered once", &id, seen);
     }
     // A refusal of the copy says nothing about the first one.
     let end = (Outcome::Unknown, why(&error));

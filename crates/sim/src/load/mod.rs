@@ -18,8 +18,8 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::cluster::Cluster;
-use crate::judge::Judge;
 use crate::judge::history::{Call, Outcome};
+use crate::judge::{Judge, Violation};
 use crate::params::Params;
 use crate::world::{HostId, World};
 
@@ -210,6 +210,12 @@ impl Ctx {
             .judge()
             .promises(|promises| promises.refused(now_us, conversation, request_id, reason));
         self.judge().check(judged);
+    }
+
+    /// Something about a conversation does not hold.
+    fn accuse(&self, rule: &'static str, conversation: &str, seen: String) {
+        let subject = format!("conversation {conversation}");
+        self.judge().accuse(Violation::new(rule, subject, seen));
     }
 
     /// This client has ended a conversation: whoever reads of a violation is told.

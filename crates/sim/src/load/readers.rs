@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::customers::{messages, why};
 use super::{Ctx, Shared, outcome_of};
-use crate::judge::Violation;
 use crate::judge::history::Outcome;
 
 /// Attempts at a last read.
@@ -80,9 +79,7 @@ fn said_once(ctx: &Ctx, id: &str, items: &[Item]) {
     for text in said {
         if !texts.insert(text) {
             let seen = format!("it stands twice under two request ids: {text}");
-            let subject = format!("conversation {id}");
-            let rule = "what was said once stands once";
-            ctx.judge().accuse(Violation::new(rule, subject, seen));
+            ctx.accuse("what was said once stands once", id, seen);
         }
     }
 }
@@ -91,12 +88,7 @@ fn said_once(ctx: &Ctx, id: &str, items: &[Item]) {
 pub(super) fn item(ctx: &Ctx, id: &str, cursor: u64, item: &Item) -> u64 {
     if item.sequence != cursor + 1 {
         let seen = format!("{} got item {} after {cursor}", ctx.name, item.sequence);
-        let subject = format!("conversation {id}");
-        ctx.judge().accuse(Violation::new(
-            "a stream has neither gap nor repeat",
-            subject,
-            seen,
-        ));
+        ctx.accuse("a stream has neither gap nor repeat", id, seen);
     }
     seen(ctx, id, std::slice::from_ref(item));
     item.sequence
@@ -126,12 +118,7 @@ pub async fn read_everything(env: Env, shared: Shared, address: String, done: im
         }
         if !found {
             let seen = "it cannot be read although all faults are mended".to_owned();
-            let subject = format!("conversation {id}");
-            ctx.judge().accuse(Violation::new(
-                "an acknowledged message is never absent",
-                subject,
-                seen,
-            ));
+            ctx.accuse("an acknowledged message is never absent", &id, seen);
         }
     }
     done();

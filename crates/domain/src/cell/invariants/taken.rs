@@ -89,28 +89,22 @@ impl Passes {
     }
 }
 
-/// When leaders' starts gave every offer its full period, and how long each open offer lasts.
-pub(super) struct Periods {
-    pub(super) full_since: CellTime,
-}
-
-impl Periods {
-    /// An offer that was made then for so long lapses now.
-    pub(super) fn check(
-        &self,
-        now: CellTime,
-        id: ConversationId,
-        (made_at, period_ms): (CellTime, u64),
-    ) -> Result<(), Violation> {
-        let begins = made_at.max(self.full_since);
-        if now >= begins.plus_ms(period_ms) {
-            return Ok(());
-        }
-        let what = format!("an offer of {id} lapsed before its period after a leader's start");
-        Err(broken(Rule::DeadlinesFireOnce, what))
+/// An offer that was made then for so long lapses now: not before it has had its period since a leader's start gave
+/// it the full one again.
+pub(super) fn check_period(
+    full_since: CellTime,
+    now: CellTime,
+    id: ConversationId,
+    (made_at, period_ms): (CellTime, u64),
+) -> Result<(), Violation> {
+    let begins = made_at.max(full_since);
+    if now >= begins.plus_ms(period_ms) {
+        return Ok(());
     }
+    let what = format!("an offer of {id} lapsed before its period after a leader's start");
+    Err(broken(Rule::DeadlinesFireOnce, what))
 }
 
-fn broken(rule: Rule, what: String) -> Violation {
+pub(super) fn broken(rule: Rule, what: String) -> Violation {
     Violation::Broken { rule, what }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plain::{self, Work};
-use super::taken::{self, Passes, Periods};
+use super::taken::{self, Passes, broken};
 use super::{Rule, Violation};
 use crate::cell::Applied;
 use crate::cell::apply::RECLASS_MAX;
@@ -58,7 +58,8 @@ pub struct Watch {
     /// Units of agents before they took more in the present entry.
     had: BTreeMap<AgentId, u64>,
     passes: Passes,
-    periods: Periods,
+    /// When a leader's start last gave every offer its full period.
+    full_since: CellTime,
 }
 
 fn place_of(found: &Conversation) -> Option<Place> {
@@ -109,9 +110,7 @@ impl Watch {
             more: None,
             had: BTreeMap::new(),
             passes: Passes::default(),
-            periods: Periods {
-                full_since: state.meta.leader.full_since,
-            },
+            full_since: state.meta.leader.full_since,
         };
         for found in state.conversations() {
             watch.put(found.id.index, Seen::of(found));
@@ -224,7 +223,7 @@ impl Watch {
     fn follow(&mut self, state: &State, event: &Event) -> Result<(), Violation> {
         self.passes.follow(event);
         match event {
-            Event::LeaderStarted { full: true, .. } => self.periods.full_since = self.now,
+            Event::LeaderStarted { full: true, .. } => self.full_since = self.now,
             Event::Opened { conversation } => {
                 self.put(conversation.id.index, Seen::of(conversation));
             }
@@ -356,7 +355,7 @@ impl Watch {
         }
         match (outcome, seen.offered.take()) {
             (OfferOutcome::Expired, Some(offered)) => {
-                self.periods.check(now, *conversation, offered)
+                taken::check_period(self.full_since, now, *conversation, offered)
             }
             _ => Ok(()),
         }
@@ -555,8 +554,4 @@ fn is_paused(state: &State, found: &Conversation) -> bool {
         || [state.meta.plan, found.classed_by]
             .into_iter()
             .any(|version| plain::is_paused(state, version, found))
-}
-
-fn broken(rule: Rule, what: String) -> Violation {
-    Violation::Broken { rule, what }
 }
