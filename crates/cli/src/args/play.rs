@@ -104,6 +104,9 @@ pub struct ArchiveArgs {
     /// Conversations that are opened, written in and ended.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2_000..=10_000_000))]
     pub conversations: u32,
+    /// Begin no more than so many a second; as many as the cluster takes where nothing is said.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub per_second: Option<u32>,
     /// Keep the nodes' data here instead of a folder that is removed at the end.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,

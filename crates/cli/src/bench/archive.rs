@@ -14,7 +14,7 @@ use client::api::{self, item};
 use futures::{StreamExt as _, TryStreamExt as _};
 use rpc::api::v1::floor_service_client::FloorServiceClient;
 use serde::Serialize;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::cluster::{LocalCluster, START_PATIENCE};
 use super::ground::{self, Limits};
@@ -46,6 +46,8 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(15 * 60);
 pub struct Look {
     /// Conversations that had ended.
     pub ended: u64,
+    /// Of those, how many had not left the state at the node that keeps most: they rest for ten minutes.
+    pub resting: u64,
     /// What the server that has most had resident.
     pub rss_mib: f64,
 }
@@ -103,7 +105,6 @@ async fn measure(
 ) -> anyhow::Result<Report> {
     let account = ground::limit(cluster, Limits::Lifted).await?;
     let leader = cluster.leader(START_PATIENCE).await?;
-    let at_leader = &cluster.nodes[leader].api;
     let load = Arc::new(Load {
         account,
         texts,
@@ -112,7 +113,7 @@ async fn measure(
     });
     let count = u64::from(args.conversations);
     let began = Instant::now();
-    let (ids, memory) = converse(&load, cluster, at_leader, count).await?;
+    let (ids, memory) = converse(&load, cluster, leader, args).await?;
     let took = began.elapsed().as_secs_f64();
     let left_after_s = wait_until_left(cluster, count).await?;
     let disk_bytes_each = disk(cluster, count).await?;
@@ -126,7 +127,7 @@ async fn measure(
         memory,
         left_after_s,
         disk_bytes_each,
-        leader_node: look_up(at_leader, &load.account, &ids).await?,
+        leader_node: look_up(&cluster.nodes[leader].api, &load.account, &ids).await?,
         other_node: look_up(elsewhere, &load.account, &ids).await?,
     })
 }
@@ -145,14 +146,23 @@ type Ended = (u64, String);
 async fn converse(
     load: &Arc<Load>,
     cluster: &LocalCluster,
-    at: &str,
-    count: u64,
+    leader: usize,
+    args: &ArchiveArgs,
 ) -> anyhow::Result<(Vec<Ended>, Vec<Look>)> {
-    let channels = load::connect(at, CONNECTIONS).await?;
+    let channels = load::connect(&cluster.nodes[leader].api, CONNECTIONS).await?;
+    let count = u64::from(args.conversations);
+    let began = Instant::now();
+    let due = |number: u64| {
+        let at_s = number as f64 / args.per_second.map_or(f64::INFINITY, f64::from);
+        began + Duration::from_secs_f64(at_s)
+    };
     let conversing = (0..count).map(|number| {
         let stub = Stub::new(channels[number as usize % channels.len()].clone());
-        let load = load.clone();
-        async move { load.one(stub, number).await.map(|id| (number, id)) }
+        let (load, due) = (load.clone(), due(number));
+        async move {
+            sleep_until(due).await;
+            load.one(stub, number).await.map(|id| (number, id))
+        }
     });
     let mut ending = futures::stream::iter(conversing).buffered(AT_ONCE);
     let (mut kept, mut memory) = (Vec::new(), Vec::new());
@@ -164,13 +174,39 @@ async fn converse(
         }
         let ended = number + 1;
         if ended % look_every == 0 {
-            let pids = (0..cluster.nodes.len()).filter_map(|at| cluster.pid(at));
-            let rss_mib = pids.map(usage::rss_mib).fold(0.0, f64::max).round();
-            eprintln!("{ended} ended, {rss_mib} MiB");
-            memory.push(Look { ended, rss_mib });
+            let look = look(cluster, ended).await?;
+            eprintln!("{}", look.told());
+            memory.push(look);
         }
     }
     Ok((kept, memory))
+}
+
+async fn look(cluster: &LocalCluster, ended: u64) -> anyhow::Result<Look> {
+    let pids = (0..cluster.nodes.len()).filter_map(|at| cluster.pid(at));
+    let rss_mib = pids.map(usage::rss_mib).fold(0.0, f64::max).round();
+    let archives = archives(cluster).await?;
+    Ok(Look {
+        ended,
+        resting: archives
+            .iter()
+            .map(|archive| archive.waiting)
+            .max()
+            .unwrap_or(0),
+        rss_mib,
+    })
+}
+
+impl Look {
+    /// In words.
+    pub fn told(&self) -> String {
+        let Self {
+            ended,
+            resting,
+            rss_mib,
+        } = self;
+        format!("{ended} ended, {resting} of them not left yet: {rss_mib} MiB")
+    }
 }
 
 impl Load {

@@ -153,12 +153,8 @@ fn archive_lines(report: &archive::Report) -> Vec<String> {
         report.ended_per_s,
         report.made_again
     )];
-    lines.extend(report.memory.iter().map(|look| {
-        format!(
-            "  {:>9} ended   {:.0} MiB in the largest server",
-            look.ended, look.rss_mib
-        )
-    }));
+    let looks = report.memory.iter();
+    lines.extend(looks.map(|look| format!("  {}", look.told())));
     lines.push(format!(
         "all had left {:.0} s after the last end; {:.0} bytes of disk each",
         report.left_after_s, report.disk_bytes_each
