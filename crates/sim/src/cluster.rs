@@ -20,6 +20,8 @@ use crate::world::{End, HostId, World, address};
 /// Ports of every node.
 const API_PORT: u16 = 7400;
 const PEER_PORT: u16 = 7401;
+/// The group of the first cell.
+const FIRST_CELL: u32 = 1;
 /// Whoever looks after a node starts it again after this.
 const START_AGAIN: Duration = Duration::from_secs(1);
 /// How often what a node has is told to the judge.
@@ -35,6 +37,8 @@ pub struct NodeHost {
     pub disk: MemoryDisk,
     config: Config,
     founder: bool,
+    /// It left for good.
+    gone: bool,
     seen: Arc<Seen>,
 }
 
@@ -50,6 +54,8 @@ struct Seen {
 /// The nodes.
 pub struct Cluster {
     nodes: Vec<NodeHost>,
+    /// The node that is not there from the beginning, until it joins.
+    late: Option<usize>,
     judge: Judge,
     sync: Duration,
 }
@@ -72,11 +78,13 @@ impl Cluster {
                     disk: MemoryDisk::default(),
                     config,
                     founder,
+                    gone: false,
                     seen: Arc::default(),
                 });
             }
         }
         Self {
+            late: params.joins_late.then(|| nodes.len() - 1),
             nodes,
             judge: judge.clone(),
             sync: Duration::from_millis(params.sync_ms),
@@ -103,8 +111,64 @@ impl Cluster {
         address(host, API_PORT).to_string()
     }
 
-    /// Starts a node's process.
+    /// The nodes that the cluster forms of.
+    pub fn first(&self) -> Vec<usize> {
+        let all = 0..self.nodes.len();
+        all.filter(|at| self.late != Some(*at)).collect()
+    }
+
+    /// Starts the node that joins late; whether there was one.
+    pub fn join_late(&mut self, world: &mut World, params: &Params) -> bool {
+        let late = self.late;
+        if let Some(at) = late {
+            self.start(world, at, params);
+        }
+        late.is_some()
+    }
+
+    /// The node that leads the first cell by its own word, the one of the highest term.
+    pub fn leader(&self) -> Option<usize> {
+        let term = |at: usize| {
+            let leadership = self.inside(at)?.leadership(FIRST_CELL)?;
+            leadership.is_self.then_some((leadership.term, at))
+        };
+        let leading = (0..self.nodes.len()).filter_map(term).max();
+        leading.map(|(_, at)| at)
+    }
+
+    /// A node goes away in order, and nobody starts it again.
+    pub fn leave(&mut self, at: usize) {
+        self.nodes[at].gone = true;
+        self.stop(at);
+    }
+
+    /// A node's machine loses its power and its disk. It has an empty one when it is started again, and joins under
+    /// its name of before or another.
+    pub fn empty(&mut self, world: &mut World, at: usize, same_name: bool) {
+        self.end(world, at, End::PowerCut, &Unsynced::Lost);
+        let others = self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != at);
+        let join = others
+            .map(|(_, node)| address(node.host, PEER_PORT).to_string())
+            .collect();
+        let node = &mut self.nodes[at];
+        node.disk = MemoryDisk::default();
+        node.founder = false;
+        node.config.cluster.join = join;
+        if !same_name {
+            node.config.node.name.push_str("-again");
+        }
+    }
+
+    /// Starts a node's process, unless it left for good.
     pub fn start(&mut self, world: &mut World, at: usize, params: &Params) {
+        if self.nodes[at].gone {
+            return;
+        }
+        self.late = self.late.filter(|late| *late != at);
         let node = &mut self.nodes[at];
         node.seen = Arc::default();
         let sync = self.sync;

@@ -16,6 +16,9 @@ use crate::world::{End, HostId, MILLION, World};
 /// How long a fault lasts, milliseconds, at least and at most.
 const LASTS_MS: (u64, u64) = (500, 20_000);
 
+/// So many bytes at the end of a file hold its last few records.
+const LAST_BYTES: u64 = 512;
+
 /// What can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -33,7 +36,7 @@ pub enum Kind {
     Isolate,
     /// Nothing passes between two nodes.
     Cut,
-    /// Nothing passes from one node to another; the other direction works.
+    /// Nothing passes from one node to another, or from all others to one; the other direction works.
     OneWay,
     /// One of the connections of consensus between two nodes carries nothing.
     Stall,
@@ -55,10 +58,16 @@ pub enum Kind {
     BitFlip,
     /// The archive of a node that is down loses its tail.
     ArchiveTail,
+    /// The node that joins late is started, if it has not been yet.
+    Join,
+    /// A node goes away in order and does not come back.
+    Leave,
+    /// A machine loses its power and its disk, and comes back with an empty one: every second time under its old name.
+    Empty,
 }
 
 /// Every kind, with its name.
-pub const KINDS: [(Kind, &str); 18] = [
+pub const KINDS: [(Kind, &str); 21] = [
     (Kind::Crash, "crash"),
     (Kind::Power, "power"),
     (Kind::Blackout, "blackout"),
@@ -77,6 +86,9 @@ pub const KINDS: [(Kind, &str); 18] = [
     (Kind::DiskFull, "disk-full"),
     (Kind::BitFlip, "bit-flip"),
     (Kind::ArchiveTail, "archive-tail"),
+    (Kind::Join, "join"),
+    (Kind::Leave, "leave"),
+    (Kind::Empty, "empty"),
 ];
 
 impl fmt::Display for Kind {
@@ -111,6 +123,8 @@ pub struct Fault {
     pub kind: Kind,
     /// The node that it hits.
     pub node: usize,
+    /// It hits whoever leads the first cell at that moment, if anybody does.
+    pub at_leader: bool,
     /// Another node.
     pub other: usize,
     /// A number for whatever else there is to choose.
@@ -121,8 +135,19 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "fault {} at {} ms for {} ms: {} of node {}, other {}, draw {}",
-            self.number, self.at_ms, self.for_ms, self.kind, self.node, self.other, self.draw
+            "fault {} at {} ms for {} ms: {} of {}node {}, other {}, draw {}",
+            self.number,
+            self.at_ms,
+            self.for_ms,
+            self.kind,
+            if self.at_leader {
+                "the leader, else of "
+            } else {
+                ""
+            },
+            self.node,
+            self.other,
+            self.draw
         )
     }
 }
@@ -147,6 +172,7 @@ pub fn plan(params: &Params, kinds: &[Kind]) -> Vec<Fault> {
             for_ms: LASTS_MS.0 + random.below(LASTS_MS.1 - LASTS_MS.0),
             kind: kinds[random.below(kinds.len() as u64) as usize],
             node,
+            at_leader: random.below(3) == 0,
             other,
             draw: random.next_u64(),
         });
@@ -158,9 +184,9 @@ pub fn plan(params: &Params, kinds: &[Kind]) -> Vec<Fault> {
 #[derive(Default)]
 pub struct Faults {
     lasting: Vec<(u64, Fault)>,
-    /// Sites in which a disk was damaged or lies: never more than a minority of them.
+    /// Sites in which a disk was damaged, lies or is gone: never more than a minority of them.
     damaged: Vec<usize>,
-    /// Those disks' nodes: they may refuse to start, and then need another disk.
+    /// Those disks' nodes, and those that left: they may refuse to start, and then need another disk.
     hurt: Vec<usize>,
     /// How many came, by kind.
     pub counts: std::collections::BTreeMap<Kind, u64>,
@@ -172,9 +198,10 @@ impl Faults {
         &mut self,
         world: &mut World,
         cluster: &mut Cluster,
-        fault: &Fault,
-        until_ms: u64,
+        params: &Params,
+        (fault, until_ms): (&Fault, u64),
     ) -> bool {
+        let fault = &aimed(cluster, fault);
         let node = fault.node;
         let busy = self.lasting.iter().any(|(_, lasting)| {
             lasting.kind == fault.kind && (lasting.node == node || fault.kind == Kind::Blackout)
@@ -182,8 +209,13 @@ impl Faults {
         if busy || !self.may_damage(cluster, fault) {
             return false;
         }
-        let done = happen(world, cluster, fault);
-        if done && matches!(fault.kind, Kind::BitFlip | Kind::SyncFails) {
+        let done = happen(world, cluster, params, fault);
+        if done
+            && matches!(
+                fault.kind,
+                Kind::BitFlip | Kind::SyncFails | Kind::Leave | Kind::Empty
+            )
+        {
             self.hurt.push(node);
         }
         if done {
@@ -193,7 +225,7 @@ impl Faults {
         done
     }
 
-    /// Whether a node has to serve again once all is mended: all but those whose log was damaged.
+    /// Whether a node has to serve again once all is mended: all but those whose log was damaged or is gone.
     pub fn must_serve(&self, node: usize) -> bool {
         !self.hurt.contains(&node)
     }
@@ -202,7 +234,7 @@ impl Faults {
     fn may_damage(&mut self, cluster: &Cluster, fault: &Fault) -> bool {
         if !matches!(
             fault.kind,
-            Kind::BitFlip | Kind::SyncFails | Kind::ArchiveTail
+            Kind::BitFlip | Kind::SyncFails | Kind::ArchiveTail | Kind::Leave | Kind::Empty
         ) {
             return true;
         }
@@ -250,7 +282,12 @@ impl Faults {
     fn end(&self, world: &mut World, cluster: &mut Cluster, params: &Params, fault: &Fault) {
         let host = cluster.nodes()[fault.node].host;
         match fault.kind {
-            Kind::Crash | Kind::Power | Kind::Restart | Kind::BitFlip | Kind::ArchiveTail => {
+            Kind::Crash
+            | Kind::Power
+            | Kind::Restart
+            | Kind::BitFlip
+            | Kind::ArchiveTail
+            | Kind::Empty => {
                 start_again(world, cluster, params, fault.node);
             }
             Kind::Blackout => {
@@ -259,7 +296,7 @@ impl Faults {
                 }
             }
             Kind::Freeze if world.is_frozen(host) => world.wake(host),
-            Kind::Freeze => {}
+            Kind::Freeze | Kind::Join | Kind::Leave => {}
             Kind::Clock => world.clock(host).set_offset_ms(0),
             Kind::Drift => world.set_drift_ppm(host, 0),
             Kind::SlowDisk | Kind::SyncFails | Kind::DiskFull => {
@@ -279,8 +316,21 @@ impl Faults {
     }
 }
 
+/// The fault as it hits: another node where it is aimed at the leader.
+fn aimed(cluster: &Cluster, fault: &Fault) -> Fault {
+    let mut fault = fault.clone();
+    let leader = cluster.leader().filter(|_| fault.at_leader);
+    if let Some(leader) = leader.filter(|leader| *leader != fault.node) {
+        if fault.other == leader {
+            fault.other = fault.node;
+        }
+        fault.node = leader;
+    }
+    fault
+}
+
 /// Does to the world what a fault does at its beginning; whether it could.
-fn happen(world: &mut World, cluster: &mut Cluster, fault: &Fault) -> bool {
+fn happen(world: &mut World, cluster: &mut Cluster, params: &Params, fault: &Fault) -> bool {
     let node = fault.node;
     let host = cluster.nodes()[node].host;
     let up = world.is_up(host) && !world.is_frozen(host);
@@ -291,6 +341,8 @@ fn happen(world: &mut World, cluster: &mut Cluster, fault: &Fault) -> bool {
         | Kind::Freeze
         | Kind::BitFlip
         | Kind::ArchiveTail
+        | Kind::Leave
+        | Kind::Empty
             if !up =>
         {
             false
@@ -324,6 +376,15 @@ fn happen(world: &mut World, cluster: &mut Cluster, fault: &Fault) -> bool {
         Kind::ArchiveTail => {
             cluster.end(world, node, End::Killed, &Unsynced::Kept);
             cut_archive(cluster, node, fault.draw)
+        }
+        Kind::Join => cluster.join_late(world, params),
+        Kind::Leave => {
+            cluster.leave(node);
+            true
+        }
+        Kind::Empty => {
+            cluster.empty(world, node, fault.draw.is_multiple_of(2));
+            true
         }
         Kind::Clock => {
             let off_ms = (fault.draw % 1_200_001) as i64 - 600_000;
@@ -401,7 +462,13 @@ fn damage(cluster: &Cluster, at: usize, draw: u64) -> bool {
     let content = disk.content(path).unwrap_or_default();
     let last = content.iter().rposition(|byte| *byte != 0);
     let len = last.map_or(1, |last| last as u64 + 1);
-    disk.damage(path, (draw / 7) % len, &[1 << (draw % 8)]);
+    // What was written last is what a torn tail looks like.
+    let back = if draw.is_multiple_of(3) {
+        len.min(LAST_BYTES)
+    } else {
+        len
+    };
+    disk.damage(path, len - 1 - (draw / 7) % back, &[1 << (draw % 8)]);
     true
 }
 
@@ -427,6 +494,12 @@ fn change_links(world: &World, cluster: &Cluster, fault: &Fault, begin: bool) {
     let other = cluster.nodes()[fault.other].host;
     let pairs: Vec<(HostId, HostId)> = match fault.kind {
         Kind::Cut => vec![(host, other), (other, host)],
+        Kind::OneWay if fault.draw.is_multiple_of(2) => cluster
+            .nodes()
+            .iter()
+            .map(|node| (node.host, host))
+            .filter(|(from, to)| from != to)
+            .collect(),
         Kind::OneWay | Kind::Stall => vec![(host, other)],
         // Clients may still reach it, and it must not tell them what has passed.
         Kind::Isolate if fault.draw.is_multiple_of(2) => cluster

@@ -28,6 +28,8 @@ pub struct Params {
     pub safety_ms: u64,
     /// Nodes of each site, in the order of the sites.
     pub sites: Vec<usize>,
+    /// The last node is not there when the cluster forms: it joins later.
+    pub joins_late: bool,
     /// How far time moves at once.
     pub tick_ms: u64,
     /// The cluster's timing profile.
@@ -62,12 +64,15 @@ impl Params {
         let sites = between(3, 4 + u64::from(random.below(4) == 0)) as usize;
         let nodes = (0..sites).map(|_| 1 + usize::from(random.below(4) == 0));
         let sites: Vec<usize> = nodes.collect();
+        // Three sites are the least that forms.
+        let spare = sites.len() > 3 || sites.last().is_some_and(|nodes| *nodes > 1);
         let snapshot_log_mib = u32::from(random.below(3) == 0);
         let keep_entries = [0, 20, 1_000][random.below(3) as usize];
         Self {
             seed: options.seed,
             safety_ms: (options.hours * HOUR_MS) as u64,
             sites,
+            joins_late: spare && random.below(2) == 0,
             tick_ms: if far { between(2, 5) } else { between(1, 2) },
             profile: if far { Profile::Global } else { Profile::Lan },
             delay_us: if far { (20_000, 110_000) } else { (200, 2_000) },
@@ -78,7 +83,11 @@ impl Params {
             },
             window: 1 << between(14, 19),
             customers: between(2, 6) as usize,
-            pace_ms: between(200, 3_000),
+            // Most centers are quiet most of the time: what rests and what times out comes into its own there.
+            pace_ms: match random.below(3) {
+                0 => between(3_000, 20_000),
+                _ => between(200, 3_000),
+            },
             sync_ms: if random.below(4) == 0 {
                 between(10, 60)
             } else {
@@ -102,9 +111,14 @@ impl fmt::Display for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "sites {:?} profile {:?} tick {} ms, delay {}-{} us + {} us, window {} B, {} customers a site, pace {} ms, \
+            "sites {:?}{} profile {:?} tick {} ms, delay {}-{} us + {} us, window {} B, {} customers a site, pace {} ms, \
              sync {} ms, {} entries kept, a fault each {} ms, {} s of faults",
             self.sites,
+            if self.joins_late {
+                ", the last node joins late,"
+            } else {
+                ""
+            },
             self.profile,
             self.tick_ms,
             self.delay_us.0,

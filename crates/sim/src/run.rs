@@ -24,8 +24,9 @@ const FORMS_MS: u64 = 180_000;
 const SERVES_MS: u64 = 120_000;
 /// Then everything that is open has been served within this.
 const DRAINS_MS: u64 = 3_600_000;
-/// Then every call that stores a message has ended within this: six attempts of 15 s each with pauses between them.
-const ENDS_MS: u64 = 180_000;
+/// Then every call that stores a message has ended within this: three attempts of 60 s each, or six of 15 s, with
+/// pauses between them.
+const ENDS_MS: u64 = 400_000;
 /// Then every node has read everything within this.
 const READS_MS: u64 = 1_200_000;
 /// How often the whole state of a cell is looked at.
@@ -145,10 +146,11 @@ impl Run {
 
     fn form(&mut self) -> Result<(), Violated> {
         self.set_links();
-        for at in 0..self.cluster.nodes().len() {
-            self.cluster.start(&mut self.world, at, &self.params);
+        let first = self.cluster.first();
+        for at in &first {
+            self.cluster.start(&mut self.world, *at, &self.params);
         }
-        let formed = |run: &Self| (0..run.cluster.nodes().len()).all(|at| run.cluster.is_ready(at));
+        let formed = |run: &Self| first.iter().all(|at| run.cluster.is_ready(*at));
         self.until(FORMS_MS, "the cluster forms", formed)
     }
 
@@ -159,9 +161,12 @@ impl Run {
             let now_ms = self.world.now_ms();
             while let Some(fault) = next.next_if(|fault| began_ms + fault.at_ms <= now_ms) {
                 let until_ms = now_ms + fault.for_ms;
-                let came = self
-                    .faults
-                    .begin(&mut self.world, &mut self.cluster, fault, until_ms);
+                let came = self.faults.begin(
+                    &mut self.world,
+                    &mut self.cluster,
+                    &self.params,
+                    (fault, until_ms),
+                );
                 self.judge
                     .note(|| format!("{fault}{}", if came { "" } else { " (not possible)" }));
             }

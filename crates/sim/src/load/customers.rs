@@ -9,8 +9,6 @@ use serde_json::{Value, json};
 use super::{Ctx, outcome_of, readers};
 use crate::judge::history::Outcome;
 
-/// Attempts at one call, each with the SDK's own retries, before the customer gives it up.
-const ATTEMPTS_MAX: usize = 6;
 /// Messages of one visit.
 const MESSAGES_MAX: u64 = 8;
 
@@ -43,7 +41,7 @@ async fn open(ctx: &Ctx, site: &str) -> Option<OpenResponse> {
     };
     let called_us = ctx.now_us();
     let args = json!({ "id": request_id });
-    for attempt in 1..=ATTEMPTS_MAX {
+    for attempt in 1..=ctx.attempts_max {
         match ctx.client.customer().open(request.clone()).await {
             Ok(opened) => {
                 let id = &opened.conversation_id;
@@ -54,7 +52,7 @@ async fn open(ctx: &Ctx, site: &str) -> Option<OpenResponse> {
                 ctx.ended("open", id, args, called_us, (Outcome::Ok, value));
                 return Some(opened);
             }
-            Err(error) if may_ask_again(&error) && attempt < ATTEMPTS_MAX => ctx.pause().await,
+            Err(error) if may_ask_again(&error) && attempt < ctx.attempts_max => ctx.pause().await,
             Err(error) => {
                 ctx.ended(
                     "open",
@@ -142,7 +140,7 @@ async fn send(ctx: &Ctx, conversation: &mut Conversation, id: &str, cursor: &mut
     let text = format!("{} at {called_us}", ctx.name);
     let mut sending: futures::future::BoxFuture<'_, Result<SendResponse, Unsent>> =
         Box::pin(writer.send(&text));
-    for attempt in 1..=ATTEMPTS_MAX {
+    for attempt in 1..=ctx.attempts_max {
         // Its events must be read, or nothing is acknowledged.
         let sent = loop {
             tokio::select! {
@@ -163,7 +161,7 @@ async fn send(ctx: &Ctx, conversation: &mut Conversation, id: &str, cursor: &mut
                 }
                 return Sent::Done;
             }
-            Err(unsent) if may_ask_again(&unsent.error) && attempt < ATTEMPTS_MAX => {
+            Err(unsent) if may_ask_again(&unsent.error) && attempt < ctx.attempts_max => {
                 ctx.pause().await;
                 sending = Box::pin(writer.send_again(unsent.draft));
             }
@@ -218,7 +216,7 @@ async fn close(ctx: &Ctx, id: &str) {
         ..CloseRequest::default()
     };
     let called_us = ctx.now_us();
-    for attempt in 1..=ATTEMPTS_MAX {
+    for attempt in 1..=ctx.attempts_max {
         match ctx.client.customer().close(request.clone()).await {
             Ok(_) => {
                 ctx.closed(id);
@@ -234,7 +232,7 @@ async fn close(ctx: &Ctx, id: &str) {
                 }
                 return;
             }
-            Err(error) if may_ask_again(&error) && attempt < ATTEMPTS_MAX => ctx.pause().await,
+            Err(error) if may_ask_again(&error) && attempt < ctx.attempts_max => ctx.pause().await,
             Err(error) => {
                 let end = (outcome_of(&error), why(&error));
                 return ctx.ended("close", id, Value::Null, called_us, end);

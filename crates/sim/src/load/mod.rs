@@ -78,6 +78,50 @@ struct Ctx {
     client: Client,
     shared: Shared,
     name: String,
+    /// How often a call is made before it is given up, each time with the SDK's own attempts.
+    attempts_max: usize,
+}
+
+/// How long a client waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Temper {
+    /// As the SDK has it.
+    Plain,
+    /// Gives a call up soon, and never learns what became of it.
+    Hasty,
+    /// Hears every answer, however late.
+    Patient,
+}
+
+impl Temper {
+    fn draw(random: &Random) -> Self {
+        match random.below(4) {
+            0 => Self::Hasty,
+            1 => Self::Patient,
+            _ => Self::Plain,
+        }
+    }
+
+    fn options(self) -> Options {
+        let (call_budget, attempt_timeout) = match self {
+            Self::Plain => return Options::default(),
+            Self::Hasty => (Duration::from_millis(1_500), Duration::from_millis(700)),
+            Self::Patient => (Duration::from_secs(60), Duration::from_secs(30)),
+        };
+        Options {
+            call_budget,
+            attempt_timeout,
+            ..Options::default()
+        }
+    }
+
+    fn attempts_max(self) -> usize {
+        match self {
+            Self::Plain => 6,
+            Self::Hasty => 1,
+            Self::Patient => 3,
+        }
+    }
 }
 
 /// The floor that the run begins with.
@@ -120,7 +164,8 @@ pub fn start(
         let sites = params.sites.len();
         world.start(host, MemoryDisk::default(), move |env| async move {
             let spawn = |name: String, run: fn(Ctx, String, usize) -> futures::future::BoxFuture<'static, ()>| {
-                let ctx = Ctx::new(&env, &addresses, &shared, &name);
+                let temper = Temper::draw(&env.random);
+                let ctx = Ctx::new(&env, &addresses, &shared, (&name, temper));
                 let task = run(ctx, (*site_name).to_owned(), sites);
                 env.edge.spawn("client", task).detach();
             };
@@ -140,7 +185,12 @@ pub fn start(
 }
 
 impl Ctx {
-    fn new(env: &Env, addresses: &[String], shared: &Shared, name: &str) -> Self {
+    fn new(
+        env: &Env,
+        addresses: &[String],
+        shared: &Shared,
+        (name, temper): (&str, Temper),
+    ) -> Self {
         let random = env.random.fork();
         let ids = random.fork();
         let (network, lane) = (env.network.clone(), env.edge.clone());
@@ -152,13 +202,14 @@ impl Ctx {
             source: Arc::new(move || ids.next_u64()),
             spawn: Arc::new(move |name: &'static str, task| lane.spawn(name, task).detach()),
         };
-        let client = Client::connect_with(addresses.to_vec(), Options::default(), seams)
+        let client = Client::connect_with(addresses.to_vec(), temper.options(), seams)
             .expect("addresses of hosts are addresses");
         Self {
             random,
             client,
             shared: shared.clone(),
             name: name.to_owned(),
+            attempts_max: temper.attempts_max(),
         }
     }
 

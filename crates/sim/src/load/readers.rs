@@ -8,7 +8,7 @@ use runtime::Env;
 use serde_json::{Value, json};
 
 use super::customers::{messages, why};
-use super::{Ctx, Shared, outcome_of};
+use super::{Ctx, Shared, Temper, outcome_of};
 use crate::judge::history::Outcome;
 
 /// Attempts at a last read.
@@ -106,7 +106,7 @@ pub(super) fn seen(ctx: &Ctx, id: &str, items: &[Item]) {
 
 /// Reads every conversation that anybody was told of at one node, and tells when it has.
 pub async fn read_everything(env: Env, shared: Shared, address: String, done: impl FnOnce()) {
-    let ctx = Ctx::new(&env, &[address], &shared, "reader");
+    let ctx = Ctx::new(&env, &[address], &shared, ("reader", Temper::Plain));
     for id in ctx.judge().promises(|promises| promises.conversations()) {
         let mut found = false;
         for _ in 0..ATTEMPTS_MAX {
