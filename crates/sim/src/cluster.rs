@@ -146,14 +146,7 @@ impl Cluster {
     /// its name of before or another.
     pub fn empty(&mut self, world: &mut World, at: usize, same_name: bool) {
         self.end(world, at, End::PowerCut, &Unsynced::Lost);
-        let others = self
-            .nodes
-            .iter()
-            .enumerate()
-            .filter(|(other, _)| *other != at);
-        let join = others
-            .map(|(_, node)| address(node.host, PEER_PORT).to_string())
-            .collect();
+        let join = self.peers_of(at);
         let node = &mut self.nodes[at];
         node.disk = MemoryDisk::default();
         node.founder = false;
@@ -163,12 +156,28 @@ impl Cluster {
         }
     }
 
+    /// Where a node reaches all others.
+    fn peers_of(&self, at: usize) -> Vec<String> {
+        let others = self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != at);
+        others
+            .map(|(_, node)| address(node.host, PEER_PORT).to_string())
+            .collect()
+    }
+
     /// Starts a node's process, unless it left for good.
     pub fn start(&mut self, world: &mut World, at: usize, params: &Params) {
         if self.nodes[at].gone {
             return;
         }
-        self.late = self.late.filter(|late| *late != at);
+        if self.late == Some(at) {
+            // The node that the others joined through may have left by now.
+            self.nodes[at].config.cluster.join = self.peers_of(at);
+            self.late = None;
+        }
         let node = &mut self.nodes[at];
         node.seen = Arc::default();
         let sync = self.sync;

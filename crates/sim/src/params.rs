@@ -66,6 +66,8 @@ impl Params {
         let sites: Vec<usize> = nodes.collect();
         // Three sites are the least that forms.
         let spare = sites.len() > 3 || sites.last().is_some_and(|nodes| *nodes > 1);
+        // Most centers are quiet most of the time: what rests and what times out comes into its own there.
+        let quiet = random.below(3) == 0;
         let snapshot_log_mib = u32::from(random.below(3) == 0);
         let keep_entries = [0, 20, 1_000][random.below(3) as usize];
         Self {
@@ -73,7 +75,11 @@ impl Params {
             safety_ms: (options.hours * HOUR_MS) as u64,
             sites,
             joins_late: spare && random.below(2) == 0,
-            tick_ms: if far { between(2, 5) } else { between(1, 2) },
+            tick_ms: match (quiet, far) {
+                (true, _) => between(3, 8),
+                (false, true) => between(2, 5),
+                (false, false) => between(1, 2),
+            },
             profile: if far { Profile::Global } else { Profile::Lan },
             delay_us: if far { (20_000, 110_000) } else { (200, 2_000) },
             jitter_us: if far {
@@ -83,10 +89,10 @@ impl Params {
             },
             window: 1 << between(14, 19),
             customers: between(2, 6) as usize,
-            // Most centers are quiet most of the time: what rests and what times out comes into its own there.
-            pace_ms: match random.below(3) {
-                0 => between(3_000, 20_000),
-                _ => between(200, 3_000),
+            pace_ms: if quiet {
+                between(3_000, 20_000)
+            } else {
+                between(200, 3_000)
             },
             sync_ms: if random.below(4) == 0 {
                 between(10, 60)
