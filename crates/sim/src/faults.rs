@@ -16,6 +16,8 @@ use crate::world::{End, HostId, MILLION, World};
 /// How long a fault lasts, milliseconds, at least and at most.
 const LASTS_MS: (u64, u64) = (500, 20_000);
 
+/// A node whose disk was damaged is out of reach for so long when it is back.
+const ALONE_MS: u64 = 3_000;
 /// So many bytes at the end of a file hold its last few records.
 const LAST_BYTES: u64 = 512;
 
@@ -275,8 +277,25 @@ impl Faults {
         let over: Vec<Fault> = over.into_iter().map(|(_, fault)| fault).collect();
         for fault in &over {
             self.end(world, cluster, params, fault);
+            if fault.kind == Kind::BitFlip && fault.draw.is_multiple_of(2) {
+                self.begin_alone(world, cluster, fault, now_ms);
+            }
         }
         over
+    }
+
+    /// A node whose disk was damaged comes back out of everybody's reach: what it has of its own is seen before the
+    /// others make up for it.
+    fn begin_alone(&mut self, world: &World, cluster: &Cluster, fault: &Fault, now_ms: u64) {
+        let Some(until_ms) = now_ms.checked_add(ALONE_MS) else {
+            return;
+        };
+        let alone = Fault {
+            kind: Kind::Isolate,
+            ..fault.clone()
+        };
+        change_links(world, cluster, &alone, true);
+        self.lasting.push((until_ms, alone));
     }
 
     fn end(&self, world: &mut World, cluster: &mut Cluster, params: &Params, fault: &Fault) {
