@@ -1,10 +1,8 @@
 //! The rules of a cell by name, as proofs and simulations report them.
-//! Promise: a name stays; each violation belongs to one rule.
+//! Promise: a name stays; each rule has a file of its own.
 //! Not here: checking them.
 
 use std::fmt;
-
-use super::Violation;
 
 /// A rule that holds in every cell at every index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,27 +64,5 @@ impl fmt::Display for Rule {
             Self::PassesHold => "whoever declined is passed over for a while",
             Self::SealedStays => "a sealed conversation never changes and leaves whole",
         })
-    }
-}
-
-impl Violation {
-    /// The rule that does not hold.
-    pub fn rule(&self) -> Rule {
-        match self {
-            Self::Broken { rule, .. } => *rule,
-            Self::Transcript { .. } => Rule::TranscriptsGapless,
-            Self::OpenTwice { .. } | Self::Line { .. } | Self::Counts => Rule::OneState,
-            Self::OfferToNobody { .. } => Rule::OffersNameTheEpoch,
-            Self::Deadline { .. } => Rule::DeadlinesFireOnce,
-            Self::IdleBesideWork { .. } => Rule::NobodyIdle,
-            Self::Requests { .. } => Rule::AnsweredOnce,
-            Self::OverCapacity { .. } => Rule::CapacityHolds,
-            Self::RanBack { .. } => Rule::EpochsGrow,
-            Self::Paused { .. } => Rule::PausedOffersNothing,
-            Self::SealBroken { .. } | Self::Archive => Rule::SealedStays,
-            Self::Load { .. } | Self::Free { .. } | Self::Plans | Self::Index { .. } => {
-                Rule::IndexesFollow
-            }
-        }
     }
 }
