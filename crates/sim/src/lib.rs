@@ -5,6 +5,7 @@
 
 pub mod cluster;
 pub mod faults;
+pub mod invariants;
 pub mod judge;
 pub mod load;
 pub mod params;

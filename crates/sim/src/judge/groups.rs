@@ -3,79 +3,66 @@
 //! leader's log reaches as far as what was applied before its term; every state is what the entries make.
 //! Not here: where this is seen (`witness`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::cell::Cell;
 use domain::ids::CellId;
-use node::Prover;
+use node::{Breach, Prover};
 use store::{Chain, Record};
 
 use super::Violation;
-
-/// Entries of a group that are remembered; a node that was away for longer is compared from there on.
-const KNOWN_MAX: usize = 500_000;
-/// How far cell time may be ahead of the world's under one leader: a leader's start may be seen late, by as much as all
-/// nodes that have it stand still or are down, which two faults after each other make 40 s.
-const CLOCK_AHEAD_MS: u64 = 60_000;
-/// Machine chains that are remembered to compare states with.
-const STATES_MAX: usize = 20_000;
+use crate::invariants::cell_time::CellTime;
+use crate::invariants::committed_immutable::{Applied, Entry};
+use crate::invariants::election_safety::Leaders;
+use crate::invariants::leader_completeness::LastOfTerms;
+use crate::invariants::log_matching::Chains;
+use crate::invariants::node_keeps::Kept;
+use crate::invariants::same_states::{self, States};
+use crate::invariants::{self, no_gap};
 
 /// All groups.
 #[derive(Default)]
 pub struct Groups {
     groups: BTreeMap<u32, Known>,
-    /// What each node had applied of each group when it was last seen, unless its disk has lost something since.
-    had: BTreeMap<(usize, u32), u64>,
+    kept: Kept,
 }
 
 /// One group as all its replicas together show it.
 struct Known {
-    entries: BTreeMap<u64, Entry>,
+    applied: Applied,
     next: u64,
-    leaders: BTreeMap<u64, usize>,
+    leaders: Leaders,
+    lasts: LastOfTerms,
+    chains: Chains,
     prover: Prover,
-    states: BTreeMap<u64, [u8; 16]>,
-    elections: u64,
-    /// Leaders' starts so far; when the last one was seen: cell time, milliseconds of the world.
-    began: (u64, u64, u64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
-    term: u64,
-    leader: u64,
-    content: [u8; 16],
+    states: States,
+    clock: CellTime,
 }
 
 impl Known {
     fn new(group: u32) -> Self {
-        let skips: Arc<BTreeSet<u64>> = Arc::default();
+        let skips: Arc<std::collections::BTreeSet<u64>> = Arc::default();
         let prover = match group {
             0 => Prover::control(None, skips),
             cell => Prover::cell(CellId(cell), None, skips),
         };
         Self {
-            entries: BTreeMap::new(),
+            applied: Applied::default(),
             next: 0,
-            leaders: BTreeMap::new(),
+            leaders: Leaders::default(),
+            lasts: LastOfTerms::default(),
+            chains: Chains::default(),
             prover,
-            states: BTreeMap::new(),
-            elections: 0,
-            began: (0, 0, 0),
+            states: States::default(),
+            clock: CellTime::default(),
         }
     }
 
     fn remember(&mut self) {
         let state = self.prover.state();
         if let (Some(cell), Some(applied)) = (state, self.prover.applied()) {
-            self.states.insert(applied, cell.state().meta().chain.0);
-        }
-        if self.states.len() > STATES_MAX {
-            self.states.pop_first();
-        }
-        if self.entries.len() > KNOWN_MAX {
-            self.entries.pop_first();
+            self.states.made(applied, cell.state().meta().chain.0);
         }
     }
 }
@@ -84,6 +71,18 @@ fn content(record: &Record) -> [u8; 16] {
     let mut content = [0; 16];
     content.copy_from_slice(&blake3::hash(&record.payload).as_bytes()[..16]);
     content
+}
+
+/// What does not hold of something.
+fn of(subject: impl FnOnce() -> String) -> impl FnOnce(invariants::Breach) -> Violation {
+    move |(rule, seen)| Violation::new(rule, subject(), seen)
+}
+
+/// A rule of a cell that does not hold.
+fn of_cell(subject: String, breach: Breach) -> Violation {
+    let mut violation = Violation::new("the rules of the cell", subject, breach.seen);
+    violation.before.push(format!("rule: {}", breach.rule));
+    violation
 }
 
 impl Groups {
@@ -106,34 +105,17 @@ impl Groups {
     ) -> Result<(), Violation> {
         let known = self.known(group);
         let subject = || format!("group {group} in term {term}");
-        match known.leaders.insert(term, node) {
-            Some(other) if other != node => {
-                let seen = format!("node {node} leads, and node {other} did");
-                return Err(Violation::new("election safety", subject(), seen));
-            }
-            Some(_) => return Ok(()),
-            None => known.elections += 1,
-        }
-        let earlier = known
-            .entries
-            .iter()
-            .rev()
-            .find(|(_, entry)| entry.term < term);
-        match earlier {
-            Some((index, _)) if *index > last => {
-                let seen = format!(
-                    "node {node} leads with a log up to {last}; entry {index} was applied before"
-                );
-                Err(Violation::new("leader completeness", subject(), seen))
-            }
-            _ => Ok(()),
+        let news = known.leaders.leads(node, term).map_err(of(subject))?;
+        match news {
+            true => known.lasts.leads(node, term, last).map_err(of(subject)),
+            false => Ok(()),
         }
     }
 
     /// A node has applied an entry; whether that is news.
     ///
     /// # Errors
-    /// When another node has another entry there, or the machine finds a rule broken.
+    /// When another node has another entry or another chain there, or the machine finds a rule broken.
     pub fn applied(
         &mut self,
         node: usize,
@@ -142,44 +124,34 @@ impl Groups {
         chain: Option<Chain>,
     ) -> Result<bool, Violation> {
         let known = self.known(group);
+        let index = record.index;
         let entry = Entry {
             term: record.term,
             leader: record.leader_node,
             content: content(record),
         };
-        let subject = || format!("entry {} of group {group}", record.index);
-        if let Some(first) = known.entries.get(&record.index) {
-            if *first == entry {
+        let subject = || format!("entry {index} of group {group}");
+        if known.applied.knows(index) || index >= known.next {
+            no_gap::check(known.next, index).map_err(of(subject))?;
+            let before = known.applied.applied(node, index, entry);
+            let before = before.map_err(of(subject))?;
+            if let Some(chain) = chain {
+                let shown = known.chains.shown(node, index, chain.0);
+                shown.map_err(of(subject))?;
+            }
+            if before {
                 return Ok(false);
             }
-            let seen = format!(
-                "node {node} has one of term {} by node id {}, and one of term {} by node id {} was applied",
-                entry.term, entry.leader, first.term, first.leader
-            );
-            return Err(Violation::new(
-                "committed entries are immutable",
-                subject(),
-                seen,
-            ));
-        }
-        if record.index < known.next {
+        } else {
             return Ok(false);
         }
-        if record.index > known.next {
-            let seen = format!("no node showed entry {}", known.next);
-            return Err(Violation::new("the log has no gap", subject(), seen));
-        }
-        known.entries.insert(record.index, entry);
+        known.lasts.applied(index, record.term);
         known.next += 1;
         let taken = known.prover.take(record, chain.unwrap_or_default());
         known.remember();
         match taken {
             Ok(()) => Ok(true),
-            Err(breach) => {
-                let mut violation = Violation::new("the rules of the cell", subject(), breach.seen);
-                violation.before.push(format!("rule: {}", breach.rule));
-                Err(violation)
-            }
+            Err(breach) => Err(of_cell(subject(), breach)),
         }
     }
 
@@ -194,15 +166,8 @@ impl Groups {
         index: u64,
         chain: [u8; 16],
     ) -> Result<(), Violation> {
-        let known = self.known(group);
-        match known.states.get(&index) {
-            Some(ours) if *ours != chain => Err(Violation::new(
-                "every state is what the entries make",
-                format!("node {node} of group {group}"),
-                format!("its machine chain at entry {index} is another"),
-            )),
-            _ => Ok(()),
-        }
+        let shown = self.known(group).states.shown(index, chain);
+        shown.map_err(of(|| format!("node {node} of group {group}")))
     }
 
     /// A node's whole state of a cell, at the index up to which it has applied; whether it could be compared.
@@ -222,20 +187,15 @@ impl Groups {
         let Some(ours) = known.and_then(|known| known.prover.state()) else {
             return Ok(false);
         };
-        if ours == cell {
-            return Ok(true);
-        }
-        Err(Violation::new(
-            "every state is what the entries make",
-            format!("node {node} of group {group}"),
-            format!("its state at entry {index} is another, under the same chain"),
-        ))
+        same_states::check_whole(index, ours, cell)
+            .map_err(of(|| format!("node {node} of group {group}")))?;
+        Ok(true)
     }
 
     /// The clock of a cell, looked at when the world's stands at `now_ms`.
     ///
     /// # Errors
-    /// When it ran faster than the world's under one leader, by more than a host stands still or is out of reach.
+    /// When it ran faster than the world's under one leader.
     pub fn clock(&mut self, group: u32, now_ms: u64) -> Result<(), Violation> {
         let Some(known) = self.groups.get_mut(&group) else {
             return Ok(());
@@ -243,47 +203,23 @@ impl Groups {
         let Some(cell) = known.prover.state() else {
             return Ok(());
         };
-        let (starts, at) = (cell.state().meta().leader.starts, cell.now().0);
-        if starts != known.began.0 {
-            known.began = (starts, at, now_ms);
-        }
-        let (_, at_first, began_ms) = known.began;
-        let (ran, may) = (at - at_first, now_ms - began_ms + CLOCK_AHEAD_MS);
-        if ran <= may {
-            return Ok(());
-        }
-        let seen = format!("under one leader it ran {ran} ms and the world at most {may}");
-        let subject = format!("group {group}");
-        Err(Violation::new(
-            "no wall clock moves cell time",
-            subject,
-            seen,
-        ))
+        let (starts, at) = (cell.state().meta().leader.starts, cell.state().now().0);
+        let moved = known.clock.at(starts, at, now_ms);
+        moved.map_err(of(|| format!("group {group}")))
     }
 
     /// A node has a log up to `last_log` and has applied up to `applied`.
     ///
     /// # Errors
     /// When its log ends before what it had applied in an earlier life.
-    pub fn holds(
-        &mut self,
-        node: usize,
-        group: u32,
-        (applied, last_log): (u64, u64),
-    ) -> Result<(), Violation> {
-        let had = self.had.entry((node, group)).or_default();
-        if last_log < *had {
-            let seen = format!("its log ends at {last_log}, and it had applied entry {had}");
-            let subject = format!("node {node} of group {group}");
-            return Err(Violation::new("a node keeps what it had", subject, seen));
-        }
-        *had = (*had).max(applied);
-        Ok(())
+    pub fn holds(&mut self, node: usize, group: u32, has: (u64, u64)) -> Result<(), Violation> {
+        let held = self.kept.holds(node, group, has);
+        held.map_err(of(|| format!("node {node} of group {group}")))
     }
 
     /// The disk of a node has lost what was not synced: what others committed may be among it.
     pub fn lost_power(&mut self, node: usize) {
-        self.had.retain(|(of, _), _| *of != node);
+        self.kept.lost_power(node);
     }
 
     /// Looks at the whole state of every cell.
@@ -294,9 +230,7 @@ impl Groups {
         for (group, known) in &mut self.groups {
             known.prover.finish().map_err(|breach| {
                 let subject = format!("group {group} at entry {}", breach.index);
-                let mut violation = Violation::new("the rules of the cell", subject, breach.seen);
-                violation.before.push(format!("rule: {}", breach.rule));
-                violation
+                of_cell(subject, breach)
             })?;
         }
         Ok(())
@@ -316,7 +250,10 @@ impl Groups {
 
     /// Terms in which somebody led, in all groups.
     pub fn elections(&self) -> u64 {
-        self.groups.values().map(|known| known.elections).sum()
+        self.groups
+            .values()
+            .map(|known| known.leaders.terms())
+            .sum()
     }
 }
 

@@ -2,17 +2,19 @@
 //! Promise: checked with each acknowledgement, refusal and read as it comes, and once more at the end.
 //! Not here: what replicas have (`groups`).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Violation;
+use crate::invariants::facts::Facts;
+pub use crate::invariants::facts::Seen;
+use crate::invariants::{
+    Breach, acknowledged_present, answered_once, reads_advance, refusal_final, same_transcripts,
+};
 
 /// The last things that are remembered of a conversation.
 const EVENTS_MAX: usize = 12;
 /// Conversations that readers choose from: about as many as are open at a time, so that they read beside writers.
 const RECENT_MAX: usize = 12;
-
-/// One message as somebody sees it: its place and its id.
-pub type Seen = (u64, String);
 
 /// All conversations.
 #[derive(Debug, Default)]
@@ -24,16 +26,7 @@ pub struct Promises {
 
 #[derive(Debug, Default)]
 struct Promised {
-    /// Each message by its place, as it was first seen by anybody.
-    by_place: BTreeMap<u64, String>,
-    /// Each message's place.
-    by_id: BTreeMap<String, u64>,
-    /// When a message was acknowledged, microseconds.
-    acknowledged: BTreeMap<String, u64>,
-    /// Messages that were refused for good.
-    refused: BTreeSet<String>,
-    /// The highest place that a read saw, and when that read came back.
-    reads: Vec<(u64, u64)>,
+    facts: Facts,
     events: VecDeque<String>,
 }
 
@@ -46,7 +39,7 @@ impl Promised {
             .push_back(format!("{:>10.3} s {}", now_us as f64 / 1e6, what()));
     }
 
-    fn broken(&self, rule: &'static str, subject: &str, seen: String) -> Violation {
+    fn broken(&self, subject: &str, (rule, seen): Breach) -> Violation {
         Violation {
             before: self.events.iter().cloned().collect(),
             ..Violation::new(rule, format!("conversation {subject}"), seen)
@@ -55,24 +48,12 @@ impl Promised {
 
     /// A message stands at a place, by anybody's word.
     fn place(&mut self, subject: &str, place: u64, id: &str) -> Result<(), Violation> {
-        if let Some(other) = self.by_place.get(&place)
-            && other != id
-        {
-            let seen = format!("message {id} stands at {place}, where {other} stood");
-            return Err(self.broken("transcripts are the same for everybody", subject, seen));
-        }
-        if let Some(other) = self.by_id.get(id)
-            && *other != place
-        {
-            let seen = format!("message {id} stands at {place} and at {other}");
-            return Err(self.broken("a request id is answered once", subject, seen));
-        }
-        if self.refused.contains(id) {
-            let seen = format!("message {id} stands at {place} and was refused for good");
-            return Err(self.broken("a refusal is final", subject, seen));
-        }
-        self.by_place.insert(place, id.to_owned());
-        self.by_id.insert(id.to_owned(), place);
+        let facts = &self.facts;
+        let judged = same_transcripts::check(facts, place, id)
+            .and_then(|()| answered_once::check(facts, place, id))
+            .and_then(|()| refusal_final::check_placed(facts, place, id));
+        judged.map_err(|breach| self.broken(subject, breach))?;
+        self.facts.place(place, id);
         Ok(())
     }
 }
@@ -108,7 +89,8 @@ impl Promises {
     ) -> Result<(), Violation> {
         let promised = self.of(conversation);
         promised.tell(now_us, || format!("{id} acknowledged at {place}"));
-        promised.acknowledged.entry(id.to_owned()).or_insert(now_us);
+        let told = promised.facts.acknowledged.entry(id.to_owned());
+        told.or_insert(now_us);
         promised.place(conversation, place, id)
     }
 
@@ -125,11 +107,9 @@ impl Promises {
     ) -> Result<(), Violation> {
         let promised = self.of(conversation);
         promised.tell(now_us, || format!("{id} refused: {why}"));
-        if let Some(place) = promised.by_id.get(id) {
-            let seen = format!("message {id} was refused ({why}) and stands at {place}");
-            return Err(promised.broken("a refusal is final", conversation, seen));
-        }
-        promised.refused.insert(id.to_owned());
+        refusal_final::check_refused(&promised.facts, id, why)
+            .map_err(|breach| promised.broken(conversation, breach))?;
+        promised.facts.refused.insert(id.to_owned());
         Ok(())
     }
 
@@ -163,35 +143,10 @@ impl Promises {
         for (place, id) in messages {
             promised.place(conversation, *place, id)?;
         }
-        let read: BTreeMap<&str, u64> = messages
-            .iter()
-            .map(|(place, id)| (id.as_str(), *place))
-            .collect();
-        let before = promised
-            .acknowledged
-            .iter()
-            .filter(|(_, at)| **at <= called_us);
-        for (id, at) in before {
-            if !read.contains_key(id.as_str()) {
-                let seen = format!(
-                    "message {id} was acknowledged at {:.3} s and is missing in a read asked at {:.3} s",
-                    *at as f64 / 1e6,
-                    called_us as f64 / 1e6
-                );
-                return Err(promised.broken(
-                    "an acknowledged message is never absent",
-                    conversation,
-                    seen,
-                ));
-            }
-        }
-        let earlier = promised.reads.iter().filter(|(_, at)| *at <= called_us);
-        let most = earlier.map(|(last, _)| *last).max().unwrap_or(0);
-        if last < most {
-            let seen = format!("a read ends at {last}, and one before it ended at {most}");
-            return Err(promised.broken("reads never run back", conversation, seen));
-        }
-        promised.reads.push((last, now_us));
+        acknowledged_present::check(&promised.facts, called_us, messages)
+            .and_then(|()| reads_advance::check(&promised.facts, called_us, last))
+            .map_err(|breach| promised.broken(conversation, breach))?;
+        promised.facts.reads.push((last, now_us));
         Ok(())
     }
 
@@ -209,7 +164,7 @@ impl Promises {
     pub fn messages(&self) -> usize {
         self.conversations
             .values()
-            .map(|promised| promised.acknowledged.len())
+            .map(|promised| promised.facts.acknowledged.len())
             .sum()
     }
 }

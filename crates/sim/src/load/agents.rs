@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::customers::why;
 use super::{Ctx, QUEUES, outcome_of, readers};
+use crate::invariants::late_acts_fenced::{self, Act};
 use crate::judge::history::Outcome;
 
 /// How long an agent who has left stays away at most: three times what makes a lease doubtful.
@@ -188,11 +189,13 @@ impl<'c> Seat<'c> {
         let called_us = self.ctx.now_us();
         let text = format!("late {} at {called_us}", self.ctx.name);
         let done = self.hand.reply(id, epoch, &text).await;
-        if done.is_ok() {
-            let seen = format!("{} spoke in epoch {epoch}, which has passed", self.ctx.name);
-            self.ctx
-                .accuse("late acts of an earlier owner are fenced", id, seen);
-        }
+        let act = match done.is_ok() {
+            true => Act::Done,
+            false => Act::NotDone,
+        };
+        // The epoch in which the agent was told to speak was the one after it.
+        let judged = late_acts_fenced::check(&self.ctx.name, (epoch, epoch + 1), act);
+        self.ctx.judged(id, judged);
         self.told("late", (id, None), called_us, done);
     }
 

@@ -7,6 +7,7 @@ use client::{CallError, Conversation, Event, Kind, Unsent};
 use serde_json::{Value, json};
 
 use super::{Ctx, outcome_of, readers};
+use crate::invariants::answered_once;
 use crate::judge::history::Outcome;
 
 /// Messages of one visit.
@@ -252,7 +253,7 @@ async fn close_again(ctx: &Ctx, request: CloseRequest) {
             "a close was done, and its copy was refused: {}",
             error.message
         );
-        ctx.accuse("a request id is answered once", &id, seen);
+        ctx.judged(&id, Err((answered_once::RULE, seen)));
     }
     // A refusal of the copy says nothing about the first one.
     let end = (Outcome::Unknown, why(&error));

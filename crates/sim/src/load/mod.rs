@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::cluster::Cluster;
+use crate::invariants::Found;
 use crate::judge::history::{Call, Outcome};
 use crate::judge::{Judge, Violation};
 use crate::params::Params;
@@ -263,10 +264,12 @@ impl Ctx {
         self.judge().check(judged);
     }
 
-    /// Something about a conversation does not hold.
-    fn accuse(&self, rule: &'static str, conversation: &str, seen: String) {
-        let subject = format!("conversation {conversation}");
-        self.judge().accuse(Violation::new(rule, subject, seen));
+    /// Has what a rule found of a conversation kept.
+    fn judged(&self, conversation: &str, found: Found) {
+        if let Err((rule, seen)) = found {
+            let subject = format!("conversation {conversation}");
+            self.judge().accuse(Violation::new(rule, subject, seen));
+        }
     }
 
     /// This client has ended a conversation: whoever reads of a violation is told.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::customers::{messages, why};
 use super::{Ctx, Shared, Temper, outcome_of};
+use crate::invariants::{acknowledged_present, said_once, stream_whole};
 use crate::judge::history::Outcome;
 
 /// Attempts at a last read.
@@ -71,25 +72,16 @@ pub(super) async fn read(ctx: &Ctx, id: &str) -> bool {
 
 /// What anybody says has the moment in it: two messages with one text are one that was said once.
 fn said_once(ctx: &Ctx, id: &str, items: &[Item]) {
-    let mut texts = std::collections::BTreeSet::new();
     let said = items.iter().filter_map(|item| match &item.content {
-        Some(Content::Message(message)) if message.text.contains(" at ") => Some(&message.text),
+        Some(Content::Message(message)) if message.text.contains(" at ") => Some(&*message.text),
         _ => None,
     });
-    for text in said {
-        if !texts.insert(text) {
-            let seen = format!("it stands twice under two request ids: {text}");
-            ctx.accuse("what was said once stands once", id, seen);
-        }
-    }
+    ctx.judged(id, said_once::check(said));
 }
 
 /// An item of a stream that was seen up to `cursor`; the new cursor.
 pub(super) fn item(ctx: &Ctx, id: &str, cursor: u64, item: &Item) -> u64 {
-    if item.sequence != cursor + 1 {
-        let seen = format!("{} got item {} after {cursor}", ctx.name, item.sequence);
-        ctx.accuse("a stream has neither gap nor repeat", id, seen);
-    }
+    ctx.judged(id, stream_whole::check(&ctx.name, cursor, item.sequence));
     seen(ctx, id, std::slice::from_ref(item));
     item.sequence
 }
@@ -118,7 +110,7 @@ pub async fn read_everything(env: Env, shared: Shared, address: String, done: im
         }
         if !found {
             let seen = "it cannot be read although all faults are mended".to_owned();
-            ctx.accuse("an acknowledged message is never absent", &id, seen);
+            ctx.judged(&id, Err((acknowledged_present::RULE, seen)));
         }
     }
     done();
