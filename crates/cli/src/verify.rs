@@ -54,7 +54,9 @@ pub fn directory(args: &VerifyArgs, terminal: Terminal) -> Result<Exit, Failure>
     }
     let broken = proofs.iter().find_map(|proof| {
         let breach = proof.breach.as_ref()?;
-        Some(format!("{}, {breach}", name_of(proof.group)))
+        let before = breach.before.iter().map(|line| format!("\n    {line}"));
+        let before: String = before.collect();
+        Some(format!("{}, {breach}{before}", name_of(proof.group)))
     });
     match broken {
         None if proofs.is_empty() => Err(Failure::plain("the log is empty: there is nothing to prove")),
@@ -95,6 +97,8 @@ fn as_json(proof: &GroupProof) -> serde_json::Value {
             "rule": breach.rule,
             "seen": breach.seen,
             "place": breach.place,
+            "about": breach.about,
+            "before": breach.before,
         })
     });
     serde_json::json!({

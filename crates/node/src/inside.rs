@@ -7,7 +7,7 @@ use std::sync::Arc;
 use domain::cell::Cell;
 use domain::ids::{CellId, LogIndex};
 use ports::{Group, GroupStatus, Halt, Leadership};
-use store::{Chain, GroupId, Record, Wal, WalError};
+use store::{Chain, GroupId, Kept, Record, Wal, WalError};
 
 use crate::control::CONTROL_GROUP;
 use crate::start::Running;
@@ -39,6 +39,25 @@ impl Inside {
         }
         let cell = self.running.cells.get(CellId(group))?;
         Some(cell.group.status())
+    }
+
+    /// The node's id.
+    #[must_use]
+    pub fn node_id(&self) -> u64 {
+        self.running.identity.node_id
+    }
+
+    /// The last entry of the group's log here, 0 for none.
+    #[must_use]
+    pub fn last_log(&self, group: u32) -> u64 {
+        let last = self.running.wal.group(GroupId(group)).last();
+        last.map_or(0, |last| last.index)
+    }
+
+    /// What the group's log here keeps of an entry, durable or not.
+    #[must_use]
+    pub fn kept(&self, group: u32, index: u64) -> Kept {
+        self.running.wal.group(GroupId(group)).kept(index)
     }
 
     /// Who leads the group, as far as this node knows.

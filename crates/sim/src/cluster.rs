@@ -192,12 +192,14 @@ impl Cluster {
             }),
             seen: node.seen.clone(),
             judge: self.judge.clone(),
+            disk: node.disk.clone(),
         };
         world.start(node.host, node.disk.clone(), |env| process.run(env));
     }
 
     /// Ends a node's process; its disk is then as `unsynced` says.
     pub fn end(&mut self, world: &mut World, at: usize, end: End, unsynced: &Unsynced) {
+        self.judge.replicas(|replicas| replicas.ends(at));
         let node = &mut self.nodes[at];
         world.end(node.host, end);
         node.disk = node.disk.crash(unsynced);
@@ -262,6 +264,7 @@ struct Process {
     founder: Option<InitOptions>,
     seen: Arc<Seen>,
     judge: Judge,
+    disk: MemoryDisk,
 }
 
 impl Process {
@@ -305,6 +308,10 @@ impl Process {
 
     /// Tells the judge what the node has, again and again.
     async fn tell(&self, inside: Inside, ready: &mut tokio::sync::watch::Receiver<bool>) {
+        let segment_bytes = u64::from(self.config.limits.log_segment_mib) << 20;
+        let disk = &self.disk;
+        self.judge
+            .replicas(|replicas| replicas.starts(self.at, &inside, disk, segment_bytes));
         let mut witness = self.judge.witness(self.at);
         loop {
             *self.seen.ready.lock() = *ready.borrow_and_update();

@@ -295,6 +295,7 @@ impl Run {
             self.swept_ms = now_ms;
             let swept = self.judge.groups(|groups| groups.sweep());
             self.judge.check(swept);
+            self.judge.check_files(self.cluster.nodes().len());
         }
         match self.judge.is_violated() {
             true => Err(Violated),

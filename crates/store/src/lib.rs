@@ -17,7 +17,7 @@ pub use data_dir::{DataDir, DataDirError, Identity};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotReader, SnapshotStore, SnapshotWriter};
 pub use wal::{
     Chain, EntryId, Found, FoundAt, GroupLog, Health, Journal, JournalContent, JournalFault,
-    JournalGroup, JournalOptions, JournalProblem, JournalPruned, JournalRange, JournalStatus,
+    JournalGroup, JournalOptions, JournalProblem, JournalPruned, JournalRange, JournalStatus, Kept,
     Laggard, LogScan, Notice, OpenError, PAYLOAD_BYTES_MAX, Record, Wal, WalError, WalOptions,
     journal_dir, read_journal,
 };

@@ -7,10 +7,13 @@
 
 mod frame;
 mod known;
+mod leaders;
 #[cfg(test)]
 mod made;
 pub(crate) mod plain;
+mod recent;
 mod rules;
+mod timers;
 mod watch;
 
 mod answered_once;
@@ -19,6 +22,8 @@ mod deadlines_fire_once;
 mod epochs_grow;
 mod indexes_follow;
 mod matching_ends;
+mod memory_bounded;
+mod nobody_abandoned;
 mod nobody_idle;
 mod offers_name_the_epoch;
 mod one_owner_per_epoch;
@@ -39,6 +44,8 @@ use epochs_grow::EpochsGrow;
 use frame::{Invariant, Whole};
 use indexes_follow::IndexesFollow;
 use matching_ends::MatchingEnds;
+use memory_bounded::MemoryBounded;
+use nobody_abandoned::NobodyAbandoned;
 use nobody_idle::NobodyIdle;
 use offers_name_the_epoch::OffersNameTheEpoch;
 use one_owner_per_epoch::OneOwnerPerEpoch;
@@ -55,8 +62,8 @@ pub use frame::{About, Violation};
 pub use rules::Rule;
 pub use watch::Watch;
 
-/// Every rule, in the order in which they are asked: the first that does not hold is named.
-fn all(state: &State) -> Vec<Box<dyn Invariant>> {
+/// Every rule, following a cell from a state on where there is one, in the order in which they are asked: the first that does not hold is named.
+fn all(from: Option<&State>) -> Vec<Box<dyn Invariant>> {
     vec![
         Box::new(TimeNeverRunsBack),
         Box::new(MatchingEnds::default()),
@@ -67,9 +74,11 @@ fn all(state: &State) -> Vec<Box<dyn Invariant>> {
         Box::new(AnsweredOnce),
         Box::new(PassesHold::default()),
         Box::new(OffersNameTheEpoch),
-        Box::new(DeadlinesFireOnce::since(state.meta.leader.full_since)),
+        Box::new(from.map(DeadlinesFireOnce::of).unwrap_or_default()),
+        Box::new(from.map(NobodyAbandoned::of).unwrap_or_default()),
         Box::new(PausedOffersNothing),
         Box::new(SealedStays),
+        Box::new(MemoryBounded),
         Box::new(IndexesFollow),
         Box::new(OneState),
         Box::new(OvertakesBounded),
@@ -84,7 +93,7 @@ fn all(state: &State) -> Vec<Box<dyn Invariant>> {
 /// Names the first thing that does not hold.
 pub fn check_invariants(state: &State) -> Result<(), Violation> {
     let whole = Whole::of(state);
-    all(state).iter().try_for_each(|rule| rule.whole(&whole))
+    all(None).iter().try_for_each(|rule| rule.whole(&whole))
 }
 
 /// Checks what holds between a state and a later one.
@@ -93,7 +102,5 @@ pub fn check_invariants(state: &State) -> Result<(), Violation> {
 /// Names the first thing that does not hold.
 pub fn check_step(before: &State, after: &State) -> Result<(), Violation> {
     let (from, to) = (Whole::of(before), Whole::of(after));
-    all(before)
-        .iter()
-        .try_for_each(|rule| rule.step(&from, &to))
+    all(None).iter().try_for_each(|rule| rule.step(&from, &to))
 }

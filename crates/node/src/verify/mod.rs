@@ -43,6 +43,10 @@ pub struct Breach {
     pub seen: String,
     /// Where the entry stands, if that is known.
     pub place: Option<String>,
+    /// The conversation, agent or queue that it is about, where a rule of a cell does not hold.
+    pub about: Option<String>,
+    /// The last entries that touched them, oldest first.
+    pub before: Vec<String>,
 }
 
 impl Breach {
@@ -52,6 +56,8 @@ impl Breach {
             rule: rule.into(),
             seen: seen.into(),
             place: None,
+            about: None,
+            before: Vec::new(),
         }
     }
 }

@@ -11,7 +11,7 @@ use domain::cell::Cell;
 use domain::cell::checkpoint::{Digest, Mark};
 use domain::cell::command::{Command, Entry};
 use domain::cell::event::Event;
-use domain::cell::invariants::{Violation, Watch, check_invariants};
+use domain::cell::invariants::{About, Violation, Watch, check_invariants};
 use domain::control::Control;
 use domain::ids::{CellId, LogIndex};
 use store::{Chain, Record};
@@ -257,9 +257,8 @@ impl CellProver {
                 tally.first_wall_ms = entry.wall_ms;
             }
         }
-        self.watch
-            .check(self.cell.state(), entry, &applied)
-            .map_err(|violation| broken(index, &violation))
+        let checked = self.watch.check(self.cell.state(), entry, &applied);
+        checked.map_err(|violation| self.broken(index, &violation))
     }
 
     /// Compares what a majority had with what this replay has; whether it still knows that.
@@ -285,14 +284,19 @@ impl CellProver {
     fn sweep(&mut self, index: u64) -> Result<(), Breach> {
         self.since_sweep = 0;
         self.watch.prune(self.cell.state());
-        check_invariants(self.cell.state()).map_err(|violation| broken(index, &violation))
+        check_invariants(self.cell.state()).map_err(|violation| self.broken(index, &violation))
+    }
+
+    fn broken(&self, index: u64, violation: &Violation) -> Breach {
+        let about = (violation.about != About::Cell).then(|| violation.about.to_string());
+        Breach {
+            about,
+            before: self.watch.recent(&violation.about),
+            ..Breach::new(index, violation.rule().to_string(), violation.to_string())
+        }
     }
 }
 
 fn differs(what: &str, at: LogIndex, (ours, theirs): (Digest, Digest)) -> String {
     format!("the {what} at entry {at} is {ours} here, and the checkpoint says {theirs}")
-}
-
-fn broken(index: u64, violation: &Violation) -> Breach {
-    Breach::new(index, violation.rule().to_string(), violation.to_string())
 }

@@ -129,6 +129,31 @@ impl MemoryDisk {
         Some(state.files[file].bytes.clone())
     }
 
+    /// What a power cut now would leave of a part of a file: its bytes where all of them are synced and the file has its
+    /// name for good, else nothing.
+    pub fn synced(&self, path: &Path, offset: u64, len: u64) -> Option<Vec<u8>> {
+        let state = self.state.lock();
+        let file = *state.durable_names.get(path)?;
+        let found = &state.files[file];
+        let (from, to) = (offset as usize, (offset + len) as usize);
+        let loose = found.writes.iter().any(|write| {
+            let end = write.offset as usize + write.new.len();
+            write.fate != Fate::Synced && (write.offset as usize) < to && from < end
+        });
+        let bytes = found.bytes.get(from..to).filter(|_| !loose)?;
+        Some(bytes.to_vec())
+    }
+
+    /// All files with their lengths, sorted by path.
+    pub fn sizes(&self) -> Vec<(PathBuf, u64)> {
+        let state = self.state.lock();
+        let size = |file: &usize| state.files[*file].bytes.len() as u64;
+        let files = state.names.iter();
+        files
+            .map(|(path, file)| (path.clone(), size(file)))
+            .collect()
+    }
+
     /// Paths of all files, sorted.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.state.lock().names.keys().cloned().collect()

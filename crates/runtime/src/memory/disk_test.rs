@@ -153,3 +153,30 @@ async fn a_lock_ends_with_its_guard_or_a_crash() {
     drop(second);
     assert!(disk.lock(path()).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_part_of_a_file_is_synced_where_a_power_cut_leaves_it() {
+    let disk = MemoryDisk::default();
+    let file = synced_file(&disk, b"synced").await;
+    assert_eq!(disk.synced(path(), 2, 4).unwrap(), b"nced");
+    assert_eq!(disk.synced(path(), 2, 5), None, "longer than the file");
+    file.write_at(4, Bytes::from_static(b"-loose"))
+        .await
+        .unwrap();
+    assert_eq!(disk.synced(path(), 0, 4).unwrap(), b"sync");
+    assert_eq!(disk.synced(path(), 0, 5), None, "its end is not synced");
+    file.sync().await.unwrap();
+    assert_eq!(disk.synced(path(), 0, 10).unwrap(), b"sync-loose");
+    let other = Path::new("/data/other");
+    let nameless = disk.open(other, OPEN).await.unwrap();
+    nameless
+        .write_at(0, Bytes::from_static(b"x"))
+        .await
+        .unwrap();
+    nameless.sync().await.unwrap();
+    assert_eq!(disk.synced(other, 0, 1), None, "its name is not synced");
+    assert_eq!(
+        disk.sizes(),
+        [(path().to_owned(), 10), (other.to_owned(), 1)]
+    );
+}

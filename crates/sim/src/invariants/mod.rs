@@ -14,6 +14,7 @@
 //! | `node_keeps` | a node that comes back has what it had |
 //! | `same_states` | every state is what the entries make |
 //! | `cell_time` | no wall clock moves cell time |
+//! | `files_bounded` | files are bounded |
 //! | `acknowledged_present` | an acknowledged message is never absent |
 //! | `answered_once` | a request id is answered once |
 //! | `same_transcripts` | transcripts are the same for everybody |
@@ -27,8 +28,10 @@ pub mod acknowledged_present;
 pub mod answered_once;
 pub mod cell_time;
 pub mod committed_immutable;
+pub mod committed_on_quorum;
 pub mod election_safety;
 pub mod facts;
+pub mod files_bounded;
 pub mod late_acts_fenced;
 pub mod leader_completeness;
 pub mod log_matching;

@@ -14,6 +14,7 @@ use store::{Chain, Record};
 use super::Violation;
 use crate::invariants::cell_time::CellTime;
 use crate::invariants::committed_immutable::{Applied, Entry};
+use crate::invariants::committed_on_quorum::{Committed, Said};
 use crate::invariants::election_safety::Leaders;
 use crate::invariants::leader_completeness::LastOfTerms;
 use crate::invariants::log_matching::Chains;
@@ -35,6 +36,7 @@ struct Known {
     leaders: Leaders,
     lasts: LastOfTerms,
     chains: Chains,
+    committed: Committed,
     prover: Prover,
     states: States,
     clock: CellTime,
@@ -53,6 +55,7 @@ impl Known {
             leaders: Leaders::default(),
             lasts: LastOfTerms::default(),
             chains: Chains::default(),
+            committed: Committed::default(),
             prover,
             states: States::default(),
             clock: CellTime::default(),
@@ -80,8 +83,13 @@ fn of(subject: impl FnOnce() -> String) -> impl FnOnce(invariants::Breach) -> Vi
 
 /// A rule of a cell that does not hold.
 fn of_cell(subject: String, breach: Breach) -> Violation {
+    let subject = match &breach.about {
+        Some(about) => format!("{about} at {subject}"),
+        None => subject,
+    };
     let mut violation = Violation::new("the rules of the cell", subject, breach.seen);
     violation.before.push(format!("rule: {}", breach.rule));
+    violation.before.extend(breach.before);
     violation
 }
 
@@ -110,6 +118,11 @@ impl Groups {
             true => known.lasts.leads(node, term, last).map_err(of(subject)),
             false => Ok(()),
         }
+    }
+
+    /// A leader says how far it is; the entry that must be on a quorum now, if there is another one.
+    pub fn said(&mut self, group: u32, said: &Said) -> Option<u64> {
+        self.known(group).committed.said(said)
     }
 
     /// A node has applied an entry; whether that is news.

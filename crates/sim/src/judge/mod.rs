@@ -12,6 +12,7 @@ pub mod linear;
 #[cfg(test)]
 mod linear_test;
 pub mod promises;
+mod replicas;
 mod witness;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use conversation::{Extent, Judgement};
 use groups::Groups;
 use history::History;
 use promises::Promises;
+use replicas::Replicas;
 pub use witness::Witness;
 
 /// Violations that are kept: the first one counts, the others may say more about it.
@@ -75,6 +77,7 @@ pub struct Judge {
 struct Shared {
     now_us: AtomicU64,
     groups: Mutex<Groups>,
+    replicas: Mutex<Replicas>,
     promises: Mutex<Promises>,
     history: Mutex<History>,
     violations: Mutex<Vec<Violation>>,
@@ -88,6 +91,7 @@ impl Judge {
             shared: Arc::new(Shared {
                 now_us: AtomicU64::new(0),
                 groups: Mutex::default(),
+                replicas: Mutex::default(),
                 promises: Mutex::default(),
                 history: Mutex::default(),
                 violations: Mutex::default(),
@@ -109,6 +113,21 @@ impl Judge {
     /// A witness of one node, in one life of its process.
     pub fn witness(&self, node: usize) -> Witness {
         Witness::new(self.clone(), node)
+    }
+
+    /// The logs and disks of the nodes.
+    pub fn replicas<T>(&self, look: impl FnOnce(&mut Replicas) -> T) -> T {
+        look(&mut self.shared.replicas.lock())
+    }
+
+    /// Looks at the files of every node.
+    pub fn check_files(&self, nodes: usize) {
+        for node in 0..nodes {
+            let found = self.replicas(|replicas| replicas.check_files(node));
+            if let Err((rule, seen)) = found {
+                self.accuse(Violation::new(rule, format!("node {node}"), seen));
+            }
+        }
     }
 
     /// What is known of the groups.

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 use domain::ids::CellId;
 use node::Inside;
+use ports::GroupStatus;
 
 use super::{Judge, Violation};
+use crate::invariants::committed_on_quorum::{self, Said};
 
 /// Bytes of entries that are looked at together.
 const LOOK_BYTES: usize = 1 << 20;
@@ -51,6 +53,7 @@ impl Witness {
                     .judge
                     .groups(|groups| groups.leads(node, group, leadership.term, last));
                 self.judge.check(led);
+                self.quorum(group, leadership.term, &status);
             }
             let holds = (status.applied, status.last_log);
             let held = self.judge.groups(|groups| groups.holds(node, group, holds));
@@ -61,6 +64,25 @@ impl Witness {
             self.judge.check(clock);
             self.state(inside, group);
             self.whole(inside, group, now_ms);
+        }
+    }
+
+    /// What a leader calls committed, against the disks of the voters.
+    fn quorum(&self, group: u32, term: u64, status: &GroupStatus) {
+        let said = Said {
+            term,
+            voters: status.voters.clone(),
+            last_log: status.last_log,
+            committed: status.committed,
+        };
+        let (judge, node) = (&self.judge, self.node);
+        let Some(index) = judge.groups(|groups| groups.said(group, &said)) else {
+            return;
+        };
+        let held = judge.replicas(|known| known.holders(node, group, index, &said.voters));
+        if let Err((rule, seen)) = committed_on_quorum::check(index, &said.voters, &held) {
+            let subject = format!("group {group} in term {term}");
+            judge.accuse(Violation::new(rule, subject, seen));
         }
     }
 

@@ -14,7 +14,7 @@ use super::core::{Core, Group};
 use super::frame::{Body, parse};
 use super::segment::Segment;
 use super::state::{Place, State};
-use super::types::{Chain, EntryId, PAYLOAD_BYTES_MAX, Record, WalError};
+use super::types::{Chain, EntryId, Kept, PAYLOAD_BYTES_MAX, Record, WalError};
 use super::writer::{Answer, Done, Mail, Operation, Work};
 use crate::GroupId;
 
@@ -84,6 +84,32 @@ impl GroupLog {
             .view
             .entry_id(index)
             .and_then(|_| state.written.chain(index))
+    }
+
+    /// What the log keeps of the entry at `index`, durable or not.
+    pub fn kept(&self, index: u64) -> Kept {
+        let place = {
+            let state = self.group.state.lock();
+            if state
+                .view
+                .purged
+                .is_some_and(|purged| index <= purged.index)
+            {
+                return Kept::Purged;
+            }
+            let held = state.view.entry_id(index);
+            held.and_then(|_| state.written.place(index))
+        };
+        let segment = place.and_then(|place| Some((place, self.core.segment(place.segment)?)));
+        match segment {
+            None => Kept::Missing,
+            Some((place, segment)) => Kept::At {
+                file: segment.path.clone(),
+                offset: u64::from(place.offset),
+                bytes: u64::from(place.bytes),
+                chain: place.chain,
+            },
+        }
     }
 
     /// Appends entries that follow the last one; waits for room in the queue. When it returns they

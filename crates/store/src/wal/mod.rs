@@ -35,7 +35,7 @@ pub use journal::{
 };
 pub use scan::{Found, LogScan, Place as FoundAt};
 pub use types::{
-    Chain, EntryId, Health, Laggard, Notice, OpenError, PAYLOAD_BYTES_MAX, Record, WalError,
+    Chain, EntryId, Health, Kept, Laggard, Notice, OpenError, PAYLOAD_BYTES_MAX, Record, WalError,
     WalOptions,
 };
 

@@ -301,3 +301,23 @@ pub struct Laggard {
     /// Its last entry in the oldest of those segments: purging up to here lets that segment go.
     pub purge_to: u64,
 }
+
+/// What a log keeps of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing: it is not there, or not written yet.
+    Missing,
+    /// It was purged, so a snapshot has it.
+    Purged,
+    /// Its record, written or about to be.
+    At {
+        /// The segment's file.
+        file: std::path::PathBuf,
+        /// Where it begins.
+        offset: u64,
+        /// Its bytes.
+        bytes: u64,
+        /// The chain up to it, which stands in it.
+        chain: Chain,
+    },
+}

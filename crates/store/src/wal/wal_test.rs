@@ -451,3 +451,28 @@ async fn the_production_disk_carries_a_log_over_a_restart() {
         wal.close().await;
     }
 }
+
+#[tokio::test]
+async fn what_is_kept_of_an_entry_is_told_with_its_place_and_chain() {
+    let disk = MemoryDisk::default();
+    let wal = open(&disk).await;
+    let log = wal.group(GROUP);
+    assert_eq!(log.kept(1), Kept::Missing);
+    store_many(&log, 1..4).await;
+    let Kept::At {
+        file,
+        offset,
+        bytes,
+        chain,
+    } = log.kept(2)
+    else {
+        panic!("entry 2 is there")
+    };
+    assert_eq!(Some(chain), log.chain(2));
+    let record = disk.synced(&file, offset, bytes).expect("it is durable");
+    assert!(record.windows(16).any(|part| part == chain.0));
+    log.purge(id(2), None).await.unwrap();
+    assert_eq!(log.kept(2), Kept::Purged);
+    assert!(matches!(log.kept(3), Kept::At { .. }));
+    assert_eq!(log.kept(4), Kept::Missing);
+}

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::leaders::Leaders;
 use super::plain::{self, Work};
 use crate::cell::conversation::{Conversation, Held, Phase};
 use crate::cell::event::Event;
@@ -35,7 +36,6 @@ pub(super) struct Seen {
     /// When that was made, and for how many milliseconds.
     pub(super) offered: Option<(CellTime, u64)>,
     pub(super) aged_from: CellTime,
-    pub(super) deadline: Option<CellTime>,
 }
 
 fn place_of(found: &Conversation) -> Option<Place> {
@@ -70,7 +70,6 @@ impl Seen {
             offer,
             offered: open.map(|offer| (offer.made_at, offer.period_ms)),
             aged_from: found.aged_from,
-            deadline: found.deadline,
         }
     }
 }
@@ -83,6 +82,8 @@ pub(super) struct Known {
     work: BTreeMap<AgentId, BTreeMap<LogIndex, (ChannelId, u32)>>,
     /// Cell time after the last entry that was followed.
     pub(super) now: CellTime,
+    /// Leaders' starts.
+    pub(super) leaders: Leaders,
 }
 
 impl Known {
@@ -93,6 +94,7 @@ impl Known {
             line: BTreeSet::new(),
             work: BTreeMap::new(),
             now: state.now(),
+            leaders: Leaders::of(state),
         };
         for found in state.conversations() {
             known.put(found);
@@ -105,15 +107,16 @@ impl Known {
         self.seen.get(&index)
     }
 
-    /// How many conversations are remembered.
-    pub(super) fn conversations(&self) -> usize {
-        self.seen.len()
-    }
-
     /// What an agent holds.
     pub(super) fn held(&self, agent: &AgentId) -> Work {
         let held = self.work.get(agent).into_iter().flat_map(BTreeMap::values);
         held.cloned().collect()
+    }
+
+    /// Whose units an agent's are taken by.
+    pub(super) fn work_of(&self, agent: &AgentId) -> impl Iterator<Item = LogIndex> {
+        let work = self.work.get(agent).into_iter();
+        work.flat_map(|work| work.keys().copied())
     }
 
     /// Remembers a record as it is.
@@ -147,6 +150,7 @@ impl Known {
     /// Follows one event, so that the next one is judged by what holds at that moment.
     pub(super) fn follow(&mut self, state: &State, event: &Event) {
         match event {
+            Event::LeaderStarted { .. } => self.leaders.follow(event, self.now),
             Event::Opened { conversation } => self.put(conversation),
             Event::OfferMade(made) => {
                 let now = self.now;

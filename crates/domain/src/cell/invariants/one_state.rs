@@ -221,9 +221,8 @@ mod tests {
     #[test]
     fn a_line_that_is_not_what_waits_there_is_seen() {
         let (mut floor, _, bob) = busy();
-        let cem = floor.open("cem");
+        floor.open("cem");
         let mut state = floor.state().clone();
-        let _ = cem;
         record(&mut state, bob).aged_from = CellTime(u64::MAX / 4);
         let found = whole(&OneState, &state);
         assert_eq!(rule_of(found), Some(Rule::OneState), "another order");

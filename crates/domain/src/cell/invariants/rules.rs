@@ -29,7 +29,7 @@ pub enum Rule {
     TranscriptsGapless,
     /// A request id is answered once, and its table is bounded.
     AnsweredOnce,
-    /// Every deadline is in the index in time and ends an offer once.
+    /// Every deadline fires once, when it is due, or is cleared by an event that says why.
     DeadlinesFireOnce,
     /// Cell time never runs back.
     TimeNeverRunsBack,
@@ -41,6 +41,10 @@ pub enum Rule {
     PassesHold,
     /// What was sealed never changes and leaves only for archives that have it.
     SealedStays,
+    /// What we caused counts against no customer and no agent.
+    NobodyAbandoned,
+    /// Every list in a record and in the cell has its bound.
+    MemoryBounded,
 }
 
 impl fmt::Display for Rule {
@@ -63,6 +67,8 @@ impl fmt::Display for Rule {
             Self::PausedOffersNothing => "a paused queue offers nothing",
             Self::PassesHold => "whoever declined is passed over for a while",
             Self::SealedStays => "a sealed conversation never changes and leaves whole",
+            Self::NobodyAbandoned => "nobody is abandoned for our outage",
+            Self::MemoryBounded => "memory is bounded",
         })
     }
 }

@@ -3,8 +3,9 @@
 //! is named.
 //! Not here: the rules (a file each), what holds in a whole state (`check_invariants`).
 
-use super::frame::{At, Found, Invariant, Touched};
+use super::frame::{About, At, Found, Invariant, Touched};
 use super::known::Known;
+use super::recent::Recent;
 use super::{Violation, all};
 use crate::cell::Applied;
 use crate::cell::command::Entry;
@@ -14,6 +15,7 @@ use crate::cell::state::State;
 pub struct Watch {
     known: Known,
     rules: Vec<Box<dyn Invariant>>,
+    recent: Recent,
 }
 
 impl Watch {
@@ -21,7 +23,8 @@ impl Watch {
     pub fn begin(state: &State) -> Self {
         Self {
             known: Known::of(state),
-            rules: all(state),
+            rules: all(Some(state)),
+            recent: Recent::default(),
         }
     }
 
@@ -35,6 +38,7 @@ impl Watch {
         entry: &Entry,
         applied: &Applied,
     ) -> Result<(), Violation> {
+        self.recent.add(state, entry, &applied.events);
         let at = At {
             state,
             entry,
@@ -54,6 +58,11 @@ impl Watch {
             }
         }
         self.each(|rule, known| rule.ends(known, &at, &touched))
+    }
+
+    /// The last entries that touched somebody, oldest first, a line each.
+    pub fn recent(&self, about: &About) -> Vec<String> {
+        self.recent.of(about)
     }
 
     fn each(&mut self, mut ask: impl FnMut(&mut dyn Invariant, &Known) -> Found) -> Found {
