@@ -186,8 +186,8 @@ pub fn plan(params: &Params, kinds: &[Kind]) -> Vec<Fault> {
 #[derive(Default)]
 pub struct Faults {
     lasting: Vec<(u64, Fault)>,
-    /// Sites in which a disk was damaged, lies or is gone: never more than a minority of them.
-    damaged: Vec<usize>,
+    /// The site in which a disk was damaged, lies or is gone: never two of them.
+    damaged: Option<usize>,
     /// Those disks' nodes, and those that left: they may refuse to start, and then need another disk.
     hurt: Vec<usize>,
     /// How many came, by kind.
@@ -232,7 +232,7 @@ impl Faults {
         !self.hurt.contains(&node)
     }
 
-    /// Whether damage to a disk stays with a minority.
+    /// Whether damage to a disk stays within one site.
     fn may_damage(&mut self, cluster: &Cluster, fault: &Fault) -> bool {
         if !matches!(
             fault.kind,
@@ -241,24 +241,8 @@ impl Faults {
             return true;
         }
         let site = cluster.nodes()[fault.node].site;
-        let sites = 1 + cluster
-            .nodes()
-            .iter()
-            .map(|node| node.site)
-            .max()
-            .unwrap_or(0);
-        let others = self
-            .damaged
-            .iter()
-            .filter(|damaged| **damaged != site)
-            .count();
-        if others >= (sites - 1) / 2 {
-            return false;
-        }
-        if !self.damaged.contains(&site) {
-            self.damaged.push(site);
-        }
-        true
+        // A cell has three voters at three sites, however many sites there are: it survives one.
+        *self.damaged.get_or_insert(site) == site
     }
 
     /// Mends what has lasted long enough; the faults that ended.

@@ -36,6 +36,8 @@ struct Known {
     leaders: Leaders,
     lasts: LastOfTerms,
     chains: Chains,
+    /// The chain that the entries up to `next` make.
+    chain: Chain,
     committed: Committed,
     prover: Prover,
     states: States,
@@ -55,6 +57,7 @@ impl Known {
             leaders: Leaders::default(),
             lasts: LastOfTerms::default(),
             chains: Chains::default(),
+            chain: Chain::default(),
             committed: Committed::default(),
             prover,
             states: States::default(),
@@ -160,7 +163,12 @@ impl Groups {
         }
         known.lasts.applied(index, record.term);
         known.next += 1;
-        let taken = known.prover.take(record, chain.unwrap_or_default());
+        // A node that has purged the entry since it was read shows no chain.
+        let made = known.chain.next(record.term, index, &record.payload);
+        known.chain = made;
+        let fits = known.chains.shown(node, index, made.0);
+        fits.map_err(of(subject))?;
+        let taken = known.prover.take(record, made);
         known.remember();
         match taken {
             Ok(()) => Ok(true),
