@@ -54,7 +54,7 @@ pub fn directory(args: &VerifyArgs, terminal: Terminal) -> Result<Exit, Failure>
     }
     let broken = proofs.iter().find_map(|proof| {
         let breach = proof.breach.as_ref()?;
-        let before = breach.before.iter().map(|line| format!("\n    {line}"));
+        let before = breach.before().iter().map(|line| format!("\n    {line}"));
         let before: String = before.collect();
         Some(format!("{}, {breach}{before}", name_of(proof.group)))
     });
@@ -97,8 +97,8 @@ fn as_json(proof: &GroupProof) -> serde_json::Value {
             "rule": breach.rule,
             "seen": breach.seen,
             "place": breach.place,
-            "about": breach.about,
-            "before": breach.before,
+            "about": breach.about.as_ref().map(|about| &about.who),
+            "before": breach.before(),
         })
     });
     serde_json::json!({

@@ -43,13 +43,26 @@ pub struct Breach {
     pub seen: String,
     /// Where the entry stands, if that is known.
     pub place: Option<String>,
-    /// The conversation, agent or queue that it is about, where a rule of a cell does not hold.
-    pub about: Option<String>,
+    /// Whom it is about, where a rule of a cell does not hold.
+    pub about: Option<Box<About>>,
+}
+
+/// Whom a rule of a cell is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// The conversation, agent or queue, or the cell as a whole.
+    pub who: String,
     /// The last entries that touched them, oldest first.
     pub before: Vec<String>,
 }
 
 impl Breach {
+    /// The last entries that touched whom it is about, oldest first.
+    #[must_use]
+    pub fn before(&self) -> &[String] {
+        self.about.as_ref().map_or(&[], |about| &about.before)
+    }
+
     pub(crate) fn new(index: u64, rule: impl Into<String>, seen: impl Into<String>) -> Self {
         Self {
             index,
@@ -57,7 +70,6 @@ impl Breach {
             seen: seen.into(),
             place: None,
             about: None,
-            before: Vec::new(),
         }
     }
 }

@@ -11,13 +11,13 @@ use domain::cell::Cell;
 use domain::cell::checkpoint::{Digest, Mark};
 use domain::cell::command::{Command, Entry};
 use domain::cell::event::Event;
-use domain::cell::invariants::{About, Violation, Watch, check_invariants};
+use domain::cell::invariants::{Violation, Watch, check_invariants};
 use domain::control::Control;
 use domain::ids::{CellId, LogIndex};
 use store::{Chain, Record};
 use wire::cell::Applier;
 
-use super::{Breach, rules};
+use super::{About, Breach, rules};
 
 /// Entries whose chains are remembered for a checkpoint that names one of them: as many as a replica
 /// remembers.
@@ -288,10 +288,12 @@ impl CellProver {
     }
 
     fn broken(&self, index: u64, violation: &Violation) -> Breach {
-        let about = (violation.about != About::Cell).then(|| violation.about.to_string());
-        Breach {
-            about,
+        let about = About {
+            who: violation.about.to_string(),
             before: self.watch.recent(&violation.about),
+        };
+        Breach {
+            about: Some(Box::new(about)),
             ..Breach::new(index, violation.rule().to_string(), violation.to_string())
         }
     }

@@ -22,6 +22,7 @@
 //! | `reads_advance` | reads never run back |
 //! | `said_once` | what was said once stands once |
 //! | `stream_whole` | a stream has neither gap nor repeat |
+//! | `floor_as_stored` | the floor is shown as it is stored |
 //! | `late_acts_fenced` | late acts of an earlier owner are fenced |
 
 pub mod acknowledged_present;
@@ -32,6 +33,7 @@ pub mod committed_on_quorum;
 pub mod election_safety;
 pub mod facts;
 pub mod files_bounded;
+pub mod floor_as_stored;
 pub mod late_acts_fenced;
 pub mod leader_completeness;
 pub mod log_matching;

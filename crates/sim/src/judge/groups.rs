@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::cell::Cell;
+use domain::cell::derived::Gauges;
+use domain::cell::{Cell, State};
 use domain::ids::CellId;
 use node::{Breach, Prover};
 use store::{Chain, Record};
@@ -16,11 +17,12 @@ use crate::invariants::cell_time::CellTime;
 use crate::invariants::committed_immutable::{Applied, Entry};
 use crate::invariants::committed_on_quorum::{Committed, Said};
 use crate::invariants::election_safety::Leaders;
+use crate::invariants::floor_as_stored::{Floor, Floors};
 use crate::invariants::leader_completeness::LastOfTerms;
 use crate::invariants::log_matching::Chains;
 use crate::invariants::node_keeps::Kept;
 use crate::invariants::same_states::{self, States};
-use crate::invariants::{self, no_gap};
+use crate::invariants::{self, Found, no_gap};
 
 /// All groups.
 #[derive(Default)]
@@ -42,6 +44,7 @@ struct Known {
     prover: Prover,
     states: States,
     clock: CellTime,
+    floors: Floors,
 }
 
 impl Known {
@@ -62,14 +65,44 @@ impl Known {
             prover,
             states: States::default(),
             clock: CellTime::default(),
+            floors: Floors::default(),
         }
     }
 
-    fn remember(&mut self) {
+    /// Remembers what the entries make up to here.
+    fn remember(&mut self) -> Found {
         let state = self.prover.state();
-        if let (Some(cell), Some(applied)) = (state, self.prover.applied()) {
-            self.states.made(applied, cell.state().meta().chain.0);
-        }
+        let (Some(cell), Some(applied)) = (state, self.prover.applied()) else {
+            return Ok(());
+        };
+        self.states.made(applied, cell.state().meta().chain.0);
+        self.floors.made(cell.applied().0, floor_of(cell.state()))
+    }
+}
+
+/// The floor of a cell as clients may be shown it.
+fn floor_of(state: &State) -> Floor {
+    let queues = state.queues().map(|queue| {
+        let gauges = state.gauges(&queue.name).map(|(_, gauges)| gauges);
+        let all = gauges.fold(Gauges::default(), |sum, site| sum.plus(site));
+        let numbers = [
+            all.waiting,
+            all.offered,
+            all.active,
+            all.on_hold,
+            all.wrap_up,
+        ];
+        (queue.name.to_string(), numbers)
+    });
+    let agents = state.agents().map(|agent| {
+        let view = state.agent_view(&agent.name);
+        let used = view.map_or(0, |view| u64::from(view.load.used));
+        let capacity = u64::from(agent.profile.capacity);
+        (agent.name.to_string(), (used, capacity))
+    });
+    Floor {
+        queues: queues.collect(),
+        agents: agents.collect(),
     }
 }
 
@@ -87,12 +120,13 @@ fn of(subject: impl FnOnce() -> String) -> impl FnOnce(invariants::Breach) -> Vi
 /// A rule of a cell that does not hold.
 fn of_cell(subject: String, breach: Breach) -> Violation {
     let subject = match &breach.about {
-        Some(about) => format!("{about} at {subject}"),
+        Some(about) => format!("{} at {subject}", about.who),
         None => subject,
     };
+    let before = breach.before().to_vec();
     let mut violation = Violation::new("the rules of the cell", subject, breach.seen);
     violation.before.push(format!("rule: {}", breach.rule));
-    violation.before.extend(breach.before);
+    violation.before.extend(before);
     violation
 }
 
@@ -169,9 +203,9 @@ impl Groups {
         let fits = known.chains.shown(node, index, made.0);
         fits.map_err(of(subject))?;
         let taken = known.prover.take(record, made);
-        known.remember();
+        let shown = known.remember();
         match taken {
-            Ok(()) => Ok(true),
+            Ok(()) => shown.map(|()| true).map_err(of(subject)),
             Err(breach) => Err(of_cell(subject(), breach)),
         }
     }
@@ -241,6 +275,21 @@ impl Groups {
     /// The disk of a node has lost what was not synced: what others committed may be among it.
     pub fn lost_power(&mut self, node: usize) {
         self.kept.lost_power(node);
+    }
+
+    /// Somebody was shown the floor at an index; where there are several cells, nobody knows whose it was.
+    ///
+    /// # Errors
+    /// When the entries make another.
+    pub fn shown(&mut self, index: u64, floor: Floor) -> Result<(), Violation> {
+        let mut cells = self.groups.iter_mut().filter(|(group, _)| **group > 0);
+        match (cells.next(), cells.next()) {
+            (Some((group, known)), None) => {
+                let shown = known.floors.shown(index, floor);
+                shown.map_err(of(|| format!("group {group}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Looks at the whole state of every cell.

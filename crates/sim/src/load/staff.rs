@@ -3,13 +3,15 @@
 
 use client::api::{
     ApplyFloorPlanRequest, AssignConversationRequest, ConversationState, EndConversationRequest,
-    ListConversationsRequest, PauseQueueRequest, RequeueConversationRequest, ResumeQueueRequest,
+    ListAgentsRequest, ListConversationsRequest, ListQueuesRequest, PauseQueueRequest,
+    RequeueConversationRequest, ResumeQueueRequest,
 };
 use client::{CallError, Supervisor};
 use serde_json::{Value, json};
 
 use super::customers::why;
 use super::{Ctx, QUEUES, SITES, floor_of, outcome_of};
+use crate::invariants::floor_as_stored::Floor;
 use crate::judge::history::Outcome;
 
 /// Conversations that a supervisor looks at.
@@ -30,12 +32,50 @@ pub(super) async fn run(ctx: Ctx, sites: usize) {
             }
             continue;
         }
+        look(&ctx, &floor).await;
         match ctx.random.below(6) {
             0 => pause_for_a_while(&ctx, &floor).await,
             1 => new_plan(&ctx, sites).await,
             _ => intervene(&ctx, &floor, sites).await,
         }
     }
+}
+
+/// Looks at all queues and all agents, which must be shown as they are stored.
+async fn look(ctx: &Ctx, floor: &Supervisor) {
+    if let Ok(listed) = floor.list_queues(ListQueuesRequest {}).await {
+        let queues = listed.queues.iter().map(|queue| {
+            let numbers = [
+                queue.waiting,
+                queue.offered,
+                queue.active,
+                queue.on_hold,
+                queue.wrap_up,
+            ];
+            (queue.queue.clone(), numbers.map(u64::from))
+        });
+        let shown = Floor {
+            queues: queues.collect(),
+            ..Floor::default()
+        };
+        judged(ctx, listed.applied_index, shown);
+    }
+    if let Ok(listed) = floor.list_agents(ListAgentsRequest::default()).await {
+        let agents = listed.agents.iter().map(|agent| {
+            let units = (u64::from(agent.used), u64::from(agent.capacity));
+            (agent.agent.clone(), units)
+        });
+        let shown = Floor {
+            agents: agents.collect(),
+            ..Floor::default()
+        };
+        judged(ctx, listed.applied_index, shown);
+    }
+}
+
+fn judged(ctx: &Ctx, index: u64, shown: Floor) {
+    let found = ctx.judge().groups(|groups| groups.shown(index, shown));
+    ctx.judge().check(found);
 }
 
 async fn pause_for_a_while(ctx: &Ctx, floor: &Supervisor) {

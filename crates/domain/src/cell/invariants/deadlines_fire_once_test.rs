@@ -112,11 +112,8 @@ fn a_pause_that_ends_early_or_never_is_seen() {
     let until = paused.first().expect("she missed an offer").until;
     let mut made = Made::of(&floor);
     person(&mut made.after, "ana").channels[0].until = CellTime(0);
-    let agent_changed = |made: &Made| {
-        let agent = made.after.agent(&agent("ana")).unwrap().clone();
-        vec![Event::AgentChanged { agent }]
-    };
-    made.events = agent_changed(&made);
+    let ana = made.after.agent(&agent("ana")).unwrap().clone();
+    made.events = vec![Event::AgentChanged { agent: ana }];
     assert_eq!(judged(&made), Some(Rule::DeadlinesFireOnce), "too early");
     made.after.meta.now = until;
     assert_eq!(judged(&made), None, "in time");
