@@ -29,7 +29,7 @@ use crate::error::{ActError, RETRY_FULL_MS};
 use crate::hub::{ActorRef, Serving};
 use crate::leader;
 use crate::leases::Leases;
-use crate::left::{Archives, Asked, LEFT_MAX};
+use crate::left::{Archives, Asked, EARLIER_LOOKS_MAX, LEFT_MAX};
 use crate::limits::Openers;
 use crate::replica::View;
 use crate::stream::{Attachment, DESK_EVENTS_MAX, Desk, MarkFrom, Outlet};
@@ -80,6 +80,8 @@ pub(crate) struct Core {
     pub(crate) left_windows: Mutex<Openers>,
     /// Places for those who ask an archive.
     pub(crate) left: tokio::sync::Semaphore,
+    /// Places for opens that look for earlier conversations.
+    pub(crate) looks: tokio::sync::Semaphore,
 }
 
 impl Core {
@@ -165,6 +167,7 @@ pub fn start_known(
         direct: tokio::sync::Semaphore::new(DIRECT_MAX),
         left_windows: Mutex::new(Openers::default()),
         left: tokio::sync::Semaphore::new(LEFT_MAX),
+        looks: tokio::sync::Semaphore::new(EARLIER_LOOKS_MAX),
     });
     let duties = leader::Duties {
         core: core.clone(),
@@ -325,7 +328,7 @@ impl CellHandle {
     }
 
     /// One of the places for acts outside any conversation.
-    pub(crate) fn permit_for_open(&self) -> Result<SemaphorePermit<'_>, ActError> {
+    fn permit_for_open(&self) -> Result<SemaphorePermit<'_>, ActError> {
         let permit = self.core.direct.try_acquire();
         permit.map_err(|_| ActError::Exhausted {
             retry_after_ms: RETRY_FULL_MS,

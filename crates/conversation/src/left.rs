@@ -28,6 +28,11 @@ const EARLIER_MAX: usize = 8;
 /// Acts and reads that ask an archive at once on one node: each costs a quorum's word, a look-up and at most
 /// a question to every peer, some milliseconds, so that thousands a second pass. Full means come again.
 pub(crate) const LEFT_MAX: usize = 64;
+/// Opens that look for the customer's earlier conversations at once on one node, each with a page of
+/// [`EARLIER_MAX`] conversations: 13 MiB of usual ones, 256 MiB of the largest. They are not among
+/// [`LEFT_MAX`], nor among the acts outside any conversation: where no archive answers at once, these wait
+/// a second, and neither logins nor opens of known customers wait with them. Full means come again.
+pub(crate) const EARLIER_LOOKS_MAX: usize = 256;
 /// An archive that cannot be read is asked again after this long, in milliseconds.
 const ARCHIVE_RETRY_MS: u64 = 500;
 
@@ -223,7 +228,7 @@ impl CellHandle {
         if !any_left || (known && open.body.is_none()) {
             return Ok(None);
         }
-        let _permit = self.permit_for_open()?;
+        let _permit = self.permit_for_look()?;
         let query = ArchiveQuery {
             by: ArchiveBy::Customer(archive_key(&open.account, &open.customer)),
             from_ms: 0,
@@ -265,6 +270,14 @@ impl CellHandle {
         let mut windows = self.core.left_windows.lock();
         let taken = windows.take("", &id.to_string(), now_ms, limit);
         taken.map_err(|retry_after_ms| Refusal::TooManyRequests { retry_after_ms }.into())
+    }
+
+    /// One of the places for opens that look for earlier conversations.
+    fn permit_for_look(&self) -> Result<SemaphorePermit<'_>, ActError> {
+        let permit = self.core.looks.try_acquire();
+        permit.map_err(|_| ActError::Exhausted {
+            retry_after_ms: ARCHIVE_RETRY_MS,
+        })
     }
 
     /// One of the places for those who ask an archive.

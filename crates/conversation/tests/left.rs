@@ -21,11 +21,12 @@ use floor::Floor;
 use futures::future::join_all;
 use ports::{Archive, ArchiveError, ArchivePage, ArchiveQuery};
 
-/// An archive that has nothing and takes its time; how many ask at once.
+/// An archive that has nothing and takes its time; how many ask at once, and how many look for a customer.
 #[derive(Default)]
 struct Slow {
     now: AtomicUsize,
     most: AtomicUsize,
+    finds: AtomicUsize,
 }
 
 #[async_trait::async_trait]
@@ -39,6 +40,8 @@ impl Archive for Slow {
     }
 
     async fn find(&self, _: u32, _: ArchiveQuery) -> Result<ArchivePage, ArchiveError> {
+        self.finds.fetch_add(1, Ordering::AcqRel);
+        tokio::time::sleep(Duration::from_secs(1)).await;
         Ok(ArchivePage::default())
     }
 }
@@ -111,4 +114,28 @@ async fn one_absent_id_is_asked_for_sixteen_times_in_a_window() {
         );
         assert_eq!(limited, n == 16, "{n}: {refused:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_who_open_while_the_archive_is_slow_keep_nobody_from_logging_in() {
+    let archive = Arc::new(Slow::default());
+    let (floor, absent) = emptied(archive.clone()).await;
+    let known = ConversationId {
+        cell: CellId(1),
+        index: LogIndex(absent.len() as u64 + 1),
+    };
+    let agent = floor.eligible(known);
+    let looked = archive.finds.load(Ordering::Acquire);
+    // More than all acts outside any conversation that may be under way.
+    let opens = (0..5_000).map(|n| floor.cell.act(floor.opening(&format!("stranger-{n}"))));
+    let opens = join_all(opens);
+    let logging_in = async {
+        let looks = || archive.finds.load(Ordering::Acquire) - looked;
+        floor.until(|_| looks() > 0).await;
+        floor.log_in(&agent).await;
+        assert!(looks() <= 256, "{} look at once", looks());
+    };
+    let (opened, ()) = tokio::join!(opens, logging_in);
+    let later = |outcome: &&Result<_, _>| matches!(outcome, Err(ActError::Exhausted { .. }));
+    assert_eq!(opened.iter().filter(later).count(), 5_000 - 256);
 }

@@ -144,8 +144,8 @@ impl Floor {
         RequestId::new(&format!("r{}", self.requests.get())).expect("well formed")
     }
 
-    pub async fn open(&self, customer: &str) -> ConversationId {
-        let open = Command::Open(Open {
+    pub fn opening(&self, customer: &str) -> Command {
+        Command::Open(Open {
             request_id: self.request(),
             account: AccountId::new("web-de").expect("well formed"),
             customer: CustomerKey::new(customer).expect("well formed"),
@@ -160,8 +160,11 @@ impl Floor {
             sent_ms: 0,
             instance: None,
             previous: None,
-        });
-        match self.cell.act(open).await {
+        })
+    }
+
+    pub async fn open(&self, customer: &str) -> ConversationId {
+        match self.cell.act(self.opening(customer)).await {
             Ok(Done::Opened(opened)) => opened.conversation,
             other => panic!("not opened: {other:?}"),
         }
