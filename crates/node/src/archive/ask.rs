@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream::FuturesUnordered;
 use pb::raft::v1::{
     ArchiveCopied, ArchiveCopyRequest, ArchiveFindRequest, ArchiveFound, ArchiveGetRequest,
     ArchiveGot, ArchiveHash, ArchiveHashes, ArchiveHashesRequest, ArchiveHolds,
@@ -28,6 +29,19 @@ impl CellArchive {
         doors
             .ask_node(peer, self.shared.cell.0, request, within)
             .await
+    }
+
+    /// Asks all other members at once, none for longer than `within`; the answers come as they arrive. A cell has
+    /// as many members as it has sites, some few.
+    pub(super) fn ask_peers(
+        &self,
+        request: &forward_call::Request,
+        within: Duration,
+    ) -> FuturesUnordered<impl Future<Output = Option<forward_answer::Response>>> {
+        let peers = self.peers().into_iter();
+        peers
+            .map(|peer| self.ask_peer(peer, request.clone(), within))
+            .collect()
     }
 
     /// What is held of a range that is still in this node's state. An archive that holds something else

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use pb::raft::v1::{ArchiveFindRequest, ArchiveGetRequest, forward_answer, forward_call};
 use ports::{Archive, ArchiveBy, ArchiveError, ArchivePage, ArchiveQuery};
 use store::archive::{Found, Page, PageToken, Within};
@@ -13,7 +14,7 @@ use store::archive::{Found, Page, PageToken, Within};
 use super::CellArchive;
 use super::repair::is_kept;
 
-/// No peer is waited for longer.
+/// Peers are asked together, and none is waited for longer.
 const ASK_WAIT: Duration = Duration::from_secs(1);
 
 /// How an archive stands to what has left the state.
@@ -82,10 +83,9 @@ impl Archive for CellArchive {
         let mut everywhere = ours.complete;
         // A replica that has gone astray may have another record: one that has checked all goes before.
         let mut unsure = None;
-        for peer in self.peers() {
-            let request =
-                forward_call::Request::ArchiveGet(ArchiveGetRequest { conversation, upto });
-            let answer = self.ask_peer(peer, request, ASK_WAIT).await;
+        let request = forward_call::Request::ArchiveGet(ArchiveGetRequest { conversation, upto });
+        let mut asked = self.ask_peers(&request, ASK_WAIT);
+        while let Some(answer) = asked.next().await {
             let Some(forward_answer::Response::ArchiveGot(got)) = answer else {
                 everywhere = false;
                 continue;
@@ -126,8 +126,8 @@ impl Archive for CellArchive {
             Err(error) => (None, error.to_string()),
         };
         let request = forward_call::Request::ArchiveFind(asked(query, upto));
-        for peer in self.peers() {
-            let answer = self.ask_peer(peer, request.clone(), ASK_WAIT).await;
+        let mut asked = self.ask_peers(&request, ASK_WAIT);
+        while let Some(answer) = asked.next().await {
             if let Some(forward_answer::Response::ArchiveFound(found)) = answer
                 && found.complete
                 && (found.damaged == 0 || ours.is_none())

@@ -11,7 +11,7 @@ use pb::raft::v1::{ArchiveHoldsRequest, forward_answer, forward_call};
 use ports::{Archive as _, ArchiveBy, ArchiveError, ArchiveQuery};
 use runtime::memory;
 use store::archive::{Facts, Record};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Dev;
 use super::archive_test::{RESTED, archives, at, ended, has, left, message, whole};
@@ -184,6 +184,28 @@ async fn what_was_never_sealed_gives_way_before_the_range_leaves() {
         whole(&archive).await;
         assert_eq!(archive.shared.of.store.get(1, 3).await, Ok(None));
     }
+    dev.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_silent_delays_no_answer_that_another_one_has() {
+    let env = memory::env(60);
+    let dev = formed(&env, false).await;
+    let client = client_of(&env, &dev.api_addresses());
+    let x = left(&dev, &sealed(&client, "x").await).await;
+    let (_, leader) = by_role(&dev).await;
+    let silent = (0..3).find(|at| *at != leader).unwrap();
+    for archive in archives(&dev) {
+        whole(&archive).await;
+    }
+    dev.nodes()[silent].shutdown().await;
+    let ours = archives(&dev).remove(leader);
+    let lost = lose(&ours, x).await;
+    ours.doubt();
+    let begun = Instant::now();
+    assert_eq!(ours.conversation(1, x.index.0).await, Ok(Some(lost.blob)));
+    assert_eq!(ours.find(1, of_ann()).await.unwrap().records.len(), 1);
+    assert!(begun.elapsed() < Duration::from_millis(200), "it waited");
     dev.shutdown().await;
 }
 
