@@ -15,7 +15,7 @@ use store::archive::{Hashed, Sealing};
 
 use super::CellArchive;
 use super::agree::Held;
-use super::read::query;
+use super::find::query;
 
 impl CellArchive {
     /// Asks one peer about this cell's archive; `None` when it does not answer in time.
@@ -88,13 +88,7 @@ impl CellArchive {
 
     async fn answer_find(&self, asked: &ArchiveFindRequest) -> Option<ArchiveFound> {
         let found = self.find_here(&query(asked), asked.upto).await;
-        let (page, complete) = found.ok()?;
-        Some(ArchiveFound {
-            records: page.records,
-            damaged: page.damaged,
-            next: page.next.unwrap_or_default().into(),
-            complete,
-        })
+        found.ok().map(ArchiveFound::from)
     }
 
     async fn answer_hashes(&self, asked: &ArchiveHashesRequest) -> Option<ArchiveHashes> {

@@ -9,6 +9,7 @@ mod agree;
 mod ask;
 mod checked;
 mod collect;
+mod find;
 mod keep;
 mod mend;
 mod read;

@@ -14,7 +14,7 @@ use store::archive::{Facts, Record};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Dev;
-use super::archive_test::{RESTED, archives, at, ended, has, left, message, whole};
+use super::archive_test::{Block, RESTED, archives, at, damage, ended, has, left, message, whole};
 use super::proof_test::{cell, chained, halted};
 use super::talk_test::{WAIT, by_role, client_of, formed, opened, texts};
 use crate::archive::{CellArchive, answer};
@@ -289,5 +289,33 @@ async fn a_question_about_what_has_left_changes_nothing() {
     sleep(WAIT).await;
     assert_eq!(record(&ours, x).await, before);
     assert!(ours.is_complete());
+    dev.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_damaged_at_every_node_has_all_that_any_of_them_can_read() {
+    let env = memory::env(61);
+    let dev = formed(&env, false).await;
+    let client = client_of(&env, &dev.api_addresses());
+    let mut ids = Vec::new();
+    for text in ["x", "y", "z"] {
+        ids.push(left(&dev, &sealed(&client, text).await).await);
+    }
+    let archives = archives(&dev);
+    for archive in &archives {
+        whole(archive).await;
+    }
+    let whole_page = archives[0].find(1, of_ann()).await.unwrap();
+    assert_eq!(whole_page.records.len(), 3);
+    damage(&archives[0], 0, Block::First).await;
+    damage(&archives[1], 1, Block::Last).await;
+    damage(&archives[2], 2, Block::First).await;
+    damage(&archives[2], 2, Block::Last).await;
+    let ours = &archives[0];
+    assert_eq!(ours.find(1, of_ann()).await, Ok(whole_page.clone()));
+    damage(&archives[1], 1, Block::First).await;
+    let page = ours.find(1, of_ann()).await.unwrap();
+    assert_eq!(page.records, whole_page.records[..2], "the newest two");
+    assert_eq!(page.damaged, 1, "the oldest is whole nowhere");
     dev.shutdown().await;
 }

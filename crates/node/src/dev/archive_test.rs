@@ -96,6 +96,34 @@ async fn what_has_left_is_read_answered_found_and_mended_from_the_archives() {
     dev.shutdown().await;
 }
 
+/// A block of a segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Block {
+    First,
+    Last,
+}
+
+/// Damages a block of each segment of the archive at a site.
+pub(super) async fn damage(archive: &CellArchive, at: usize, block: Block) {
+    let disk = &archive.shared.of.env.disk;
+    let dir = std::path::Path::new("/memory").join(super::SITES[at].0);
+    let dir = dir.join("archive/1");
+    for name in disk.list(&dir).await.unwrap() {
+        let open = runtime::Open {
+            create: runtime::Create::Never,
+            lane: runtime::DiskLane::Bulk,
+        };
+        let file = disk.open(&dir.join(name), open).await.unwrap();
+        let offset = match block {
+            // Behind the heads of file and frame.
+            Block::First => 200,
+            Block::Last => file.len().await.unwrap() - 40,
+        };
+        let noise = bytes::Bytes::from_static(&[0xa5; 32]);
+        file.write_at(offset, noise).await.unwrap();
+    }
+}
+
 /// A record that is damaged at the node that searches is found at another one, and fetched from it.
 async fn is_found_where_it_is_damaged(env: &Env, dev: &Dev, id: &str) {
     let leader = dev
@@ -104,20 +132,7 @@ async fn is_found_where_it_is_damaged(env: &Env, dev: &Dev, id: &str) {
         .position(crate::start::Node::leads_a_cell);
     let leader = leader.expect("somebody leads");
     let archive = &archives(dev)[leader];
-    let disk = &archive.shared.of.env.disk;
-    let site = super::SITES[leader].0;
-    let dir = std::path::Path::new("/memory").join(site).join("archive/1");
-    for name in disk.list(&dir).await.unwrap() {
-        let open = runtime::Open {
-            create: runtime::Create::Never,
-            lane: runtime::DiskLane::Bulk,
-        };
-        let file = disk.open(&dir.join(name), open).await.unwrap();
-        // Inside the first block, behind the heads of file and frame.
-        file.write_at(200, bytes::Bytes::from_static(&[0xa5; 32]))
-            .await
-            .unwrap();
-    }
+    damage(archive, leader, Block::First).await;
     let supervisor = at(env, dev, leader).supervisor();
     let found = supervisor.search_archive(SearchArchiveRequest::default());
     let found = found.await.unwrap();

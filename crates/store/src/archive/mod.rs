@@ -44,7 +44,7 @@ pub use types::{
     AGENTS_MAX, APPEND_BYTES_MAX, APPEND_RECORDS_MAX, ArchiveError, ArchiveNotice,
     ArchiveOpenError, ArchiveOptions, ArchiveStatus, BLOB_BYTES_MAX, CUSTOMER_BYTES_MAX,
     ChainError, Chained, Damage, Facts, Figures, Found, HASHES_MAX, Hash16, Hashed, Hashes,
-    IndexState, Keep, NAME_BYTES_MAX, OpenReport, PAGE_BYTES_MAX, PAGE_RECORDS_MAX, Page,
+    IndexState, Keep, Lost, NAME_BYTES_MAX, OpenReport, PAGE_BYTES_MAX, PAGE_RECORDS_MAX, Page,
     PageToken, Pruned, Record, Scrubbed, Sealed, Sealing, Within, blob_hash, chain_step,
 };
 

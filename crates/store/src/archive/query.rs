@@ -12,8 +12,8 @@ use super::lookup::{Direction, Query};
 use super::reader::{Read, Reader, copies};
 use super::types::{
     ArchiveError, ChainError, Chained, Figures, Found, HASHED_BYTES_MAX, HASHES_MAX, Hash16,
-    Hashed, Hashes, PAGE_BYTES_MAX, PAGE_RECORDS_MAX, Page, PageToken, Record, Sealed, Sealing,
-    Within, chain_step,
+    Hashed, Hashes, Lost, PAGE_BYTES_MAX, PAGE_RECORDS_MAX, Page, PageToken, Record, Sealed,
+    Sealing, Within, chain_step,
 };
 
 impl Archive {
@@ -282,7 +282,10 @@ impl Archive {
                     }
                     page.records.push(kept.record);
                 }
-                Read::Damaged(_) => page.damaged += 1,
+                Read::Damaged(_) => page.damaged.push(Lost {
+                    conversation: copies[0].conversation,
+                    before: page.records.len(),
+                }),
                 Read::Kept(_) | Read::Gone => {}
             }
             last = Some(PageToken {

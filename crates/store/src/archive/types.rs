@@ -209,9 +209,18 @@ pub struct Found {
     /// They stand in the order of closing, the last closed first.
     pub records: Vec<Record>,
     /// Records of this page that are damaged and therefore left out.
-    pub damaged: u32,
+    pub damaged: Vec<Lost>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<PageToken>,
+}
+
+/// A record of a page that cannot be read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Its conversation.
+    pub conversation: u64,
+    /// How many records of the page stand before it.
+    pub before: usize,
 }
 
 /// Records in the order of sealing.
