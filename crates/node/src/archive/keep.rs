@@ -223,9 +223,14 @@ impl Keeper {
 
 impl CellArchive {
     /// Appends, and has give way what is here under the same name with another content: what the
-    /// replicas agree on is being written.
-    pub(super) async fn append(&self, batch: Vec<Record>) -> Result<(), ArchiveError> {
+    /// replicas agree on is being written. What was dropped for lack of room stays dropped.
+    pub(super) async fn append(&self, mut batch: Vec<Record>) -> Result<(), ArchiveError> {
         let store = &self.shared.of.store;
+        let dropped_upto = store.dropped_upto(self.shared.cell.0);
+        batch.retain(|record| record.sealed > dropped_upto);
+        if batch.is_empty() {
+            return Ok(());
+        }
         for _ in 0..=batch.len() {
             match store.append(batch.clone()).await {
                 Err(ArchiveError::Conflict { cell, conversation }) => {

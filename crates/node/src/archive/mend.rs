@@ -27,6 +27,8 @@ pub(super) enum Mended {
     Wholly,
     /// As much as one attempt takes.
     Partly,
+    /// Not to its end: it was dropped meanwhile for lack of room.
+    NotKept,
 }
 
 /// What is not here as it should be.
@@ -110,11 +112,17 @@ impl CellArchive {
             surplus,
             more,
         } = self.compare(range, peer).await?;
+        if !self.keeps(range) {
+            return Ok(Mended::NotKept);
+        }
         for (from, to) in surplus {
             let discarded = self.discard(from, to).await;
             discarded.map_err(|error| error.to_string())?;
         }
         while let Some((&first, _)) = wanted.first_key_value() {
+            if !self.keeps(range) {
+                return Ok(Mended::NotKept);
+            }
             let page = self.page(range, peer, first).await?;
             let before = wanted.len();
             let mut taken = page;

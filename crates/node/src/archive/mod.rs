@@ -17,6 +17,9 @@ mod record;
 mod repair;
 mod upkeep;
 
+#[cfg(test)]
+mod cap_test;
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -71,8 +71,11 @@ impl Repair {
         }
     }
 
-    /// Whether it was whole, or is now, or has at least got on.
+    /// Whether it was whole, or is now, or has at least got on, or is kept no longer.
     async fn put_right(&self, range: &ArchivedRange) -> bool {
+        if !self.archive.keeps(range) {
+            return true;
+        }
         match self.archive.look(range).await {
             Look::Whole => return true,
             Look::Unknown => return false,
@@ -88,7 +91,7 @@ impl Repair {
         );
         for peer in self.archive.peers() {
             match self.archive.mend(range, peer).await {
-                Ok(Mended::Partly) => return true,
+                Ok(Mended::Partly | Mended::NotKept) => return true,
                 Ok(Mended::Wholly) if self.archive.look(range).await == Look::Whole => {
                     tracing::info!(cell, peer, "the range of the archive is whole again");
                     return true;
@@ -110,6 +113,12 @@ impl CellArchive {
     pub(super) fn kept_ranges(&self) -> Vec<ArchivedRange> {
         let dropped_upto = self.shared.of.store.dropped_upto(self.shared.cell.0);
         kept(self.record().ranges, dropped_upto)
+    }
+
+    /// Whether a range is kept at this moment: while it is mended, the archive may have dropped it for lack of
+    /// room.
+    pub(super) fn keeps(&self, range: &ArchivedRange) -> bool {
+        is_kept(range, self.shared.of.store.dropped_upto(self.shared.cell.0))
     }
 
     /// Reads a range back; what was read back before is not read again, nor compared with a peer's: a day may

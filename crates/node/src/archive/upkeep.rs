@@ -110,13 +110,14 @@ impl<C: Fn() -> Vec<CellArchive> + Send> Upkeep<C> {
 
 /// What of a cell is kept: what its state remembers, by no clock of this node. The newest range, and what
 /// has not left yet, are never dropped for lack of room.
-fn keep(archive: &CellArchive) -> Keep {
+pub(super) fn keep(archive: &CellArchive) -> Keep {
     let record = archive.record();
     let begins = |range: Option<&ArchivedRange>| range.map_or(record.upto.0, |range| range.after.0);
     Keep {
         cell: archive.shared.cell.0,
         after: begins(record.ranges.first()),
         spared_after: begins(record.ranges.last()),
+        ends: record.ranges.iter().map(|range| range.upto.0).collect(),
     }
 }
 

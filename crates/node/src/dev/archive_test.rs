@@ -15,9 +15,9 @@ use super::talk_test::{WAIT, client_of, formed, opened, texts};
 use crate::archive::CellArchive;
 
 /// Until a conversation that has ended is sealed, with some time for the archives.
-pub(super) const RESTED: Duration = Duration::from_secs(660);
+pub(crate) const RESTED: Duration = Duration::from_secs(660);
 
-pub(super) fn archives(dev: &Dev) -> Vec<CellArchive> {
+pub(crate) fn archives(dev: &Dev) -> Vec<CellArchive> {
     let of = |node: &crate::start::Node| {
         let cell = node.cells().get(CellId(1)).expect("the cell is here");
         cell.archive.clone()
@@ -25,13 +25,13 @@ pub(super) fn archives(dev: &Dev) -> Vec<CellArchive> {
     dev.nodes().iter().map(of).collect()
 }
 
-pub(super) fn has(archive: &CellArchive, id: ConversationId) -> bool {
+pub(crate) fn has(archive: &CellArchive, id: ConversationId) -> bool {
     let view = &archive.shared.view;
     view.with(|cell, _| cell.conversation(id).is_some())
 }
 
 /// Waits until every replica has let a conversation go.
-pub(super) async fn left(dev: &Dev, id: &str) -> ConversationId {
+pub(crate) async fn left(dev: &Dev, id: &str) -> ConversationId {
     let id: ConversationId = id.parse().unwrap();
     let gone = async {
         while archives(dev).iter().any(|archive| has(archive, id)) {
@@ -43,7 +43,7 @@ pub(super) async fn left(dev: &Dev, id: &str) -> ConversationId {
 }
 
 /// Waits until an archive has everything that has left.
-pub(super) async fn whole(archive: &CellArchive) {
+pub(crate) async fn whole(archive: &CellArchive) {
     let whole = async {
         while !archive.is_complete() {
             sleep(Duration::from_secs(1)).await;
@@ -54,7 +54,7 @@ pub(super) async fn whole(archive: &CellArchive) {
         .expect("what is missing is mended");
 }
 
-pub(super) async fn ended(client: &Client, first: &SendRequest) -> u64 {
+pub(crate) async fn ended(client: &Client, first: &SendRequest) -> u64 {
     let sent = client.customer().send(first.clone()).await.unwrap();
     let close = CloseRequest {
         conversation_id: first.conversation_id.clone(),
@@ -65,7 +65,7 @@ pub(super) async fn ended(client: &Client, first: &SendRequest) -> u64 {
     sent.sequence
 }
 
-pub(super) fn message(conversation: &str, request_id: &str, text: &str) -> SendRequest {
+pub(crate) fn message(conversation: &str, request_id: &str, text: &str) -> SendRequest {
     SendRequest {
         conversation_id: conversation.to_owned(),
         request_id: request_id.to_owned(),
@@ -75,7 +75,7 @@ pub(super) fn message(conversation: &str, request_id: &str, text: &str) -> SendR
 }
 
 /// A client of one node alone.
-pub(super) fn at(env: &Env, dev: &Dev, node: usize) -> Client {
+pub(crate) fn at(env: &Env, dev: &Dev, node: usize) -> Client {
     client_of(env, &dev.api_addresses()[node..=node])
 }
 
@@ -98,13 +98,13 @@ async fn what_has_left_is_read_answered_found_and_mended_from_the_archives() {
 
 /// A block of a segment.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Block {
+pub(crate) enum Block {
     First,
     Last,
 }
 
 /// Damages a block of each segment of the archive at a site.
-pub(super) async fn damage(archive: &CellArchive, at: usize, block: Block) {
+pub(crate) async fn damage(archive: &CellArchive, at: usize, block: Block) {
     let disk = &archive.shared.of.env.disk;
     let dir = std::path::Path::new("/memory").join(super::SITES[at].0);
     let dir = dir.join("archive/1");
@@ -117,7 +117,7 @@ pub(super) async fn damage(archive: &CellArchive, at: usize, block: Block) {
         let offset = match block {
             // Behind the heads of file and frame.
             Block::First => 200,
-            Block::Last => file.len().await.unwrap() - 40,
+            Block::Last => file.len().await.unwrap().saturating_sub(40),
         };
         let noise = bytes::Bytes::from_static(&[0xa5; 32]);
         file.write_at(offset, noise).await.unwrap();

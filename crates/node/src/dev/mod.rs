@@ -7,7 +7,7 @@ mod wan;
 #[cfg(test)]
 mod archive_mend_test;
 #[cfg(test)]
-mod archive_test;
+pub(crate) mod archive_test;
 #[cfg(test)]
 pub(crate) mod canary_test;
 #[cfg(test)]
@@ -40,7 +40,7 @@ use runtime::memory::MemoryDisk;
 use tracing::Instrument;
 
 use crate::Profile;
-use crate::config::{API_PORT, Config, Layered, TelemetryConfig};
+use crate::config::{API_PORT, Config, Layered, StorageConfig, TelemetryConfig};
 use crate::error::NodeError;
 use crate::found::{InitOptions, init};
 use crate::hands::Process;
@@ -76,6 +76,8 @@ pub struct DevOptions {
     pub wan: bool,
     /// The floor plan as TOML; `None` is the sample plan.
     pub floor: Option<String>,
+    /// GiB of a node's archive above which its oldest days are dropped.
+    pub archive_max_gib: u32,
     /// Traces of all nodes.
     pub telemetry: TelemetryConfig,
     /// What the process can do for operators; the nodes share its log.
@@ -89,6 +91,7 @@ impl Default for DevOptions {
             data: None,
             wan: false,
             floor: None,
+            archive_max_gib: StorageConfig::default().archive_max_gib,
             telemetry: TelemetryConfig::default(),
             process: Process::default(),
         }
@@ -236,6 +239,7 @@ fn config(options: &DevOptions, at: usize) -> Config {
         // What is kept in memory is gone with the process: nobody will ever read it.
         config.storage.journal_days = 0;
     }
+    config.storage.archive_max_gib = options.archive_max_gib;
     config.drain.deadline_ms = DRAIN_MS;
     let port = |above: u16| match options.port {
         0 => 0,

@@ -176,4 +176,6 @@ mod lying_test;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]
+mod prune_test;
+#[cfg(test)]
 mod sled_test;

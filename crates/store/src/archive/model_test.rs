@@ -151,6 +151,7 @@ impl World {
             cell,
             after,
             spared_after: after,
+            ends: Vec::new(),
         };
         self.archive.prune(vec![keep]).await.unwrap();
         let old = self.acknowledged.iter();

@@ -1,6 +1,7 @@
 //! Pruning: files go whose records are kept no longer, then the oldest ones where there is no room.
 //! Promise: what goes is decided by the order of sealing alone, never by a clock; a file goes with its
-//! entries; that something went for lack of room is known after every crash.
+//! entries; what goes for lack of room goes with the whole range that it is of, and that is known after every
+//! crash.
 //! Not here: when to prune, and what is kept (the node).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,17 @@ impl Archive {
     pub fn dropped_upto(&self, cell: u32) -> u64 {
         let state = self.core.state.lock();
         state.floors.get(&cell).copied().unwrap_or_default()
+    }
+
+    /// Bytes by which the files will exceed `archive_max_bytes` after they have been pruned, because what is
+    /// spared takes them; 0 for none.
+    pub fn over_cap(&self, keeps: &[Keep]) -> u64 {
+        let doomed = self.core.doomed(keeps);
+        let state = self.core.state.lock();
+        let stays = state.files.iter();
+        let stays = stays.filter(|(id, _)| !doomed.files.contains(id));
+        let bytes: u64 = stays.map(|(_, file)| file.bytes).sum();
+        bytes.saturating_sub(self.core.options.archive_max_bytes)
     }
 }
 
@@ -87,16 +99,21 @@ impl Core {
         let mut bytes = all - doomed.files.iter().map(bytes_of).sum::<u64>();
         while bytes > self.options.archive_max_bytes {
             let heads = keeps.iter().filter_map(|keep| {
-                let oldest = state.oldest(keep, &doomed.files);
-                oldest.filter(|(_, newest)| *newest <= keep.spared_after)
+                let (file, newest) = state.oldest(keep, &doomed.files)?;
+                (newest <= keep.spared_after).then_some((keep, file, newest))
             });
             // Sealing is compared within one cell; between cells it is the day in the name.
-            let Some((file, newest)) = heads.min_by_key(|(file, _)| (file.day, *file)) else {
+            let Some((keep, _, newest)) = heads.min_by_key(|(_, file, _)| (file.day, *file)) else {
                 break;
             };
-            bytes -= bytes_of(&file);
-            doomed.files.insert(file);
-            doomed.floors.insert(file.cell, newest);
+            let floor = keep.end_of(newest);
+            while let Some((file, newest)) = state.oldest(keep, &doomed.files)
+                && newest <= floor
+            {
+                bytes -= bytes_of(&file);
+                doomed.files.insert(file);
+            }
+            doomed.floors.insert(keep.cell, floor);
         }
         let unreadable = state.files.iter().filter(|(_, file)| file.is_unreadable());
         let empty = unreadable.filter(|(id, _)| state.goes_with_others(**id, &doomed.files));

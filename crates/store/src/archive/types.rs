@@ -427,7 +427,7 @@ pub struct ArchiveStatus {
 }
 
 /// What is kept of a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
     /// The cell.
     pub cell: u32,
@@ -435,6 +435,18 @@ pub struct Keep {
     pub after: u64,
     /// What was sealed after this entry is never dropped for lack of room.
     pub spared_after: u64,
+    /// The entries at which ranges end, in order: what goes for lack of room goes up to the next one, because
+    /// what is left of a range has no hash of its own by which it could be checked.
+    pub ends: Vec<u64>,
+}
+
+impl Keep {
+    /// Up to where records go when one that was sealed by this entry goes for lack of room.
+    pub(super) fn end_of(&self, sealed: u64) -> u64 {
+        let at = self.ends.partition_point(|end| *end < sealed);
+        let end = self.ends.get(at).copied().unwrap_or(sealed);
+        end.min(self.spared_after).max(sealed)
+    }
 }
 
 /// What `prune` dropped.
