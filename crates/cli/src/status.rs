@@ -2,7 +2,7 @@
 //! Promise: the first line after the name says whether anything is to be done; exit 3 when it is.
 //! Not here: how the sections look (`view`).
 
-mod journal;
+mod kept;
 mod view;
 
 use std::time::Duration;

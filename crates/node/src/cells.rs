@@ -322,6 +322,9 @@ impl Cells {
             view.commanded = cell.view.with(|_, applied| applied.0);
             note_halt(&mut view, &us, &cell.group.halted());
             note_passed_over(&mut view, &cell.group);
+            let waiting = cell.archive.waiting();
+            view.ended_waiting = waiting.count;
+            view.ended_waiting_bytes = waiting.bytes;
             if let Some((last, age_ms)) = cell.view.checkpoint() {
                 view.checkpoint = last.mark.index.0;
                 view.checkpoint_age_ms = age_ms;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use client::api::{self, Health};
 
-use super::journal;
+use super::kept;
 use crate::queue;
 use crate::table::{columns, grouped, indented, or_dash, span};
 use crate::terminal::Terminal;
@@ -32,7 +32,8 @@ pub fn screen(status: &api::GetStatusResponse, terminal: Terminal) -> String {
     }
     text.push_str(&nodes(status, terminal));
     text.push_str(&groups(status, terminal));
-    text.push_str(&journal::rows(status, terminal));
+    text.push_str(&kept::archives(status, terminal));
+    text.push_str(&kept::journals(status, terminal));
     if !status.next.is_empty() {
         text.push_str(&format!("\n{}\n", terminal.heading("NEXT")));
         status
@@ -141,7 +142,6 @@ fn nodes(status: &api::GetStatusResponse, terminal: Terminal) -> String {
         "UP>",
         "STREAMS>",
         "MEMORY>",
-        "ARCHIVE>",
         "ROUND TRIP>",
         "CLOCK>",
         "VERSION",
@@ -160,7 +160,6 @@ fn nodes(status: &api::GetStatusResponse, terminal: Terminal) -> String {
             known(span(node.up_ms)),
             known(node.streams.to_string()),
             known(format!("{} MiB", node.resident_mib)),
-            known(archive(node.archive.as_ref())),
             known(format!(
                 "{}.{} ms",
                 node.round_trip_us / 1_000,
@@ -171,20 +170,6 @@ fn nodes(status: &api::GetStatusResponse, terminal: Terminal) -> String {
         ]);
     }
     format!("\n{}\n{}", terminal.heading("NODES"), indented(&table))
-}
-
-/// Ended conversations that the node keeps, and what is not as it should be.
-fn archive(view: Option<&api::ArchiveView>) -> String {
-    let Some(view) = view else {
-        return "-".to_owned();
-    };
-    let state = match (view.complete, view.indexing) {
-        (false, _) => " (fetching)",
-        (true, true) => " (indexing)",
-        (true, false) => "",
-    };
-    let mib = view.bytes >> 20;
-    format!("{} in {mib} MiB{state}", grouped(view.conversations))
 }
 
 fn groups(status: &api::GetStatusResponse, terminal: Terminal) -> String {

@@ -31,7 +31,7 @@ use ports::Halt;
 use runtime::{Env, Stop};
 use store::Journal;
 use store::archive::{
-    Archive, ArchiveOptions, ArchiveStatus, IndexState, MemoryIndexes, OpenIndex, SledIndexes,
+    Archive, ArchiveOptions, ArchiveStatus, IndexState, Keep, MemoryIndexes, OpenIndex, SledIndexes,
 };
 use tokio::sync::{Notify, watch};
 
@@ -39,6 +39,7 @@ use self::checked::Checked;
 use self::collect::Collector;
 use self::keep::Keeper;
 use self::repair::Repair;
+use self::upkeep::keep;
 use crate::control::StateWatch;
 use crate::doors::Doors;
 use crate::error::NodeError;
@@ -60,8 +61,25 @@ pub(crate) struct NodeArchive {
     /// The audit journal beside it, if one is kept.
     pub(crate) journal: Option<Journal>,
     /// What the keeper saw last.
-    pub(crate) looked: Arc<Mutex<Option<ArchiveStatus>>>,
+    pub(crate) looked: Arc<Mutex<Option<Looked>>>,
     pub(crate) stop: Stop,
+}
+
+/// How an archive was at a look.
+#[derive(Debug, Clone)]
+pub(crate) struct Looked {
+    status: ArchiveStatus,
+    /// Bytes above its cap that pruning spares.
+    over_bytes: u64,
+}
+
+/// What has ended in a cell and not left its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Conversations.
+    pub(crate) count: u64,
+    /// Their weight.
+    pub(crate) bytes: u64,
 }
 
 /// Opens the archive below the data directory.
@@ -149,6 +167,17 @@ impl CellArchive {
         self.standing(0).complete
     }
 
+    /// What has ended and not left the state.
+    pub(crate) fn waiting(&self) -> Waiting {
+        self.shared.view.with(|cell, _| {
+            let ended = cell.state().ended();
+            Waiting {
+                count: ended.count(),
+                bytes: ended.bytes(),
+            }
+        })
+    }
+
     /// Whether this node's replica is halted.
     fn is_halted(&self) -> bool {
         self.shared.halted.borrow().is_some()
@@ -174,29 +203,28 @@ impl CellArchive {
 
 impl NodeArchive {
     /// Looks at the files and indexes, for whoever asks until the next look.
-    async fn look(&self) {
+    async fn look(&self, cells: &[CellArchive]) {
         let status = self.store.status().await;
-        *self.looked.lock() = Some(status);
+        let keeps: Vec<Keep> = cells.iter().map(keep).collect();
+        let over_bytes = self.store.over_cap(&keeps);
+        *self.looked.lock() = Some(Looked { status, over_bytes });
     }
 
     /// How the archive was at the last look; what the cells' states say is of now.
     pub(crate) fn view(&self, cells: &[CellArchive]) -> ArchiveView {
-        let waiting = |archive: &CellArchive| {
-            let view = &archive.shared.view;
-            view.with(|cell, _| cell.state().ended().count())
-        };
         let mut view = ArchiveView {
             keeps_days: self.options.archive_days,
             keeps_gib: u32::try_from(self.options.archive_max_bytes >> 30).unwrap_or(u32::MAX),
             complete: cells.iter().all(CellArchive::is_complete),
-            waiting: cells.iter().map(waiting).sum(),
+            waiting: cells.iter().map(|cell| cell.waiting().count).sum(),
             ..ArchiveView::default()
         };
-        if let Some(looked) = &*self.looked.lock() {
-            view.conversations = looked.records;
-            view.bytes = looked.segment_bytes + looked.index_bytes;
-            view.oldest_day = looked.oldest_day.unwrap_or_default();
-            view.indexing = looked.index != IndexState::Whole;
+        if let Some(Looked { status, over_bytes }) = &*self.looked.lock() {
+            view.conversations = status.records;
+            view.bytes = status.segment_bytes + status.index_bytes;
+            view.oldest_day = status.oldest_day.unwrap_or_default();
+            view.indexing = status.index != IndexState::Whole;
+            view.over_bytes = *over_bytes;
         }
         view
     }

@@ -57,7 +57,7 @@ impl<C: Fn() -> Vec<CellArchive> + Send> Upkeep<C> {
         }
         if now >= self.scrub_at {
             self.scrub_at = now + SCRUB_EVERY;
-            self.of.look().await;
+            self.of.look(&(self.cells)()).await;
             self.sweep_journal().await;
             if let Err(error) = self.of.store.scrub_step(SCRUB_BYTES).await {
                 tracing::debug!(%error, "the archive was not read back");

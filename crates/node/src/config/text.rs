@@ -61,7 +61,8 @@ keep_entries = 10000
 # Days for which ended conversations are kept in the archive, counted from the day on which they left
 # memory, 1 to 3650. The same on every node: that of a cell's leader counts for all its replicas.
 archive_days = 90
-# GiB of the archive above which its oldest days are dropped, 1 to 65536.
+# GiB of the archive above which its oldest days are dropped, 1 to 65536. The newest day is never dropped, however much
+# it takes: `antiphon status` says by how much the archive is over this then.
 archive_max_gib = 64
 # Days for which segments that the log needs no more are kept as the audit journal, 0 to 3650, counted from the
 # day on which they left the log; 0 keeps none. It holds every entry of this node's groups with all that was

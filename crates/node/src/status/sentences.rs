@@ -2,7 +2,8 @@
 //! Promise: pure; each sentence names what it is about.
 //! Not here: gathering (`gather`).
 
-use pb::api::v1::{GetStatusResponse, GroupView, Health, NodeView};
+use domain::cell::archive::{ENDED_BYTES_MAX, ENDED_MAX};
+use pb::api::v1::{ArchiveView, GetStatusResponse, GroupView, Health, NodeView};
 
 use super::survive::{Survives, Voter, survives};
 use crate::control::CONTROL_NAME;
@@ -11,6 +12,9 @@ use crate::control::CONTROL_NAME;
 pub(crate) const CLOCK_OFFSET_MS_MAX: i64 = 500;
 /// Fewer sites cannot lose one.
 const SITES_MIN: usize = 3;
+/// So much of what refuses new conversations is a problem, in per cent: half of it may rest before it is
+/// archived.
+const ENDED_PERCENT: u64 = 80;
 
 /// Fills in what follows from nodes and groups: losses survived, problems, health, next commands.
 pub(super) fn conclude(status: &mut GetStatusResponse) {
@@ -28,6 +32,7 @@ pub(super) fn conclude(status: &mut GetStatusResponse) {
     let formed = status.groups.len() > 1;
     for (group, survived) in status.groups.iter().zip(&survived) {
         problems.extend(group_problem(group, *survived, formed));
+        problems.extend(archives_behind(group));
     }
     if status.plan_version == 0 {
         problems.push("no floor plan is in force".to_owned());
@@ -73,6 +78,11 @@ fn node_problems(node: &NodeView) -> Vec<String> {
         .iter()
         .map(|said| format!("node {}: {said}", node.node))
         .collect();
+    problems.extend(
+        node.archive
+            .as_ref()
+            .and_then(|archive| over_cap(&node.node, archive)),
+    );
     if node.clock_offset_ms.abs() > CLOCK_OFFSET_MS_MAX {
         let offset = node.clock_offset_ms;
         problems.push(format!(
@@ -122,6 +132,33 @@ fn group_problem(group: &GroupView, survived: Survives, formed: bool) -> Option<
         ));
     }
     None
+}
+
+/// The newest day alone takes more of an archive than it may have.
+fn over_cap(node: &str, archive: &ArchiveView) -> Option<String> {
+    let tenths = (archive.over_bytes.saturating_mul(10) >> 30).max(1);
+    let (gib, tenth, cap) = (tenths / 10, tenths % 10, archive.keeps_gib);
+    (archive.over_bytes > 0).then(|| {
+        format!(
+            "the archive of node {node} is {gib}.{tenth} GiB over its {cap} GiB: the newest day takes it and is not \
+             dropped; raise storage.archive_max_gib, or give it a larger disk"
+        )
+    })
+}
+
+/// So much has ended and not left the state that soon nothing new is opened.
+fn archives_behind(group: &GroupView) -> Option<String> {
+    let (count, bytes) = (group.ended_waiting, group.ended_waiting_bytes);
+    let near = |now: u64, max: u64| now.saturating_mul(100) >= max * ENDED_PERCENT;
+    (near(count, ENDED_MAX) || near(bytes, ENDED_BYTES_MAX)).then(|| {
+        format!(
+            "{count} ended conversations of {}, {} MiB, wait for the archives: at {ENDED_MAX}, or {} MiB, nothing new \
+             is opened",
+            group.group,
+            bytes >> 20,
+            ENDED_BYTES_MAX >> 20
+        )
+    })
 }
 
 fn next(status: &GetStatusResponse, formed: bool) -> Vec<String> {

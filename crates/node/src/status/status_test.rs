@@ -1,6 +1,6 @@
 //! Claims about what a group survives and what a status says.
 
-use pb::api::v1::{GetStatusResponse, GroupView, Health, MemberView, NodeView};
+use pb::api::v1::{ArchiveView, GetStatusResponse, GroupView, Health, MemberView, NodeView};
 
 use super::sentences::conclude;
 use super::survive::{Survives, Voter, survives};
@@ -187,4 +187,44 @@ fn a_wall_clock_more_than_half_a_second_off_is_a_problem() {
         status.problems,
         ["the wall clock of node iad-n1 is -501 ms off that of the answering node"]
     );
+}
+
+fn problems_with(change: impl FnOnce(&mut GetStatusResponse)) -> Vec<String> {
+    let mut status = of_three([true; 3]);
+    change(&mut status);
+    conclude(&mut status);
+    status.problems
+}
+
+#[test]
+fn ended_conversations_that_do_not_leave_are_a_problem_before_they_refuse_new_ones() {
+    let quiet = problems_with(|status| {
+        status.groups[1].ended_waiting = 7_999;
+        status.groups[1].ended_waiting_bytes = 53_687_091;
+    });
+    assert_eq!(quiet, Vec::<String>::new());
+    let many = problems_with(|status| status.groups[1].ended_waiting = 8_000);
+    assert_eq!(
+        many,
+        [
+            "8000 ended conversations of main, 0 MiB, wait for the archives: at 10000, or 64 MiB, nothing new is \
+             opened"
+        ]
+    );
+    let large = problems_with(|status| status.groups[1].ended_waiting_bytes = 53_687_092);
+    assert!(large[0].contains("51 MiB, wait"), "{large:?}");
+}
+
+#[test]
+fn an_archive_whose_newest_day_has_no_room_is_a_problem_of_its_node() {
+    let over = problems_with(|status| {
+        status.nodes[1].archive = Some(ArchiveView {
+            keeps_gib: 2,
+            over_bytes: 3 << 29,
+            ..ArchiveView::default()
+        });
+    });
+    assert_eq!(over.len(), 1);
+    let said = "the archive of node fra-n1 is 1.5 GiB over its 2 GiB: the newest day takes it";
+    assert!(over[0].starts_with(said), "{over:?}");
 }
