@@ -8,7 +8,8 @@ use hyper_util::rt::TokioIo;
 use runtime::{Env, memory};
 
 use super::*;
-use crate::dev::talk_test::{by_role, client_of, formed, opened};
+use crate::dev::archive_test::{ended, message};
+use crate::dev::talk_test::{by_role, client_of, formed, opened, opened_as};
 
 /// What the admin port of a node answers: status and body.
 async fn fetched(env: &Env, address: &str, path: &str) -> (u16, String) {
@@ -110,6 +111,8 @@ async fn only_the_leader_s_page_has_the_floor_and_each_page_has_its_own_calls() 
     let (order, leader) = by_role(&dev).await;
     let customers = client_of(&env, &order[..1]);
     opened(&customers).await;
+    let ends = opened_as(&customers, "bob").await;
+    ended(&customers, &message(&ends, "the-message", "bye")).await;
     let edge = dev.api_addresses().iter().position(|at| *at == order[0]);
     let offered = "antiphon_conversations_offered_total{";
     let calls = "antiphon_rpc_requests_total{service=\"antiphon.api.v1.ConversationService\",\
@@ -123,7 +126,7 @@ async fn only_the_leader_s_page_has_the_floor_and_each_page_has_its_own_calls() 
             found.map(|(_, value)| value).sum()
         };
         let leads = f64::from(u8::from(at == leader));
-        assert_eq!(of(offered), leads, "{page}");
+        assert_eq!(of(offered), leads * 2.0, "{page}");
         assert_eq!(of("antiphon_queue_waiting{"), leads, "{page}");
         assert_eq!(samples["antiphon_raft_is_leader{group=\"main\"}"], leads);
         assert_eq!(samples["antiphon_raft_has_quorum{group=\"main\"}"], leads);
@@ -133,10 +136,14 @@ async fn only_the_leader_s_page_has_the_floor_and_each_page_has_its_own_calls() 
             of("antiphon_raft_voters_reachable{group=\"main\"}"),
             leads * 3.0
         );
-        assert_eq!(of(calls), f64::from(u8::from(Some(at) == edge)), "{page}");
+        let opens = f64::from(u8::from(Some(at) == edge)) * 2.0;
+        assert_eq!(of(calls), opens, "{page}");
         assert!(samples["antiphon_raft_elections_total{group=\"main\"}"] >= 1.0);
         assert!(samples["antiphon_store_fsync_seconds_count"] > 0.0);
         assert_eq!(samples["antiphon_node_ready"], 1.0);
+        let waits = "antiphon_archive_waiting{cell=\"main\"}";
+        assert_eq!(samples.get(waits).copied(), (at == leader).then_some(1.0));
+        assert_eq!(samples["antiphon_archive_complete"], 1.0);
         let appended = samples["antiphon_raft_append_seconds_count{group=\"main\"}"];
         assert_eq!(appended > 0.0, at == leader);
     }

@@ -26,6 +26,8 @@ use tokio::time::timeout;
 
 use self::floor::Floor;
 use self::page::Page;
+use crate::archive::Waiting;
+use crate::cells::LocalCell;
 use crate::control::CONTROL_NAME;
 use crate::status::{Account, REACHABLE_MS};
 use crate::telemetry::{self, Telemetry};
@@ -78,6 +80,32 @@ const REPLICA_HALTED: Series = Series {
     help: "1 when this replica has stopped applying entries and serves nothing; its log and vote go on; else 0.",
     labels: &["group"],
 };
+const ARCHIVE_WAITING: Series = Series {
+    name: "antiphon_archive_waiting",
+    kind: Kind::Gauge,
+    help: "Conversations that have ended and not left the cell's state for the archives; at 10,000 nothing new is \
+           opened. Shown by the cell's leader alone.",
+    labels: &["cell"],
+};
+const ARCHIVE_WAITING_BYTES: Series = Series {
+    name: "antiphon_archive_waiting_bytes",
+    kind: Kind::Gauge,
+    help: "What they weigh; at 64 MiB nothing new is opened. Shown by the cell's leader alone.",
+    labels: &["cell"],
+};
+const ARCHIVE_BYTES: Series = Series {
+    name: "antiphon_archive_bytes",
+    kind: Kind::Gauge,
+    help: "Bytes of the node's archive on disk, indexes included, looked at every 10 s.",
+    labels: &[],
+};
+const ARCHIVE_COMPLETE: Series = Series {
+    name: "antiphon_archive_complete",
+    kind: Kind::Gauge,
+    help: "1 while everything that has left the cells' states and is kept is in the node's archive with the agreed hash; \
+           0 while it looks, or fetches something from another node.",
+    labels: &[],
+};
 
 /// Every series, in the order of the page.
 fn table() -> Vec<Series> {
@@ -121,6 +149,12 @@ fn table() -> Vec<Series> {
         conversation::metrics::BUSY_RATIO,
         conversation::metrics::ACTOR_FAILURES,
     ];
+    let archive = [
+        ARCHIVE_WAITING,
+        ARCHIVE_WAITING_BYTES,
+        ARCHIVE_BYTES,
+        ARCHIVE_COMPLETE,
+    ];
     let traces = [telemetry::SPANS_SENT, telemetry::SPANS_DROPPED];
     let mut table = Vec::new();
     for part in [
@@ -129,6 +163,7 @@ fn table() -> Vec<Series> {
         &rpc,
         &raft,
         &actors,
+        &archive,
         floor::SERIES,
         &traces,
         process::SERIES,
@@ -183,6 +218,7 @@ impl Metrics {
         self.calls(&mut page);
         self.groups(&mut page);
         self.actors(&mut page);
+        self.archives(&mut page);
         floor::write(&mut page, &self.floors());
         let (sent, dropped) = self.telemetry.counts();
         page.one(&telemetry::SPANS_SENT, sent);
@@ -309,6 +345,27 @@ impl Metrics {
         for cell in &cells {
             failures.sample(&[&cell.name], cell.view.actor_failures());
         }
+    }
+
+    fn archives(&self, page: &mut Page) {
+        let cells = self.account.cells.all();
+        let led = |cell: &&Arc<LocalCell>| cell.group.leadership().borrow().is_self;
+        let waiting: Vec<(&str, Waiting)> = cells
+            .iter()
+            .filter(led)
+            .map(|cell| (cell.name.as_str(), cell.archive.waiting()))
+            .collect();
+        let mut counts = page.series(&ARCHIVE_WAITING);
+        for (cell, waiting) in &waiting {
+            counts.sample(&[cell], waiting.count);
+        }
+        let mut bytes = page.series(&ARCHIVE_WAITING_BYTES);
+        for (cell, waiting) in &waiting {
+            bytes.sample(&[cell], waiting.bytes);
+        }
+        let view = self.account.cells.archive_view().unwrap_or_default();
+        page.one(&ARCHIVE_BYTES, view.bytes);
+        page.one(&ARCHIVE_COMPLETE, u8::from(view.complete));
     }
 
     /// Of the cells that this node leads.
