@@ -222,9 +222,10 @@ pub struct VerifyArgs {
     /// it the nodes of the cluster are asked.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The cell whose replicas are asked.
-    #[arg(long, default_value = "main", conflicts_with = "data")]
-    pub cell: String,
+    /// The cell whose replicas are asked; all that `status` names without it. The control group is proven by
+    /// `--data` alone.
+    #[arg(long, conflicts_with = "data", value_name = "CELL")]
+    pub cell: Option<String>,
     #[command(flatten)]
     pub reach: ReachArgs,
 }

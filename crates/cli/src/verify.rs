@@ -8,6 +8,7 @@ mod journal;
 use std::path::Path;
 use std::time::Duration;
 
+use client::Operator;
 use client::api::{self, replica_proof::State};
 use node::{GroupProof, VerifyError, verify_directory};
 use runtime::real::{SystemClock, Threads};
@@ -24,6 +25,8 @@ use crate::terminal::Terminal;
 const ASK_EVERY: Duration = Duration::from_millis(300);
 /// A node that makes another proof is waited for so many questions: ten minutes.
 const BUSY_ASKS_MAX: u32 = 2_000;
+/// The group that the API does not prove.
+const CONTROL: &str = "control";
 /// Characters of a hash that are shown.
 const HASH_CHARS: usize = 12;
 
@@ -182,17 +185,47 @@ fn short(hash: &str) -> String {
     or_dash(hash.get(..HASH_CHARS).unwrap_or(hash))
 }
 
-/// Has every replica of a cell proven by its own node.
+/// Has every replica of the cells proven by its own node.
 pub async fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Exit, Failure> {
     let reach = Reach::of(&args.reach)?;
     let operator = reach.client.operator();
+    let cells = match &args.cell {
+        Some(cell) => vec![cell.clone()],
+        None => cells_of(&operator.get_status(api::GetStatusRequest {}).await?),
+    };
+    let mut proofs = Vec::new();
+    for cell in cells {
+        let proven = prove(&operator, &cell).await?;
+        if reach.output == Output::Table {
+            out!("{}", cell_rows(&cell, &proven, terminal));
+            eprintln!("{cell}: compared at log index {}", proven.index);
+        }
+        proofs.push((cell, proven));
+    }
+    if reach.output == Output::Json {
+        match (&args.cell, proofs.first()) {
+            (Some(_), Some((_, proven))) => json::print("VerifyCellResponse", proven)?,
+            _ => outln!("{:#}", cells_json(&proofs)?),
+        }
+    }
+    all_judged(&proofs)
+}
+
+/// The cells that a status names.
+fn cells_of(status: &api::GetStatusResponse) -> Vec<String> {
+    let cells = status.groups.iter().map(|group| &group.group);
+    cells.filter(|name| *name != CONTROL).cloned().collect()
+}
+
+/// Asks until no replica's proof runs any more.
+async fn prove(operator: &Operator, cell: &str) -> Result<api::VerifyCellResponse, Failure> {
     let mut request = api::VerifyCellRequest {
-        cell: args.cell.clone(),
+        cell: cell.to_owned(),
         proof: Random::from_os().uuid(),
         index: 0,
     };
     let mut asks = 0;
-    let proven = loop {
+    loop {
         let answer = operator.verify_cell(request.clone()).await?;
         request.index = answer.index;
         let waits = answer
@@ -201,18 +234,41 @@ pub async fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Exit, Failure>
             .any(|replica| matches!(replica.state(), State::Running | State::Busy));
         asks += 1;
         if !waits || asks == BUSY_ASKS_MAX {
-            break answer;
+            return Ok(answer);
         }
         tokio::time::sleep(ASK_EVERY).await;
-    };
-    match reach.output {
-        Output::Json => json::print("VerifyCellResponse", &proven)?,
-        Output::Table => {
-            out!("{}", replica_rows(&proven, terminal));
-            eprintln!("compared at log index {}", proven.index);
-        }
     }
-    judged(&proven)
+}
+
+/// The proofs of all cells by their names.
+fn cells_json(proofs: &[(String, api::VerifyCellResponse)]) -> Result<serde_json::Value, Failure> {
+    let mut cells = serde_json::Map::new();
+    for (cell, proven) in proofs {
+        cells.insert(cell.clone(), json::of("VerifyCellResponse", proven)?);
+    }
+    Ok(serde_json::json!({ "cells": cells }))
+}
+
+/// What the proofs of all cells say: what does not hold comes before what was not proven.
+fn all_judged(proofs: &[(String, api::VerifyCellResponse)]) -> Result<Exit, Failure> {
+    if proofs.is_empty() {
+        let failure = Failure::plain("no cell is known: nothing was proven");
+        return Err(failure
+            .with_exit(Exit::Degraded)
+            .with_next("antiphon status"));
+    }
+    let failures = proofs.iter().filter_map(|(cell, proven)| {
+        let mut failure = judged(proven).err()?;
+        failure.sentence = format!("{cell}: {}", failure.sentence);
+        Some(failure)
+    });
+    let worst = failures.min_by_key(|failure| failure.exit != Exit::Error);
+    worst.map_or(Ok(Exit::Ok), Err)
+}
+
+fn cell_rows(cell: &str, proven: &api::VerifyCellResponse, terminal: Terminal) -> String {
+    let heading = terminal.heading("CELL");
+    format!("{heading}  {cell}\n{}", replica_rows(proven, terminal))
 }
 
 fn replica_rows(proven: &api::VerifyCellResponse, terminal: Terminal) -> String {
@@ -336,5 +392,42 @@ mod tests {
             );
         }
         assert_eq!(exit(Vec::new()), Exit::Degraded);
+    }
+    #[test]
+    fn every_cell_is_proven_and_what_does_not_hold_comes_first() {
+        let group = |name: &str| api::GroupView {
+            group: name.into(),
+            ..Default::default()
+        };
+        let status = api::GetStatusResponse {
+            groups: vec![group("control"), group("main"), group("west")],
+            ..Default::default()
+        };
+        assert_eq!(cells_of(&status), ["main", "west"]);
+        let of = |cell: &str, state| {
+            let replicas = vec![replica("a", State::Done, "aa"), replica("b", state, "aa")];
+            (
+                cell.to_owned(),
+                api::VerifyCellResponse { index: 9, replicas },
+            )
+        };
+        let judged = |proofs: &[_]| match all_judged(proofs) {
+            Ok(exit) => (exit, String::new()),
+            Err(failure) => (failure.exit, failure.sentence),
+        };
+        let (main, west) = (of("main", State::Done), of("west", State::Done));
+        assert_eq!(judged(&[main.clone(), west.clone()]).0, Exit::Ok);
+        let silent = of("main", State::Unreachable);
+        let (exit, sentence) = judged(&[silent.clone(), west]);
+        assert_eq!(
+            (exit, &sentence[..]),
+            (Exit::Degraded, "main: not proven: b")
+        );
+        let (exit, sentence) = judged(&[silent, of("west", State::Broken)]);
+        assert_eq!(exit, Exit::Error);
+        assert!(sentence.starts_with("west: the replica on b"), "{sentence}");
+        assert_eq!(judged(&[]).0, Exit::Degraded);
+        let json = cells_json(&[main]).unwrap();
+        assert_eq!(json["cells"]["main"]["index"], "9");
     }
 }
