@@ -195,7 +195,9 @@ fn is_whole_and_silent(files: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> 
         "nodes/fra-n1/config.json",
         "nodes/fra-n1/disk.json",
         "nodes/fra-n1/log.txt",
+        "nodes/fra-n1/metrics.txt",
         "nodes/sha-n1/log.txt",
+        "nodes/sha-n1/metrics.txt",
     ] {
         let content = files.get(&format!("antiphon-report/{name}"));
         ensure!(
