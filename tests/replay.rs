@@ -69,7 +69,9 @@ async fn all_three_nodes_are_killed_at_once_and_nothing_is_lost_or_doubled() -> 
 async fn is_proven(cluster: &mut TestCluster) -> anyhow::Result<()> {
     let addresses = cluster.addresses().join(",");
     let live = verified(&["--addr", &addresses]).await?;
-    let replicas = live["replicas"].as_array().context("replicas")?;
+    let replicas = live["cells"]["main"]["replicas"]
+        .as_array()
+        .context("replicas")?;
     ensure!(replicas.len() == 3, "{live}");
     let hash = &replicas[0]["stateHash"];
     ensure!(

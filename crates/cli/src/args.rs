@@ -19,7 +19,7 @@ pub use operate::{
 };
 
 pub use play::{
-    ArchiveArgs, BenchArgs, BenchCommand, MessagesArgs, ReplayArgs, Speed, StreamsArgs,
+    ArchiveArgs, BenchArgs, BenchCommand, IdleArgs, MessagesArgs, ReplayArgs, Speed, StreamsArgs,
 };
 
 /// The port of the first node.
@@ -68,7 +68,7 @@ pub enum Command {
     Cell(CellArgs),
     /// Play recorded dialogues through a cluster and compare what it kept with what was said.
     Replay(ReplayArgs),
-    /// Measure a cluster of three processes on this machine.
+    /// Measure a cluster on this machine.
     Bench(BenchArgs),
     /// Configuration of a node: the defaults, a check, the values in force, reading it again.
     Config(ConfigArgs),

@@ -59,6 +59,8 @@ pub enum BenchCommand {
     Streams(StreamsArgs),
     /// Conversations that end and leave for the archive: memory, disk, lookups.
     Archive(ArchiveArgs),
+    /// What three sites in one process cost while nobody does anything: `dev --headless --no-demo`.
+    Idle(IdleArgs),
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +112,16 @@ pub struct ArchiveArgs {
     /// Keep the nodes' data here instead of a folder that is removed at the end.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// The form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct IdleArgs {
+    /// How long is measured, after 10 s of rest.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub seconds: u32,
     /// The form of the answer.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,

@@ -1,4 +1,4 @@
-//! Benchmarks of a whole cluster: three processes of this program on this machine.
+//! Benchmarks of a whole cluster: processes of this program on this machine.
 //! Promise: what is measured is what a figure is defined by; the generator's own share of the
 //! processor is part of the result.
 //! Not here: benchmarks of one crate (`benches` of that crate).
@@ -10,6 +10,7 @@ mod archive;
 )]
 pub mod cluster;
 mod ground;
+mod idle;
 mod lines;
 mod load;
 mod messages;
@@ -40,6 +41,10 @@ pub async fn run(args: BenchArgs, _terminal: Terminal) -> Result<Exit, Failure> 
             let said = dialogue::read(&args.texts)?;
             let report = on_one_thread(async |_| archive::run(&args, &said).await)?;
             print(&report, args.output, archive_lines)?;
+        }
+        BenchCommand::Idle(args) => {
+            let report = on_one_thread(async |_| idle::run(&args).await)?;
+            print(&report, args.output, |report| vec![report.told()])?;
         }
     }
     Ok(Exit::Ok)
