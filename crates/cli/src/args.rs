@@ -70,7 +70,7 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Measure a cluster on this machine.
     Bench(BenchArgs),
-    /// Configuration of a node: the defaults, a check, the values in force, reading it again.
+    /// Configuration of a node: the defaults, a check, the values that apply here, reading it again.
     Config(ConfigArgs),
     /// The log of a running node.
     Log(LogArgs),

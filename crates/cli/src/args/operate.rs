@@ -40,7 +40,8 @@ pub enum ConfigCommand {
         #[command(flatten)]
         node: NodeArgs,
     },
-    /// Print the values in force, where each comes from, and which a running node takes over.
+    /// Print the values that a node started here would have, where each comes from, and which a running node takes
+    /// over. No running node is asked.
     Show {
         #[command(flatten)]
         node: NodeArgs,
