@@ -1,9 +1,15 @@
-//! Claims about what operators are given beside the page: alerts and their runbook.
+//! Claims about what operators are given beside the page: alerts and their runbook, a dashboard.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use runtime::measure::Series;
+use serde_json::Value;
+
 use super::table;
+
+/// Labels that Prometheus adds, or that each histogram has.
+const COMMON_LABELS: [&str; 3] = ["instance", "job", "le"];
 
 fn deployed(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
@@ -99,16 +105,106 @@ fn a_halted_replica_is_cured_by_the_command_that_cures_it() {
     assert!(skip.is_some() && skip < replace, "{place}");
 }
 
+/// The series that a name in an expression is of.
+fn of_name(name: &str) -> Option<Series> {
+    table().into_iter().find(|series| {
+        let rest = name.strip_prefix(series.name);
+        rest.is_some_and(|rest| ["", "_bucket", "_sum", "_count"].contains(&rest))
+    })
+}
+
 #[test]
 fn alerts_and_runbook_name_series_that_there_are() {
-    let table = table();
     for file in ["alerts.yml", "alerts_test.yml", "runbook.md"] {
         for name in series(&deployed(file)) {
-            let known = table.iter().any(|series| {
-                let rest = name.strip_prefix(series.name);
-                rest.is_some_and(|rest| ["", "_bucket", "_sum", "_count"].contains(&rest))
-            });
-            assert!(known, "{file} names {name}");
+            assert!(of_name(name).is_some(), "{file} names {name}");
         }
     }
+}
+
+/// The labels that a selector behind a series' name asks for.
+fn asked_labels<'t>(expression: &'t str, name: &str) -> Vec<&'t str> {
+    let behind = expression.split(name).skip(1);
+    let selectors = behind.filter_map(|rest| rest.strip_prefix('{')?.split('}').next());
+    let asked = selectors.flat_map(|selector| selector.split(','));
+    asked
+        .filter_map(|pair| pair.split(['=', '!']).next())
+        .collect()
+}
+
+/// What is wrong with an expression.
+fn faults(expression: &str) -> Vec<String> {
+    let named = series(expression);
+    let mut faults = Vec::new();
+    for name in &named {
+        let Some(series) = of_name(name) else {
+            faults.push(format!("there is no series {name}"));
+            continue;
+        };
+        for label in asked_labels(expression, name) {
+            if !series.labels.contains(&label) && !COMMON_LABELS.contains(&label) {
+                faults.push(format!("{name} has no label {label}"));
+            }
+        }
+    }
+    if named.is_empty() {
+        faults.push("it names no series".to_owned());
+    }
+    faults
+}
+
+#[test]
+fn the_dashboard_asks_for_series_and_labels_that_there_are() {
+    let dashboard: Value = serde_json::from_str(&deployed("dashboards/antiphon.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let mut rows = Vec::new();
+    let mut asked = BTreeSet::new();
+    for panel in panels {
+        let title = panel["title"].as_str().unwrap();
+        if panel["type"] == "row" {
+            rows.push(title);
+            continue;
+        }
+        let targets = panel["targets"].as_array().unwrap();
+        assert!(!targets.is_empty(), "{title} asks for nothing");
+        assert_ne!(panel["description"], "", "{title} says not what it shows");
+        for target in targets {
+            assert_eq!(target["datasource"]["uid"], "${datasource}", "{title}");
+            let expression = target["expr"].as_str().unwrap();
+            assert_eq!(faults(expression), Vec::<String>::new(), "{title}");
+            asked.extend(series(expression).into_iter().map(str::to_owned));
+        }
+    }
+    for variable in dashboard["templating"]["list"].as_array().unwrap() {
+        for name in series(variable["definition"].as_str().unwrap_or_default()) {
+            assert!(of_name(name).is_some(), "a variable asks for {name}");
+        }
+    }
+    let subjects = [
+        "Calls, by method",
+        "Raft",
+        "Disk",
+        "Archive",
+        "Queues",
+        "Agents",
+    ];
+    assert_eq!(rows, subjects);
+    for name in [
+        "antiphon_rpc_requests_total",
+        "antiphon_rpc_duration_seconds_bucket",
+    ] {
+        assert!(asked.contains(name), "rate, errors and durations: {name}");
+    }
+}
+
+#[test]
+fn an_expression_with_a_wrong_name_or_label_has_a_fault() {
+    let good = "sum by (queue) (rate(antiphon_queue_wait_seconds_sum{cell=~\"$cell\"}[5m]))";
+    assert_eq!(faults(good), Vec::<String>::new());
+    let faulty = |expression: &str| faults(expression).join(", ");
+    let name = faulty("antiphon_queue_length");
+    assert_eq!(name, "there is no series antiphon_queue_length");
+    let label = faulty("antiphon_actor_mailbox_depth{instance=\"a\",stat=\"max\"}");
+    assert_eq!(label, "antiphon_actor_mailbox_depth has no label stat");
+    assert_eq!(faulty("up == 0"), "it names no series");
 }
