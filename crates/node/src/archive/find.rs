@@ -153,7 +153,7 @@ impl CellArchive {
             Some((lost, wanted))
         };
         let found = iter(lost.iter().copied()).map(one).buffered(FILLS_AT_ONCE);
-        found.filter_map(async |found| found).collect().await
+        found.filter_map(std::future::ready).collect().await
     }
 
     /// A page of this archive.

@@ -116,9 +116,10 @@ impl CellArchive {
     }
 
     /// Whether a range is kept at this moment: while it is mended, the archive may have dropped it for lack of
-    /// room.
+    /// room, or the cell may have forgotten its day.
     pub(super) fn keeps(&self, range: &ArchivedRange) -> bool {
-        is_kept(range, self.shared.of.store.dropped_upto(self.shared.cell.0))
+        let mut kept = self.kept_ranges().into_iter();
+        kept.any(|kept| kept.after == range.after)
     }
 
     /// Reads a range back; what was read back before is not read again, nor compared with a peer's: a day may
