@@ -346,9 +346,12 @@ fn group_options(limits: &LimitsConfig) -> GroupOptions {
 }
 
 fn archive_options(config: &Config) -> ArchiveOptions {
+    let max_bytes = u64::from(config.storage.archive_max_gib) << 30;
+    #[cfg(test)]
+    let max_bytes = config.storage.archive_max_bytes.unwrap_or(max_bytes);
     ArchiveOptions {
         archive_days: config.storage.archive_days,
-        archive_max_bytes: u64::from(config.storage.archive_max_gib) << 30,
+        archive_max_bytes: max_bytes,
         ..ArchiveOptions::default()
     }
 }

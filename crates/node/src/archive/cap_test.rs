@@ -25,7 +25,7 @@ async fn what_is_dropped_for_lack_of_room_while_it_is_mended_is_not_fetched_back
     };
     // Nothing but the newest day has room.
     let options = DevOptions {
-        archive_max_gib: 0,
+        archive_max_bytes: Some(1),
         ..DevOptions::default()
     };
     let dev = formed_with(&env, options).await;

@@ -191,7 +191,7 @@ impl CellArchive {
     }
 
     /// The other members of the cell.
-    fn peers(&self) -> Vec<u64> {
+    pub(crate) fn peers(&self) -> Vec<u64> {
         let control = self.shared.of.control.borrow();
         let cell = control.cells.get(&self.shared.cell);
         let members = cell.map(|cell| cell.members.values().map(|node| node.0).collect());

@@ -173,6 +173,10 @@ pub struct StorageConfig {
     pub archive_days: u32,
     /// GiB of the archive above which its oldest days are dropped, sooner than `archive_days` says.
     pub archive_max_gib: u32,
+    /// Bytes instead, for tests of what a few conversations exceed.
+    #[cfg(test)]
+    #[serde(skip)]
+    pub(crate) archive_max_bytes: Option<u64>,
     /// Days for which segments that the log needs no more are kept as the audit journal, counted from the day
     /// on which they left the log; 0 keeps none.
     pub journal_days: u32,
@@ -185,6 +189,8 @@ impl Default for StorageConfig {
         Self {
             archive_days: 90,
             archive_max_gib: 64,
+            #[cfg(test)]
+            archive_max_bytes: None,
             journal_days: 30,
             journal_max_gib: 16,
         }

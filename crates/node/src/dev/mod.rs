@@ -40,7 +40,7 @@ use runtime::memory::MemoryDisk;
 use tracing::Instrument;
 
 use crate::Profile;
-use crate::config::{API_PORT, Config, Layered, StorageConfig, TelemetryConfig};
+use crate::config::{API_PORT, Config, Layered, TelemetryConfig};
 use crate::error::NodeError;
 use crate::found::{InitOptions, init};
 use crate::hands::Process;
@@ -76,8 +76,9 @@ pub struct DevOptions {
     pub wan: bool,
     /// The floor plan as TOML; `None` is the sample plan.
     pub floor: Option<String>,
-    /// GiB of a node's archive above which its oldest days are dropped.
-    pub archive_max_gib: u32,
+    /// Bytes of a node's archive above which its oldest days are dropped.
+    #[cfg(test)]
+    pub(crate) archive_max_bytes: Option<u64>,
     /// Traces of all nodes.
     pub telemetry: TelemetryConfig,
     /// What the process can do for operators; the nodes share its log.
@@ -91,7 +92,8 @@ impl Default for DevOptions {
             data: None,
             wan: false,
             floor: None,
-            archive_max_gib: StorageConfig::default().archive_max_gib,
+            #[cfg(test)]
+            archive_max_bytes: None,
             telemetry: TelemetryConfig::default(),
             process: Process::default(),
         }
@@ -239,7 +241,10 @@ fn config(options: &DevOptions, at: usize) -> Config {
         // What is kept in memory is gone with the process: nobody will ever read it.
         config.storage.journal_days = 0;
     }
-    config.storage.archive_max_gib = options.archive_max_gib;
+    #[cfg(test)]
+    {
+        config.storage.archive_max_bytes = options.archive_max_bytes;
+    }
     config.drain.deadline_ms = DRAIN_MS;
     let port = |above: u16| match options.port {
         0 => 0,

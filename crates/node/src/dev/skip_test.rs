@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use client::api::{OpenRequest, SendRequest};
-use client::{CallError, Client};
+use client::api::wait_cause::Kind;
+use client::api::{ExplainConversationRequest, ReleaseConversationRequest, SendRequest, WaitCause};
+use client::{AgentDesk, Client, DeskEvent};
 use pb::api::v1::{ErrorReason, Health, SkipEntryRequest, SkipEntryResponse};
 use pb::raft::v1::SkipWordRequest;
 use ports::Group;
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 use super::Dev;
 use super::dev_test::{status, status_until};
 use super::proof_test::{cell, chained, halted, said};
-use super::talk_test::{by_role, client_of, formed, opened, texts};
+use super::talk_test::{WAIT, by_role, client_of, desks, formed, opened, opened_as, texts};
 use crate::doors::link;
 
 /// A message with this text breaks `evolve`, and one with the other `decide`.
@@ -151,13 +152,9 @@ async fn a_leader_that_has_applied_an_entry_writes_no_word_that_it_is_passed_ove
     dev.shutdown().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_defect_in_a_decision_sets_one_conversation_aside_and_the_others_go_on() {
-    let env = memory::env(32);
-    let dev = formed(&env, false).await;
-    let (order, _) = by_role(&dev).await;
-    let client = client_of(&env, &order[..2]);
-    let id = opened(&client).await;
+/// A conversation that a defect has set aside.
+async fn set_aside(client: &Client) -> String {
+    let id = opened(client).await;
     let unwell = SendRequest {
         conversation_id: id.clone(),
         text: UNWELL.to_owned(),
@@ -167,23 +164,76 @@ async fn a_defect_in_a_decision_sets_one_conversation_aside_and_the_others_go_on
     let refused = refused.expect_err("it is set aside");
     assert_eq!(refused.reason_name(), "MACHINE_DEFECT", "{refused:?}");
     assert!(refused.retry_after.is_some(), "{refused:?}");
+    id
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_defect_in_a_decision_sets_one_conversation_aside_and_the_others_go_on() {
+    let env = memory::env(32);
+    let dev = formed(&env, false).await;
+    let (order, _) = by_role(&dev).await;
+    let client = client_of(&env, &order[..2]);
+    let id = set_aside(&client).await;
     assert_eq!(texts(&client, &id).await, ["hello"], "reading works");
     for at in 0..3 {
         assert_eq!(*cell(&dev, at).group.halted().borrow(), None);
     }
-    let well = client
-        .customer()
-        .open(OpenRequest {
-            account: "web-us".to_owned(),
-            customer: "bob".to_owned(),
-            language: "en".to_owned(),
-            text: "good day".to_owned(),
-            ..OpenRequest::default()
-        })
-        .await;
-    let well: Result<_, CallError> = well;
-    let well = well.unwrap().conversation_id;
+    let well = opened_as(&client, "bob").await;
     said(&client, &well, "still here").await;
-    assert_eq!(texts(&client, &well).await, ["good day", "still here"]);
+    assert_eq!(texts(&client, &well).await, ["hello", "still here"]);
+    dev.shutdown().await;
+}
+
+/// Why a conversation waits, and its place in line from 1.
+async fn explained(client: &Client, id: &str) -> (Vec<WaitCause>, u32) {
+    let request = ExplainConversationRequest {
+        conversation_id: id.to_owned(),
+    };
+    let explained = client.supervisor().explain_conversation(request).await;
+    let explained = explained.unwrap();
+    (explained.causes, explained.conversation.unwrap().position)
+}
+
+/// The conversation that a desk is offered first.
+async fn offered_first(mut desk: AgentDesk) -> String {
+    let offered = async {
+        loop {
+            let event = desk.next().await.expect("the desk stays");
+            if let DeskEvent::Offer(offer) = event {
+                return offer.conversation.unwrap().conversation_id;
+            }
+        }
+    };
+    timeout(WAIT, offered).await.expect("work is offered")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_set_aside_says_so_and_goes_on_at_its_old_place_when_it_is_released() {
+    let env = memory::env(34);
+    let dev = formed(&env, false).await;
+    let (order, _) = by_role(&dev).await;
+    let client = client_of(&env, &order[..2]);
+    let id = set_aside(&client).await;
+    let later = opened_as(&client, "bob").await;
+    let (why, _) = explained(&client, &id).await;
+    assert_eq!(why[0].kind(), Kind::SetAside, "{why:?}");
+    assert!(why[0].log_index > 0, "{why:?}");
+    let (_, place) = explained(&client, &later).await;
+    assert_eq!(place, 1, "what is set aside keeps nobody waiting");
+    let release = ReleaseConversationRequest {
+        conversation_id: id.clone(),
+        staff: "mia".to_owned(),
+        reason: "the program was mended".to_owned(),
+        ..ReleaseConversationRequest::default()
+    };
+    let supervisor = client.supervisor();
+    supervisor.release_conversation(release).await.unwrap();
+    let (why, place) = explained(&client, &id).await;
+    let is_set_aside = why.iter().any(|cause| cause.kind() == Kind::SetAside);
+    assert!(!is_set_aside, "{why:?}");
+    assert_eq!((place, explained(&client, &later).await.1), (1, 2));
+    said(&client, &id, "at last").await;
+    let desk = desks(&client).swap_remove(0);
+    assert_eq!(offered_first(desk).await, id);
     dev.shutdown().await;
 }

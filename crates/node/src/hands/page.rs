@@ -33,6 +33,8 @@ pub(super) async fn metrics(network: &dyn Network, address: &str) -> Result<Vec<
 async fn read(network: &dyn Network, address: &str) -> std::io::Result<Vec<u8>> {
     let mut connection = network.dial(address).await?;
     connection.write_all(ASK).await?;
+    // A connection gathers small writes until it is told that this was all.
+    connection.flush().await?;
     let mut answer = Vec::new();
     connection
         .take(PAGE_BYTES_MAX + 1)
