@@ -2,7 +2,7 @@
 //! Promise: API messages become domain values here and nowhere else; every refusal has a stable reason.
 //! Not here: who leads (`node`), consensus (`raft`), storage (`store`), decisions (`domain`).
 
-mod check;
+pub mod check;
 pub mod convert;
 pub mod edge;
 pub mod errors;
@@ -13,5 +13,5 @@ pub mod plan_changes;
 pub mod server;
 
 pub use edge::{Edge, EdgeParts, Floor, Homes, LocalFloor, OneCell, Streams};
-pub use owner::CellOwner;
+pub use owner::{CellOwner, Place, archive_query};
 pub use server::{Health, RoutesError, routes};

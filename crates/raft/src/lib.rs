@@ -21,7 +21,7 @@ mod testing;
 mod transport;
 mod types;
 mod upkeep;
-mod wire;
+pub mod wire;
 
 pub use directory::{Directory, Members};
 pub use error::{MemberError, StartError};

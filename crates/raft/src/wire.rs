@@ -21,7 +21,7 @@ use crate::types::{
 /// A message that does not say what it must.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a message between replicas makes no sense: {what}")]
-pub(crate) struct BadMessage {
+pub struct BadMessage {
     what: String,
 }
 
@@ -54,7 +54,8 @@ pub(crate) fn log_id(term: u64, leader_node: u64, index: u64) -> LogId {
     )
 }
 
-pub(crate) fn vote_to(vote: &Vote) -> pb::Vote {
+/// The stored form of a vote, and its frame.
+pub fn vote_to(vote: &Vote) -> pb::Vote {
     pb::Vote {
         term: vote.leader_id.term,
         node: vote.leader_id.node_id,
@@ -62,7 +63,8 @@ pub(crate) fn vote_to(vote: &Vote) -> pb::Vote {
     }
 }
 
-pub(crate) fn vote_from(vote: pb::Vote) -> Vote {
+/// A vote.
+pub fn vote_from(vote: pb::Vote) -> Vote {
     Vote {
         leader_id: LeaderId {
             term: vote.term,
@@ -123,7 +125,7 @@ pub(crate) fn membership_from(membership: pb::Membership) -> Result<Membership, 
 }
 
 /// A header without the chain, which only the log knows.
-pub(crate) fn meta_to(meta: &SnapshotMeta) -> pb::SnapshotMeta {
+pub fn meta_to(meta: &SnapshotMeta) -> pb::SnapshotMeta {
     pb::SnapshotMeta {
         last_log_id: meta.last_log_id.as_ref().map(log_id_to),
         membership_log_id: meta.last_membership.log_id().as_ref().map(log_id_to),
@@ -132,7 +134,11 @@ pub(crate) fn meta_to(meta: &SnapshotMeta) -> pb::SnapshotMeta {
     }
 }
 
-pub(crate) fn meta_from(meta: pb::SnapshotMeta) -> Result<SnapshotMeta, BadMessage> {
+/// The header of a snapshot.
+///
+/// # Errors
+/// When it has no membership, or one that cannot be.
+pub fn meta_from(meta: pb::SnapshotMeta) -> Result<SnapshotMeta, BadMessage> {
     let membership = meta
         .membership
         .ok_or_else(|| BadMessage::new("no membership"))?;
@@ -161,7 +167,8 @@ fn entry_from(entry: pb::Entry) -> Result<Entry, BadMessage> {
     Ok(Entry::new(log_id_from(id), body))
 }
 
-pub(crate) fn append_to<R>(call: &AppendEntriesRequest<Types<R>>) -> pb::AppendCall
+/// The frame of an append.
+pub fn append_to<R>(call: &AppendEntriesRequest<Types<R>>) -> pb::AppendCall
 where
     R: Send + Sync + 'static,
 {
@@ -173,7 +180,11 @@ where
     }
 }
 
-pub(crate) fn append_from<R>(
+/// An append, its entries checked one by one.
+///
+/// # Errors
+/// When something is missing, an entry cannot be read, or there is a gap between them.
+pub fn append_from<R>(
     call: pb::AppendCall,
 ) -> Result<AppendEntriesRequest<Types<R>>, BadMessage>
 where
@@ -200,7 +211,8 @@ where
     })
 }
 
-pub(crate) fn append_answer_to<R>(answer: &StreamAppendResult<Types<R>>) -> pb::AppendAnswer
+/// The frame of an answer to an append.
+pub fn append_answer_to<R>(answer: &StreamAppendResult<Types<R>>) -> pb::AppendAnswer
 where
     R: Send + Sync + 'static,
 {
@@ -217,7 +229,11 @@ where
     }
 }
 
-pub(crate) fn append_answer_from<R>(
+/// An answer to an append.
+///
+/// # Errors
+/// When it says no outcome.
+pub fn append_answer_from<R>(
     answer: pb::AppendAnswer,
 ) -> Result<StreamAppendResult<Types<R>>, BadMessage>
 where
@@ -246,7 +262,8 @@ where
     }
 }
 
-pub(crate) fn vote_call_to<R>(call: &VoteRequest<Types<R>>) -> pb::VoteCall
+/// The frame of a call for votes.
+pub fn vote_call_to<R>(call: &VoteRequest<Types<R>>) -> pb::VoteCall
 where
     R: Send + Sync + 'static,
 {
@@ -257,7 +274,11 @@ where
     }
 }
 
-pub(crate) fn vote_call_from<R>(call: pb::VoteCall) -> Result<VoteRequest<Types<R>>, BadMessage>
+/// A call for votes.
+///
+/// # Errors
+/// When it has no vote.
+pub fn vote_call_from<R>(call: pb::VoteCall) -> Result<VoteRequest<Types<R>>, BadMessage>
 where
     R: Send + Sync + 'static,
 {
@@ -268,7 +289,8 @@ where
     })
 }
 
-pub(crate) fn vote_answer_to<R>(answer: &VoteResponse<Types<R>>) -> pb::VoteAnswer
+/// The frame of an answer to a call for votes.
+pub fn vote_answer_to<R>(answer: &VoteResponse<Types<R>>) -> pb::VoteAnswer
 where
     R: Send + Sync + 'static,
 {
@@ -279,7 +301,11 @@ where
     }
 }
 
-pub(crate) fn vote_answer_from<R>(
+/// An answer to a call for votes.
+///
+/// # Errors
+/// When it has no vote.
+pub fn vote_answer_from<R>(
     answer: pb::VoteAnswer,
 ) -> Result<VoteResponse<Types<R>>, BadMessage>
 where
@@ -292,7 +318,8 @@ where
     })
 }
 
-pub(crate) fn transfer_to<R>(call: &TransferLeaderRequest<Types<R>>) -> pb::TransferCall
+/// The frame that hands the lead over.
+pub fn transfer_to<R>(call: &TransferLeaderRequest<Types<R>>) -> pb::TransferCall
 where
     R: Send + Sync + 'static,
 {
@@ -303,7 +330,11 @@ where
     }
 }
 
-pub(crate) fn transfer_from<R>(
+/// The lead handed over.
+///
+/// # Errors
+/// When it does not say who led.
+pub fn transfer_from<R>(
     call: pb::TransferCall,
 ) -> Result<TransferLeaderRequest<Types<R>>, BadMessage>
 where
@@ -316,7 +347,8 @@ where
     ))
 }
 
-pub(crate) fn transfer_answer_to<R>(
+/// The frame of an answer to a lead handed over.
+pub fn transfer_answer_to<R>(
     answer: &Result<(), TransferLeaderError<Types<R>>>,
 ) -> pb::TransferAnswer
 where
@@ -341,7 +373,11 @@ where
     pb::TransferAnswer { refusal }
 }
 
-pub(crate) fn transfer_answer_from<R>(
+/// An answer to a lead handed over.
+///
+/// # Errors
+/// When a refusal does not say by which vote.
+pub fn transfer_answer_from<R>(
     answer: pb::TransferAnswer,
 ) -> Result<Result<(), TransferLeaderError<Types<R>>>, BadMessage>
 where

@@ -27,6 +27,7 @@ pub const ORDER: &[&str] = &[
     "node",
     "cli",
     "sim",
+    "fuzz",
     "xtask",
 ];
 

@@ -11,7 +11,7 @@ use crate::limits;
 
 /// What an act says about itself, whichever it is.
 #[derive(Debug, Default)]
-pub(crate) struct Act<'a> {
+pub struct Act<'a> {
     /// Its request id, empty where the act has none.
     pub request_id: &'a str,
     /// Who acts, as the act says.
@@ -25,7 +25,7 @@ pub(crate) struct Act<'a> {
 }
 
 /// Takes from an act what each of them says.
-pub(crate) fn described(request: &Request) -> Act<'_> {
+pub fn described(request: &Request) -> Act<'_> {
     macro_rules! of {
         ($act:expr, agent $(, $field:ident)*) => {
             Act { agent: &$act.agent, $($field: &$act.$field,)* ..Act::default() }
@@ -61,7 +61,7 @@ pub(crate) fn described(request: &Request) -> Act<'_> {
 }
 
 /// Checks an act; its agent may be empty here.
-pub(crate) fn act(request: &Request) -> Result<(), Refusal> {
+pub fn act(request: &Request) -> Result<(), Refusal> {
     let said = described(request);
     if !matches!(
         request,

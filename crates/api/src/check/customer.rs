@@ -9,7 +9,7 @@ use crate::errors::{RefusalWith, field_invalid, refusal};
 use crate::limits;
 
 /// Asks for a conversation.
-pub(crate) fn open(request: &OpenRequest) -> Result<(), Refusal> {
+pub fn open(request: &OpenRequest) -> Result<(), Refusal> {
     request_id(&request.request_id)?;
     name("account", &request.account)?;
     name("customer", &request.customer)?;
@@ -32,20 +32,20 @@ pub(crate) fn open(request: &OpenRequest) -> Result<(), Refusal> {
 }
 
 /// A message, apart from the conversation that it names.
-pub(crate) fn send(request: &SendRequest) -> Result<(), Refusal> {
+pub fn send(request: &SendRequest) -> Result<(), Refusal> {
     request_id(&request.request_id)?;
     name_or_empty("device_id", &request.device_id)?;
     text(&request.text)
 }
 
 /// A customer ends, apart from the conversation.
-pub(crate) fn close(request: &CloseRequest) -> Result<(), Refusal> {
+pub fn close(request: &CloseRequest) -> Result<(), Refusal> {
     request_id(&request.request_id)?;
     bytes("reason", &request.reason, limits::CLOSE_REASON_BYTES_MAX)
 }
 
 /// A customer rates, apart from the conversation.
-pub(crate) fn rate(request: &RateRequest) -> Result<(), Refusal> {
+pub fn rate(request: &RateRequest) -> Result<(), Refusal> {
     request_id(&request.request_id)?;
     bytes("comment", &request.comment, limits::COMMENT_BYTES_MAX)?;
     if (1..=5).contains(&request.score) {

@@ -4,7 +4,7 @@
 
 mod acts;
 mod customer;
-pub(crate) mod staff;
+pub mod staff;
 
 use domain::cell::refusal::Refusal as Domain;
 use domain::ids::{ConversationId, IdError, OfferId, RequestId};
@@ -15,11 +15,11 @@ use crate::errors::domain as refused_by_domain;
 use crate::errors::{RefusalWith, field_invalid, message_empty, message_too_large};
 use crate::limits;
 
-pub(crate) use acts::{act, described};
-pub(crate) use customer::{close, open, rate, send};
+pub use acts::{act, described};
+pub use customer::{close, open, rate, send};
 
 /// A request id is there and well formed.
-pub(crate) fn request_id(text: &str) -> Result<(), Refusal> {
+pub fn request_id(text: &str) -> Result<(), Refusal> {
     let wrong = if text.is_empty() {
         Some(IdError::Empty)
     } else if text.len() > domain::ids::REQUEST_ID_BYTES_MAX {
@@ -35,13 +35,13 @@ pub(crate) fn request_id(text: &str) -> Result<(), Refusal> {
 }
 
 /// A request id, parsed.
-pub(crate) fn parsed_request_id(text: &str) -> Result<RequestId, Refusal> {
+pub fn parsed_request_id(text: &str) -> Result<RequestId, Refusal> {
     RequestId::new(text).map_err(|wrong| field_invalid("request_id", wrong))
 }
 
 /// A conversation's id, parsed. One of the control group, which has none, would be asked there: no cell would
 /// say that it is unknown.
-pub(crate) fn conversation(text: &str) -> Result<ConversationId, Refusal> {
+pub fn conversation(text: &str) -> Result<ConversationId, Refusal> {
     let id: ConversationId = text
         .parse()
         .map_err(|wrong: IdError| field_invalid("conversation_id", wrong))?;
@@ -53,7 +53,7 @@ pub(crate) fn conversation(text: &str) -> Result<ConversationId, Refusal> {
 }
 
 /// An offer's id, parsed; likewise.
-pub(crate) fn offer(text: &str) -> Result<OfferId, Refusal> {
+pub fn offer(text: &str) -> Result<OfferId, Refusal> {
     let id: OfferId = text
         .parse()
         .map_err(|wrong: IdError| field_invalid("offer_id", wrong))?;
@@ -64,7 +64,7 @@ pub(crate) fn offer(text: &str) -> Result<OfferId, Refusal> {
 }
 
 /// A name: 1 to 128 bytes without control characters.
-pub(crate) fn name(field: &'static str, text: &str) -> Result<(), Refusal> {
+pub fn name(field: &'static str, text: &str) -> Result<(), Refusal> {
     if text.is_empty() {
         Err(field_invalid(field, IdError::Empty))
     } else {
@@ -73,7 +73,7 @@ pub(crate) fn name(field: &'static str, text: &str) -> Result<(), Refusal> {
 }
 
 /// A name that may be left out.
-pub(crate) fn name_or_empty(field: &'static str, text: &str) -> Result<(), Refusal> {
+pub fn name_or_empty(field: &'static str, text: &str) -> Result<(), Refusal> {
     bytes(field, text, limits::SHORT_BYTES_MAX)?;
     if text.chars().any(char::is_control) {
         Err(field_invalid(field, IdError::BadCharacter))
@@ -83,7 +83,7 @@ pub(crate) fn name_or_empty(field: &'static str, text: &str) -> Result<(), Refus
 }
 
 /// A text of at most `limit` bytes.
-pub(crate) fn bytes(field: &'static str, text: &str, limit: usize) -> Result<(), Refusal> {
+pub fn bytes(field: &'static str, text: &str, limit: usize) -> Result<(), Refusal> {
     if text.len() <= limit {
         return Ok(());
     }
@@ -93,7 +93,7 @@ pub(crate) fn bytes(field: &'static str, text: &str, limit: usize) -> Result<(),
 }
 
 /// The text of a message: not empty, at most 64 KiB.
-pub(crate) fn text(text: &str) -> Result<(), Refusal> {
+pub fn text(text: &str) -> Result<(), Refusal> {
     if text.is_empty() {
         Err(message_empty())
     } else {
@@ -102,7 +102,7 @@ pub(crate) fn text(text: &str) -> Result<(), Refusal> {
 }
 
 /// The text of a message that may be left out.
-pub(crate) fn text_or_empty(text: &str) -> Result<(), Refusal> {
+pub fn text_or_empty(text: &str) -> Result<(), Refusal> {
     if text.len() <= limits::TEXT_BYTES_MAX {
         return Ok(());
     }

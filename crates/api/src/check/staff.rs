@@ -21,7 +21,7 @@ fn act(id: &str, staff: &str, reason: &str) -> Result<(), Refusal> {
 }
 
 /// The reason of an act, which stands in the record beside who did it: more than blanks.
-pub(crate) fn why(reason: &str) -> Result<(), Refusal> {
+pub fn why(reason: &str) -> Result<(), Refusal> {
     bytes("reason", reason, limits::CLOSE_REASON_BYTES_MAX)?;
     if reason.trim().is_empty() {
         return Err(field_invalid("reason", IdError::Empty));
@@ -30,13 +30,13 @@ pub(crate) fn why(reason: &str) -> Result<(), Refusal> {
 }
 
 /// Ends a conversation.
-pub(crate) fn end(request: &EndConversationRequest) -> Result<ConversationId, Refusal> {
+pub fn end(request: &EndConversationRequest) -> Result<ConversationId, Refusal> {
     act(&request.request_id, &request.staff, &request.reason)?;
     conversation(&request.conversation_id)
 }
 
 /// Passes a conversation on.
-pub(crate) fn transfer(
+pub fn transfer(
     request: &FloorServiceTransferConversationRequest,
 ) -> Result<ConversationId, Refusal> {
     use floor_service_transfer_conversation_request::Target;
@@ -50,26 +50,26 @@ pub(crate) fn transfer(
 }
 
 /// Takes a conversation from its agent.
-pub(crate) fn requeue(request: &RequeueConversationRequest) -> Result<ConversationId, Refusal> {
+pub fn requeue(request: &RequeueConversationRequest) -> Result<ConversationId, Refusal> {
     act(&request.request_id, &request.staff, &request.reason)?;
     conversation(&request.conversation_id)
 }
 
 /// Names the agent for waiting work.
-pub(crate) fn assign(request: &AssignConversationRequest) -> Result<ConversationId, Refusal> {
+pub fn assign(request: &AssignConversationRequest) -> Result<ConversationId, Refusal> {
     act(&request.request_id, &request.staff, &request.reason)?;
     name("agent", &request.agent)?;
     conversation(&request.conversation_id)
 }
 
 /// Puts back what was set aside.
-pub(crate) fn release(request: &ReleaseConversationRequest) -> Result<ConversationId, Refusal> {
+pub fn release(request: &ReleaseConversationRequest) -> Result<ConversationId, Refusal> {
     act(&request.request_id, &request.staff, &request.reason)?;
     conversation(&request.conversation_id)
 }
 
 /// Sets an agent's intent.
-pub(crate) fn set_agent_intent(request: &SetAgentIntentRequest) -> Result<(), Refusal> {
+pub fn set_agent_intent(request: &SetAgentIntentRequest) -> Result<(), Refusal> {
     name("agent", &request.agent)?;
     let intent = request.intent.as_ref();
     let intent = intent.ok_or_else(|| field_invalid("intent", IdError::Empty))?;
@@ -78,13 +78,13 @@ pub(crate) fn set_agent_intent(request: &SetAgentIntentRequest) -> Result<(), Re
 }
 
 /// Pauses a queue.
-pub(crate) fn pause(request: &PauseQueueRequest) -> Result<(), Refusal> {
+pub fn pause(request: &PauseQueueRequest) -> Result<(), Refusal> {
     name("queue", &request.queue)?;
     act(&request.request_id, &request.staff, &request.reason)
 }
 
 /// Lets a queue go on.
-pub(crate) fn resume(request: &ResumeQueueRequest) -> Result<(), Refusal> {
+pub fn resume(request: &ResumeQueueRequest) -> Result<(), Refusal> {
     name("queue", &request.queue)?;
     act(&request.request_id, &request.staff, &request.reason)
 }

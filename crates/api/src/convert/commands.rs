@@ -41,7 +41,7 @@ fn optional<T: FromStr<Err = IdError>>(
 }
 
 /// Reads an agent's name.
-pub(crate) fn agent_name(text: &str) -> Result<AgentId, Refusal> {
+pub fn agent_name(text: &str) -> Result<AgentId, Refusal> {
     parsed("agent", text)
 }
 
@@ -51,7 +51,7 @@ fn instance(device_id: &str, counter: u64) -> Result<Option<Instance>, Refusal> 
 }
 
 /// Opens a conversation at the edge of `site`.
-pub(crate) fn open(request: OpenRequest, site: &str) -> Result<Command, Refusal> {
+pub fn open(request: OpenRequest, site: &str) -> Result<Command, Refusal> {
     check::open(&request)?;
     Ok(Command::Open(Open {
         request_id: check::parsed_request_id(&request.request_id)?,
@@ -76,7 +76,7 @@ pub(crate) fn open(request: OpenRequest, site: &str) -> Result<Command, Refusal>
 }
 
 /// Stores a message of the customer in `conversation`.
-pub(crate) fn send(
+pub fn send(
     request: &SendRequest,
     conversation: ConversationId,
 ) -> Result<Command, Refusal> {
@@ -92,7 +92,7 @@ pub(crate) fn send(
 }
 
 /// The customer ends.
-pub(crate) fn close(request: CloseRequest) -> Result<Command, Refusal> {
+pub fn close(request: CloseRequest) -> Result<Command, Refusal> {
     check::close(&request)?;
     Ok(Command::Close(Close {
         conversation: check::conversation(&request.conversation_id)?,
@@ -104,7 +104,7 @@ pub(crate) fn close(request: CloseRequest) -> Result<Command, Refusal> {
 }
 
 /// A supervisor ends.
-pub(crate) fn end(request: EndConversationRequest) -> Result<Command, Refusal> {
+pub fn end(request: EndConversationRequest) -> Result<Command, Refusal> {
     Ok(Command::Close(Close {
         conversation: check::conversation(&request.conversation_id)?,
         request_id: check::parsed_request_id(&request.request_id)?,
@@ -117,7 +117,7 @@ pub(crate) fn end(request: EndConversationRequest) -> Result<Command, Refusal> {
 }
 
 /// The customer rates.
-pub(crate) fn rate(request: RateRequest) -> Result<Command, Refusal> {
+pub fn rate(request: RateRequest) -> Result<Command, Refusal> {
     check::rate(&request)?;
     Ok(Command::Rate(Rate {
         conversation: check::conversation(&request.conversation_id)?,
@@ -128,7 +128,7 @@ pub(crate) fn rate(request: RateRequest) -> Result<Command, Refusal> {
 }
 
 /// An agent's device asks for a session at the edge of `site`.
-pub(crate) fn log_in(request: &LogInRequest, site: &str) -> Result<LogIn, Refusal> {
+pub fn log_in(request: &LogInRequest, site: &str) -> Result<LogIn, Refusal> {
     Ok(LogIn {
         agent: agent_name(&request.agent)?,
         request_id: check::parsed_request_id(&request.request_id)?,
@@ -145,7 +145,7 @@ pub(crate) fn log_in(request: &LogInRequest, site: &str) -> Result<LogIn, Refusa
 
 /// Whose act it is: the stream's own agent and session, or what a unary act says.
 #[derive(Debug, Clone)]
-pub(crate) struct Whose {
+pub struct Whose {
     /// Who.
     pub agent: AgentId,
     /// The login that is taken where an act names none.
@@ -180,7 +180,7 @@ impl Whose {
 
 /// An act as a command; `None` for acts that are no entries: heartbeats, markers. `present` is the
 /// agent's intent, which takes an earlier next status back.
-pub(crate) fn act(
+pub fn act(
     request: &Request,
     whose: &Whose,
     present: impl FnOnce() -> Intent,

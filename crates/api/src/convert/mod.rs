@@ -10,12 +10,12 @@ mod receipts;
 mod staff;
 mod summaries;
 
-pub(crate) use commands::{Whose, act, agent_name, close, end, log_in, open, rate, send};
+pub use commands::{Whose, act, agent_name, close, end, log_in, open, rate, send};
 pub(crate) use explain::{explain_agent, explain_conversation};
 pub(crate) use floor::{floor_view, queue_view, queue_views_worst_first};
 pub(crate) use items::{Speakers, item, note};
 pub(crate) use receipts::receipt;
-pub(crate) use staff::{assign, pause, release, requeue, resume, set_agent_intent, transfer};
+pub use staff::{assign, pause, release, requeue, resume, set_agent_intent, transfer};
 pub(crate) use summaries::{
     agent_display_name, agent_of, agent_summary, conversation_state, conversation_summaries,
     conversation_summary, warning,

@@ -21,7 +21,7 @@ fn staff(text: &str) -> Result<StaffId, Refusal> {
 }
 
 /// Passes a conversation on.
-pub(crate) fn transfer(
+pub fn transfer(
     request: FloorServiceTransferConversationRequest,
 ) -> Result<Command, Refusal> {
     use floor_service_transfer_conversation_request::Target as To;
@@ -45,7 +45,7 @@ pub(crate) fn transfer(
 }
 
 /// Takes a conversation from its agent.
-pub(crate) fn requeue(request: RequeueConversationRequest) -> Result<Command, Refusal> {
+pub fn requeue(request: RequeueConversationRequest) -> Result<Command, Refusal> {
     Ok(Command::Requeue(Requeue {
         conversation: check::conversation(&request.conversation_id)?,
         request_id: check::parsed_request_id(&request.request_id)?,
@@ -55,7 +55,7 @@ pub(crate) fn requeue(request: RequeueConversationRequest) -> Result<Command, Re
 }
 
 /// Names the agent for waiting work.
-pub(crate) fn assign(request: AssignConversationRequest) -> Result<Command, Refusal> {
+pub fn assign(request: AssignConversationRequest) -> Result<Command, Refusal> {
     Ok(Command::Assign(Assign {
         conversation: check::conversation(&request.conversation_id)?,
         request_id: check::parsed_request_id(&request.request_id)?,
@@ -67,7 +67,7 @@ pub(crate) fn assign(request: AssignConversationRequest) -> Result<Command, Refu
 }
 
 /// Puts back what was set aside.
-pub(crate) fn release(request: ReleaseConversationRequest) -> Result<Command, Refusal> {
+pub fn release(request: ReleaseConversationRequest) -> Result<Command, Refusal> {
     Ok(Command::Release(Release {
         conversation: check::conversation(&request.conversation_id)?,
         request_id: check::parsed_request_id(&request.request_id)?,
@@ -77,7 +77,7 @@ pub(crate) fn release(request: ReleaseConversationRequest) -> Result<Command, Re
 }
 
 /// Sets an agent's intent.
-pub(crate) fn set_agent_intent(request: SetAgentIntentRequest) -> Result<Command, Refusal> {
+pub fn set_agent_intent(request: SetAgentIntentRequest) -> Result<Command, Refusal> {
     let choice: Intent = intent(request.intent.as_ref());
     Ok(Command::SetIntent(SetIntent {
         agent: agent_name(&request.agent)?,
@@ -90,7 +90,7 @@ pub(crate) fn set_agent_intent(request: SetAgentIntentRequest) -> Result<Command
 }
 
 /// Pauses a queue.
-pub(crate) fn pause(request: PauseQueueRequest) -> Result<Command, Refusal> {
+pub fn pause(request: PauseQueueRequest) -> Result<Command, Refusal> {
     Ok(Command::PauseQueue(QueueAct {
         queue: parsed("queue", &request.queue)?,
         request_id: check::parsed_request_id(&request.request_id)?,
@@ -100,7 +100,7 @@ pub(crate) fn pause(request: PauseQueueRequest) -> Result<Command, Refusal> {
 }
 
 /// Lets a queue go on.
-pub(crate) fn resume(request: ResumeQueueRequest) -> Result<Command, Refusal> {
+pub fn resume(request: ResumeQueueRequest) -> Result<Command, Refusal> {
     Ok(Command::ResumeQueue(QueueAct {
         queue: parsed("queue", &request.queue)?,
         request_id: check::parsed_request_id(&request.request_id)?,

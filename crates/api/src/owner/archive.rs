@@ -33,7 +33,11 @@ impl CellOwner {
     }
 }
 
-fn query(request: &SearchArchiveRequest) -> Result<ArchiveQuery, Refusal> {
+/// What a search asks of the archive.
+///
+/// # Errors
+/// When it is for two things, a name is none, or its page token was given out by no search.
+pub fn query(request: &SearchArchiveRequest) -> Result<ArchiveQuery, Refusal> {
     let by = match (request.customer.is_empty(), request.agent.is_empty()) {
         (false, false) => {
             return Err(field_invalid(

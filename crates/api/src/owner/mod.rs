@@ -26,6 +26,9 @@ use tracing::Instrument;
 use crate::errors::{internal, outcome_unknown, stream_protocol};
 use crate::limits;
 
+pub use archive::query as archive_query;
+pub use pages::Place;
+
 /// Answers for one cell on the node that leads it; elsewhere it refuses with `NOT_LEADER`, whose
 /// `leader` value is the leader's node id where it is known.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use crate::errors::field_invalid;
 
 /// Where a conversation stands in a listing; lower is earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub struct Place {
     /// Waiting ones come before those that do not wait.
     pub group: u64,
     /// The time that orders the group, turned so that lower is earlier.
@@ -19,7 +19,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// The token of the page after this place.
-    pub(crate) fn token(self) -> String {
+    pub fn token(self) -> String {
         format!("{:x}.{:x}.{:x}", self.group, self.time, self.index)
     }
 
@@ -27,7 +27,7 @@ impl Place {
     ///
     /// # Errors
     /// `FIELD_INVALID` for what no listing gave out.
-    pub(crate) fn of(token: &str) -> Result<Option<Self>, Refusal> {
+    pub fn of(token: &str) -> Result<Option<Self>, Refusal> {
         if token.is_empty() {
             return Ok(None);
         }
