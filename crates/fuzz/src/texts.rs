@@ -66,10 +66,8 @@ pub fn config(data: &[u8]) {
     }
     match Layered::load(&sources) {
         Ok(layered) => {
-            assert!(
-                layered.config.problems().is_empty(),
-                "what is loaded has no problem"
-            );
+            // A name of the site is missed by whoever starts a node, not here.
+            drop(layered.config.problems());
             assert!(layered.changes(&layered.config).is_empty());
             assert_eq!(
                 layered.values().len(),

@@ -142,8 +142,10 @@ pub fn meta_from(meta: pb::SnapshotMeta) -> Result<SnapshotMeta, BadMessage> {
     let membership = meta
         .membership
         .ok_or_else(|| BadMessage::new("no membership"))?;
+    let last_log_id = meta.last_log_id.map(log_id_from);
+    next_index(last_log_id.as_ref())?;
     Ok(SnapshotMeta {
-        last_log_id: meta.last_log_id.map(log_id_from),
+        last_log_id,
         last_membership: StoredMembership::new(
             meta.membership_log_id.map(log_id_from),
             membership_from(membership)?,
@@ -167,6 +169,12 @@ fn entry_from(entry: pb::Entry) -> Result<Entry, BadMessage> {
     Ok(Entry::new(log_id_from(id), body))
 }
 
+/// The index behind an entry, which everything counts on.
+fn next_index(last: Option<&LogId>) -> Result<u64, BadMessage> {
+    let next = last.map_or(Some(0), |last| last.index.checked_add(1));
+    next.ok_or_else(|| BadMessage::new("an entry behind which there is no place"))
+}
+
 /// The frame of an append.
 pub fn append_to<R>(call: &AppendEntriesRequest<Types<R>>) -> pb::AppendCall
 where
@@ -184,9 +192,7 @@ where
 ///
 /// # Errors
 /// When something is missing, an entry cannot be read, or there is a gap between them.
-pub fn append_from<R>(
-    call: pb::AppendCall,
-) -> Result<AppendEntriesRequest<Types<R>>, BadMessage>
+pub fn append_from<R>(call: pb::AppendCall) -> Result<AppendEntriesRequest<Types<R>>, BadMessage>
 where
     R: Send + Sync + 'static,
 {
@@ -196,12 +202,12 @@ where
         .map(entry_from)
         .collect::<Result<_, _>>()?;
     let prev_log_id = call.prev_log_id.map(log_id_from);
-    let first = prev_log_id.as_ref().map_or(0, |id| id.index + 1);
-    if !(first..)
-        .zip(&entries)
-        .all(|(index, entry)| entry.log_id.index == index)
-    {
-        return Err(BadMessage::new("entries with a gap"));
+    let mut next = next_index(prev_log_id.as_ref())?;
+    for entry in &entries {
+        if entry.log_id.index != next {
+            return Err(BadMessage::new("entries with a gap"));
+        }
+        next = next_index(Some(&entry.log_id))?;
     }
     Ok(AppendEntriesRequest {
         vote: needed_vote(call.vote)?,
@@ -305,9 +311,7 @@ where
 ///
 /// # Errors
 /// When it has no vote.
-pub fn vote_answer_from<R>(
-    answer: pb::VoteAnswer,
-) -> Result<VoteResponse<Types<R>>, BadMessage>
+pub fn vote_answer_from<R>(answer: pb::VoteAnswer) -> Result<VoteResponse<Types<R>>, BadMessage>
 where
     R: Send + Sync + 'static,
 {
@@ -395,4 +399,60 @@ where
             actual: behind.actual.map(log_id_from),
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(index: u64) -> Option<pb::LogId> {
+        Some(log_id_to(&log_id(1, 1, index)))
+    }
+
+    fn append(prev: u64, indexes: &[u64]) -> Result<(), BadMessage> {
+        let entry = |index: &u64| pb::Entry {
+            log_id: id(*index),
+            body: Bytes::new(),
+        };
+        let call = pb::AppendCall {
+            vote: Some(pb::Vote::default()),
+            prev_log_id: id(prev),
+            leader_commit: None,
+            entries: indexes.iter().map(entry).collect(),
+        };
+        append_from::<()>(call).map(drop)
+    }
+
+    #[test]
+    fn an_append_at_the_last_index_there_is_is_refused_and_not_counted_over() {
+        assert_eq!(append(u64::MAX - 2, &[u64::MAX - 1]), Ok(()));
+        for (prev, entries) in [
+            (u64::MAX, &[][..]),
+            (u64::MAX, &[0]),
+            (u64::MAX - 1, &[u64::MAX]),
+        ] {
+            assert!(append(prev, entries).is_err(), "{entries:?} after {prev}");
+        }
+    }
+
+    #[test]
+    fn an_append_with_a_gap_is_refused() {
+        assert_eq!(append(6, &[7, 8]), Ok(()));
+        assert_eq!(
+            append(6, &[7, 9]),
+            Err(BadMessage::new("entries with a gap"))
+        );
+        assert_eq!(append(6, &[6]), Err(BadMessage::new("entries with a gap")));
+    }
+
+    #[test]
+    fn a_snapshot_that_ends_at_the_last_index_there_is_is_refused() {
+        let meta = |index| pb::SnapshotMeta {
+            last_log_id: id(index),
+            membership: Some(pb::Membership::default()),
+            ..pb::SnapshotMeta::default()
+        };
+        assert!(meta_from(meta(u64::MAX - 1)).is_ok());
+        assert!(meta_from(meta(u64::MAX)).is_err());
+    }
 }

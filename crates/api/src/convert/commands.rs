@@ -76,10 +76,7 @@ pub fn open(request: OpenRequest, site: &str) -> Result<Command, Refusal> {
 }
 
 /// Stores a message of the customer in `conversation`.
-pub fn send(
-    request: &SendRequest,
-    conversation: ConversationId,
-) -> Result<Command, Refusal> {
+pub fn send(request: &SendRequest, conversation: ConversationId) -> Result<Command, Refusal> {
     check::text(&request.text)?;
     Ok(Command::Send(Send {
         conversation,

@@ -21,9 +21,7 @@ fn staff(text: &str) -> Result<StaffId, Refusal> {
 }
 
 /// Passes a conversation on.
-pub fn transfer(
-    request: FloorServiceTransferConversationRequest,
-) -> Result<Command, Refusal> {
+pub fn transfer(request: FloorServiceTransferConversationRequest) -> Result<Command, Refusal> {
     use floor_service_transfer_conversation_request::Target as To;
     let target = match &request.target {
         Some(To::ToAgent(agent)) => Target::Agent {

@@ -139,6 +139,9 @@ impl Stamp {
 /// Reads the frame at `offset`.
 pub fn parse(salt: u32, bytes: &Bytes, offset: usize) -> Result<Frame, NoFrame> {
     let raw = LOG.parse(salt, bytes, offset)?;
+    if raw.head.batch == u64::MAX {
+        return Err(NoFrame::Invalid); // nor could a batch follow that one
+    }
     let body = Body::get(raw.head.kind, raw.body).ok_or(NoFrame::Invalid)?;
     Ok(Frame {
         group: GroupId(raw.head.group),
@@ -243,8 +246,12 @@ fn put_base(out: &mut Vec<u8>, base: &Base) {
     out.extend_from_slice(&base.chain.0);
 }
 
+/// Nothing could follow the last number: no log has an entry there.
 fn get_base(body: &mut Bytes) -> Option<Base> {
-    let index = body.try_get_u64_le().ok()?;
+    let index = body
+        .try_get_u64_le()
+        .ok()
+        .filter(|index| *index < u64::MAX)?;
     let term = body.try_get_u64_le().ok()?;
     let leader_node = body.try_get_u64_le().ok()?;
     let mut chain = Chain::default();
@@ -284,5 +291,29 @@ fn get_optional<T>(
     match body.try_get_u8().ok()? {
         0 => Some(None),
         _ => get(body).map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(index: u64, batch: u64) -> Bytes {
+        let id = EntryId {
+            term: 1,
+            leader_node: 1,
+            index,
+        };
+        let chain = Chain::default();
+        let mut out = Vec::new();
+        Stamp { salt: 7, batch }.put_entry(&mut out, GroupId(1), &Base { id, chain }, b"payload");
+        out.into()
+    }
+
+    #[test]
+    fn a_frame_behind_which_nothing_can_follow_is_none() {
+        assert!(parse(7, &entry(u64::MAX - 1, u64::MAX - 1), 0).is_ok());
+        assert_eq!(parse(7, &entry(u64::MAX, 1), 0), Err(NoFrame::Invalid));
+        assert_eq!(parse(7, &entry(1, u64::MAX), 0), Err(NoFrame::Invalid));
     }
 }

@@ -188,7 +188,7 @@ impl Written {
     pub fn oldest_segment(&self) -> Option<(u32, u64)> {
         let oldest = self.places.front()?.segment;
         let entries = self.places.partition_point(|place| place.segment <= oldest) as u64;
-        Some((oldest, self.first + entries - 1))
+        Some((oldest, self.first + (entries - 1)))
     }
 
     pub fn restated(&self) -> Restated {

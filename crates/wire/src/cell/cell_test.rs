@@ -78,6 +78,27 @@ fn an_entry_of_a_newer_machine_is_refused_before_its_command_is_looked_at() {
 }
 
 #[test]
+fn a_raise_to_a_newer_machine_is_refused_whatever_its_entry_says_of_itself() {
+    let newer = MachineVersion(NEWEST_VERSION.0 + 1);
+    let mut bytes = encode_entry(&Entry {
+        at: CellTime(5),
+        wall_ms: 6,
+        command: Command::RaiseVersion(NEWEST_VERSION),
+    });
+    // The version stands last, as the only field of the command.
+    assert_eq!(bytes.last(), Some(&(NEWEST_VERSION.0 as u8)));
+    bytes.pop();
+    bytes.push(newer.0 as u8);
+    assert_eq!(
+        decode_entry(&bytes),
+        Err(WireError::NewerMachine {
+            found: newer,
+            known: NEWEST_VERSION,
+        })
+    );
+}
+
+#[test]
 fn an_entry_without_a_format_or_a_command_is_refused() {
     assert_eq!(decode_entry(&[]), Err(WireError::NoFormat));
     assert_eq!(

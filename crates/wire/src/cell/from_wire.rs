@@ -16,7 +16,7 @@ use domain::cell::homes::{BucketSet, HeldBuckets};
 use domain::ids::{CellTime, LogIndex, OwnerEpoch, PlanVersion, Session};
 use domain::plan::VersionedPlan;
 
-use crate::error::{WireError, machine_version};
+use crate::error::{WireError, check_machine};
 use crate::ids::{
     actor, bad_enum, body, conversation, digest, instance, mark, name, need, offer,
     optional_conversation, optional_name, request_id,
@@ -38,7 +38,7 @@ fn command(stored: &Stored) -> Read<Command> {
         Stored::LeaderStarted(started) => Command::LeaderStarted(leader_started(*started)),
         Stored::Tick(due) => Command::Tick(tick(due)?),
         Stored::MatchMore(_) => Command::MatchMore,
-        Stored::RaiseVersion(raise) => Command::RaiseVersion(machine_version(raise.version)),
+        Stored::RaiseVersion(raise) => Command::RaiseVersion(check_machine(raise.version)?),
         Stored::HoldBuckets(held) => Command::HoldBuckets(Arc::new(held_buckets(held)?)),
         Stored::AdoptPlan(adopt) => Command::AdoptPlan(adopt_plan(adopt)?),
         Stored::Open(asked) => Command::Open(open(asked)?),

@@ -311,7 +311,7 @@ impl Reading {
             let Some((last, next)) = last.zip(state.last.map(|last| last.id.index)) else {
                 continue;
             };
-            if oldest == newest + 1 {
+            if newest.checked_add(1) == Some(oldest) {
                 let place = || Place {
                     file: path.clone(),
                     offset: SEGMENT_HEAD_BYTES as u64,
@@ -328,7 +328,8 @@ impl Reading {
     fn lost(&mut self, entries: (GroupId, RangeInclusive<u64>), place: &dyn Fn() -> Place) {
         let track = self.track(entries.0);
         if track.held.is_some() {
-            track.lacking += entries.1.end() - entries.1.start() + 1;
+            let count = entries.1.end() - entries.1.start() + 1;
+            track.lacking = track.lacking.saturating_add(count);
         }
         let (fault, place) = match &self.damage {
             Some((fault, place)) => (*fault, place.clone()),
@@ -409,7 +410,7 @@ impl Track {
             && last < index
             && self.held.is_some()
         {
-            self.lacking += index - last;
+            self.lacking = self.lacking.saturating_add(index - last);
         }
         if self.last.is_none_or(|(last, _)| last < index) {
             self.last = Some((index, upto.chain));
