@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use runtime::memory::{self, ManualClock, MemoryDisk, Unsynced};
-use runtime::{Disk, Env};
+use runtime::{Create, Disk, DiskLane, Env, Open};
 
 use super::wal_test::*;
 use super::*;
@@ -421,4 +421,40 @@ async fn a_move_that_a_crash_cut_in_two_leaves_the_segment_to_the_log() {
     let wal = kept(&disk, &clock, ALL).await;
     assert_eq!(files(&disk), [other]);
     assert_eq!(indexes(&wal.group(GROUP)).await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_cut_behind_an_entry_that_never_was_hides_no_gap() {
+    let disk = MemoryDisk::default();
+    let base = |index, chain| frame::Base {
+        id: id(index),
+        chain,
+    };
+    let stamp = frame::Stamp { salt: 7, batch: 1 };
+    let first = base(1, Chain::default().next(1, 1, b"one"));
+    let never = base(900, Chain::default());
+    let mut file = frame::LOG.file_head(7, 1).to_vec();
+    stamp.put_entry(&mut file, GROUP, &first, b"one");
+    let keep = Some(never);
+    stamp.put(&mut file, GROUP, &frame::Body::Truncate { keep });
+    let next = base(901, never.chain.next(1, 901, b"next"));
+    stamp.put_entry(&mut file, GROUP, &next, b"next");
+    let path = journal_dir(dir()).join("2026-01-01-0000000001.wal");
+    disk.create_dir_all(&journal_dir(dir())).await.unwrap();
+    let open = Open {
+        create: Create::New,
+        lane: DiskLane::Bulk,
+    };
+    let written = disk.open(&path, open).await.unwrap();
+    written.write_at(0, file.into()).await.unwrap();
+    let content = read(&disk).await;
+    let [problem] = &content.problems[..] else {
+        panic!("{content:?}")
+    };
+    assert_eq!(problem.fault, JournalFault::Missing);
+    assert_eq!(problem.entries, Some((GROUP, 2..=900)));
+    assert_eq!(
+        (&content.groups[0].indexes, content.groups[0].entries),
+        (&(1..=901), 2)
+    );
 }

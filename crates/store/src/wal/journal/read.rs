@@ -232,11 +232,22 @@ impl Reading {
         let group = frame.group;
         match frame.body {
             Body::Entry { at, payload } => self.entry((group, at), &payload, is_first, place),
-            Body::Truncate { keep } => self.track(group).cut(keep),
+            Body::Truncate { keep } => self.cut((group, keep), place),
             Body::Purge { upto } => self.track(group).purge(upto),
             Body::State(state) => self.restated(group, &state, place),
             Body::BatchHead { .. } | Body::Marker | Body::Vote(_) | Body::Committed(_) => {}
         }
+    }
+
+    /// A log cut behind an entry that it never had lacks those up to there.
+    fn cut(&mut self, (group, keep): (GroupId, Option<Base>), place: &dyn Fn() -> Place) {
+        let last = self.track(group).last.map(|(last, _)| last);
+        if let Some((last, keep)) = last.zip(keep.map(|keep| keep.id.index))
+            && last < keep
+        {
+            self.lost((group, last + 1..=keep), place);
+        }
+        self.track(group).cut(keep);
     }
 
     fn track(&mut self, group: GroupId) -> &mut Track {
