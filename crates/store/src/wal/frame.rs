@@ -208,31 +208,38 @@ impl Body {
         }
     }
 
+    /// A body with more behind it than its kind has is none: what is behind could change, and with it the
+    /// checksum.
     fn get(kind: u8, mut body: Bytes) -> Option<Self> {
+        let found = Self::get_first(kind, &mut body)?;
+        body.is_empty().then_some(found)
+    }
+
+    fn get_first(kind: u8, body: &mut Bytes) -> Option<Self> {
         Some(match kind {
             KIND_BATCH_HEAD => Self::BatchHead {
                 bytes: body.try_get_u64_le().ok()?,
             },
             KIND_MARKER => Self::Marker,
             KIND_ENTRY => Self::Entry {
-                at: get_base(&mut body)?,
-                payload: body,
+                at: get_base(body)?,
+                payload: std::mem::take(body),
             },
             KIND_TRUNCATE => Self::Truncate {
-                keep: get_optional(&mut body, get_base)?,
+                keep: get_optional(body, get_base)?,
             },
             KIND_PURGE => Self::Purge {
-                upto: get_base(&mut body)?,
+                upto: get_base(body)?,
             },
             // Copied: they are kept, and must not keep a whole segment in memory.
-            KIND_VOTE => Self::Vote(Bytes::copy_from_slice(&body)),
-            KIND_COMMITTED => Self::Committed(Bytes::copy_from_slice(&body)),
+            KIND_VOTE => Self::Vote(Bytes::copy_from_slice(&std::mem::take(body))),
+            KIND_COMMITTED => Self::Committed(Bytes::copy_from_slice(&std::mem::take(body))),
             KIND_STATE => Self::State(Restated {
                 first: body.try_get_u64_le().ok()?,
-                purged: get_optional(&mut body, get_base)?,
-                last: get_optional(&mut body, get_base)?,
-                vote: get_optional(&mut body, get_bytes)?,
-                committed: get_optional(&mut body, get_bytes)?,
+                purged: get_optional(body, get_base)?,
+                last: get_optional(body, get_base)?,
+                vote: get_optional(body, get_bytes)?,
+                committed: get_optional(body, get_bytes)?,
             }),
             _ => return None,
         })
@@ -315,5 +322,19 @@ mod tests {
         assert!(parse(7, &entry(u64::MAX - 1, u64::MAX - 1), 0).is_ok());
         assert_eq!(parse(7, &entry(u64::MAX, 1), 0), Err(NoFrame::Invalid));
         assert_eq!(parse(7, &entry(1, u64::MAX), 0), Err(NoFrame::Invalid));
+    }
+
+    #[test]
+    fn a_frame_with_more_than_its_kind_has_is_none() {
+        let framed = |behind: &[u8]| {
+            let mut out = vec![0; HEAD_BYTES];
+            Body::BatchHead { bytes: 64 }.put(&mut out);
+            out.extend_from_slice(behind);
+            let stamp = Stamp { salt: 7, batch: 1 };
+            stamp.seal(&mut out, 0, GroupId(0), KIND_BATCH_HEAD);
+            Bytes::from(out)
+        };
+        assert!(parse(7, &framed(&[]), 0).is_ok());
+        assert_eq!(parse(7, &framed(&[0]), 0), Err(NoFrame::Invalid));
     }
 }

@@ -35,7 +35,7 @@ impl State {
             Tally::Answered { wait_ms, within } => {
                 totals.answered += 1;
                 totals.answered_in += u64::from(within);
-                totals.answer_wait_ms += wait_ms;
+                add(&mut totals.answer_wait_ms, wait_ms);
                 totals.answer_wait_ms_max = totals.answer_wait_ms_max.max(wait_ms);
             }
             Tally::Abandoned {
@@ -46,18 +46,18 @@ impl State {
                 totals.abandoned += 1;
                 totals.abandoned_in += u64::from(within);
                 totals.abandoned_short += u64::from(short);
-                totals.abandon_wait_ms += wait_ms;
+                add(&mut totals.abandon_wait_ms, wait_ms);
             }
             Tally::Requeued => totals.requeued += 1,
             Tally::Transferred => totals.transferred += 1,
             Tally::Worked { ms, wrap_up } => {
-                totals.handle_ms += ms;
-                totals.wrap_up_ms += if wrap_up { ms } else { 0 };
+                add(&mut totals.handle_ms, ms);
+                add(&mut totals.wrap_up_ms, if wrap_up { ms } else { 0 });
             }
             Tally::Handled => totals.handled += 1,
             Tally::FirstResponse { ms } => {
                 totals.first_responses += 1;
-                totals.first_response_ms += ms;
+                add(&mut totals.first_response_ms, ms);
             }
             Tally::Rated { score } => {
                 totals.ratings += 1;
@@ -150,4 +150,9 @@ impl State {
             record.spike_since = since;
         }
     }
+}
+
+/// Sums of times stop at the largest there is: one entry with a time at the end of its range is enough for it.
+fn add(sum_ms: &mut u64, ms: u64) {
+    *sum_ms = sum_ms.saturating_add(ms);
 }

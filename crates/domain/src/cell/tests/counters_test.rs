@@ -230,3 +230,20 @@ fn exactly_20_s_are_within_20_s() {
         );
     }
 }
+
+#[test]
+fn times_at_the_end_of_their_range_stop_the_sums_there() {
+    let mut floor = Floor::new();
+    floor.log_in("ana");
+    let (one, two) = (floor.active("a"), floor.active("b"));
+    // Room for the wall clock, which is ahead.
+    floor.at = u64::MAX - (1 << 45);
+    floor.agent_says(one, "hello");
+    floor.agent_says(two, "hello");
+    floor.close_by(one, Actor::Customer).unwrap();
+    floor.close_by(two, Actor::Customer).unwrap();
+    let totals = floor.state().totals(&queue("sales"));
+    assert_eq!(totals.first_response_ms, u64::MAX);
+    assert_eq!(totals.handle_ms, u64::MAX);
+    assert_eq!(totals.plus(&totals).handle_ms, u64::MAX);
+}
