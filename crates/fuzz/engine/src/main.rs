@@ -60,10 +60,10 @@ fn keep(folder: &Path, file: &Path) -> std::io::Result<()> {
         inputs.push(std::fs::read(entry?.path())?);
     }
     inputs.sort_by_key(|input| (input.len(), input.clone()));
-    let mut bytes = 0;
+    let mut bytes = pack::pack(&[]).len();
     inputs.retain(|input| {
         bytes += input.len() + 4;
-        bytes < PACK_BYTES_MAX
+        bytes <= PACK_BYTES_MAX
     });
     std::fs::write(file, pack::pack(&inputs))
 }
