@@ -93,6 +93,23 @@ pub const KINDS: [(Kind, &str); 21] = [
     (Kind::Empty, "empty"),
 ];
 
+impl Kind {
+    /// Whether it hits a process that runs, and comes to nothing where none does.
+    fn needs_process(self) -> bool {
+        matches!(
+            self,
+            Self::Crash
+                | Self::Power
+                | Self::Restart
+                | Self::Freeze
+                | Self::BitFlip
+                | Self::ArchiveTail
+                | Self::Leave
+                | Self::Empty
+        )
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = KINDS.iter().find(|(kind, _)| kind == self);
@@ -336,77 +353,41 @@ fn aimed(cluster: &Cluster, fault: &Fault) -> Fault {
 fn happen(world: &mut World, cluster: &mut Cluster, params: &Params, fault: &Fault) -> bool {
     let node = fault.node;
     let host = cluster.nodes()[node].host;
-    let up = world.is_up(host) && !world.is_frozen(host);
+    if fault.kind.needs_process() && (!world.is_up(host) || world.is_frozen(host)) {
+        return false;
+    }
     match fault.kind {
-        Kind::Crash
-        | Kind::Power
-        | Kind::Restart
-        | Kind::Freeze
-        | Kind::BitFlip
-        | Kind::ArchiveTail
-        | Kind::Leave
-        | Kind::Empty
-            if !up =>
-        {
-            false
-        }
-        Kind::Crash => {
-            cluster.end(world, node, End::Killed, &Unsynced::Kept);
-            true
-        }
-        Kind::Power => {
-            cluster.end(world, node, End::PowerCut, &unsynced(fault.draw));
-            true
-        }
+        Kind::Crash => cluster.end(world, node, End::Killed, &Unsynced::Kept),
+        Kind::Power => cluster.end(world, node, End::PowerCut, &unsynced(fault.draw)),
         Kind::Blackout => {
             for at in 0..cluster.nodes().len() {
                 cluster.end(world, at, End::PowerCut, &unsynced(fault.draw ^ at as u64));
             }
-            true
         }
-        Kind::Restart => {
-            cluster.stop(node);
-            true
-        }
-        Kind::Freeze => {
-            world.freeze(host);
-            true
-        }
+        Kind::Restart => cluster.stop(node),
+        Kind::Freeze => world.freeze(host),
         Kind::BitFlip => {
             cluster.end(world, node, End::Killed, &Unsynced::Kept);
-            damage(cluster, node, fault.draw)
+            return damage(cluster, node, fault.draw);
         }
         Kind::ArchiveTail => {
             cluster.end(world, node, End::Killed, &Unsynced::Kept);
-            cut_archive(cluster, node, fault.draw)
+            return cut_archive(cluster, node, fault.draw);
         }
-        Kind::Join => cluster.join_late(world, params),
-        Kind::Leave => {
-            cluster.leave(node);
-            true
-        }
-        Kind::Empty => {
-            cluster.empty(world, node, fault.draw.is_multiple_of(2));
-            true
-        }
+        Kind::Join => return cluster.join_late(world, params),
+        Kind::Leave => cluster.leave(node),
+        Kind::Empty => cluster.empty(world, node, fault.draw.is_multiple_of(2)),
         Kind::Clock => {
             let off_ms = (fault.draw % 1_200_001) as i64 - 600_000;
             world.clock(host).set_offset_ms(off_ms);
-            true
         }
-        Kind::Drift => {
-            world.set_drift_ppm(host, (fault.draw % 1_001) as i64 - 500);
-            true
-        }
-        Kind::SlowDisk | Kind::SyncFails | Kind::DiskFull => {
-            disk(cluster, fault);
-            true
-        }
+        Kind::Drift => world.set_drift_ppm(host, (fault.draw % 1_001) as i64 - 500),
+        Kind::SlowDisk | Kind::SyncFails | Kind::DiskFull => disk(cluster, fault),
         Kind::Isolate | Kind::Cut | Kind::OneWay | Kind::Stall | Kind::Slow | Kind::Loss => {
             change_links(world, cluster, fault, true);
-            true
         }
     }
+    true
 }
 
 fn start_again(world: &mut World, cluster: &mut Cluster, params: &Params, at: usize) {

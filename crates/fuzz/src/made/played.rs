@@ -287,19 +287,17 @@ fn end(play: &mut Play) {
     }));
 }
 
-/// Commands that the history has no occasion for.
-pub fn other_commands() -> Vec<Entry> {
-    let conversation = ConversationId {
-        cell: CellId(1),
-        index: LogIndex(9),
-    };
-    let queue_act = || QueueAct {
+fn queue_act() -> QueueAct {
+    QueueAct {
         queue: id("travel-en"),
         request_id: request(1),
         staff: id("mia"),
         reason: "maintenance".to_owned(),
-    };
-    let set = SetIntent {
+    }
+}
+
+fn set_intent() -> SetIntent {
+    SetIntent {
         agent: id("li-wei"),
         request_id: request(2),
         session: Some(Session(4)),
@@ -308,7 +306,16 @@ pub fn other_commands() -> Vec<Entry> {
             reason: "lunch".to_owned(),
         },
         why: String::new(),
+    }
+}
+
+/// Commands that the history has no occasion for.
+pub fn other_commands() -> Vec<Entry> {
+    let conversation = ConversationId {
+        cell: CellId(1),
+        index: LogIndex(9),
     };
+    let set = set_intent();
     let (staff, reason) = (id("mia"), "a second look".to_owned());
     let commands = vec![
         Command::SetIntent(set.clone()),
