@@ -37,12 +37,11 @@ pub fn with_control(look: impl FnOnce(&mut Control)) {
 /// An entry of each kind.
 pub fn cell_entries() -> Vec<Vec<u8>> {
     let (_, played) = cell_history();
-    let all = played
+    played
         .iter()
         .chain(&other_commands())
         .map(wire::cell::encode_entry)
-        .collect();
-    all
+        .collect()
 }
 
 /// An entry of each kind.

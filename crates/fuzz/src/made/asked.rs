@@ -2,6 +2,11 @@
 //! Promise: every kind that a target tells apart is among them.
 //! Not here: what they are read as (`api_calls`, `replicas`).
 
+#![expect(
+    clippy::needless_update,
+    reason = "one form for all messages, also for those of which every field is given"
+)]
+
 use pb::api::v1 as api;
 use pb::api::v1::work_request::Request as Act;
 use pb::raft::v1 as raft;
